@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+# authstate: one Makefile, no recursion. `make help` lists the targets.
+#
+# Every tool can be replaced (CC=clang, LUAJIT=/opt/luajit, ...). Objects lie in
+# build/<flavour>/, mirroring core/; the flavour is `release`, or `sanitize` with
+# SANITIZE=1 (AddressSanitizer and UndefinedBehaviorSanitizer).
+
+SHELL      := /bin/sh
+CC         ?= gcc
+LUAJIT     ?= luajit
+BUSTED     ?= busted
+PKG_CONFIG ?= pkg-config
+APT_GET    ?= apt-get
+FIXTURES   := spec/fixtures
+
+ifdef SANITIZE
+FLAVOUR    := sanitize
+OPTIMIZE   := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+              -fno-omit-frame-pointer
+LINK_EXTRA := -fsanitize=address,undefined -Wl,-z,nodelete
+# The sanitizer's runtime must be there before LuaJIT; LuaJIT itself never frees all.
+RUN_ENV    := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" \
+              ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 \
+              UBSAN_OPTIONS=print_stacktrace=1
+else
+FLAVOUR    := release
+OPTIMIZE   := -O2 -g
+endif
+
+BUILD      := build/$(FLAVOUR)
+MODULE     := $(BUILD)/authstate/core.so
+SOURCES    := $(sort $(wildcard core/*/*.c))
+OBJECTS    := $(SOURCES:core/%.c=$(BUILD)/core/%.o)
+
+LUA_INCDIR ?= $(shell $(PKG_CONFIG) --variable=includedir luajit 2>/dev/null)
+CFLAGS     ?= $(OPTIMIZE)
+WARNINGS   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+              -Wpointer-arith -Wvla
+COMPILE    := $(CC) -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
+              $(CFLAGS) -Icore -I$(LUA_INCDIR)
+LIBS       := -lhiredis
+
+LUA_ENV    := LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/?.so;;' \
+              AUTHSTATE_BUILD=$(FLAVOUR)
+
+# What a Debian 12 needs: to build and run, and to test besides.
+PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev \
+                 lua-cjson redis-server redis-tools
+TEST_PACKAGES := lua-busted
+
+.DEFAULT_GOAL := help
+.PHONY: help deps test-deps build test demo clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	  awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+# $(call install,PACKAGES): installs those that are missing, or says how.
+define install
+@missing=''; \
+for package in $(1); do \
+  dpkg-query -W -f='$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || \
+    missing="$$missing $$package"; \
+done; \
+if [ -n "$$missing" ]; then \
+  if [ "$$(id -u)" -ne 0 ]; then \
+    echo "missing packages; run as root:" >&2; \
+    echo "  $(APT_GET) update && $(APT_GET) install -y$$missing" >&2; \
+    exit 1; \
+  fi; \
+  echo "installing$$missing"; \
+  $(APT_GET) update -q >/dev/null && \
+  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    $(APT_GET) install -q -y --no-install-recommends $$missing >/dev/null; \
+fi
+endef
+
+deps: ## install what building and running needs (Debian 12)
+	$(call install,$(PACKAGES))
+
+test-deps: deps
+	$(call install,$(TEST_PACKAGES))
+
+build: deps $(MODULE) ## compile the core into build/<flavour>/authstate/core.so
+
+$(MODULE): $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -shared $(LINK_EXTRA) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/core/%.o: core/%.c | deps
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c -o $@ $<
+
+test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
+	@$(RUN_ENV) $(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
+
+demo: build ## import a real session, replay its life, check it, export it
+	@$(LUA_ENV) $(LUAJIT) bin/authstate.lua demo $(if $(FAULT),--fault $(FAULT))
+
+clean: ## remove build/
+	rm -rf build
+
+-include $(OBJECTS:.o=.d)
