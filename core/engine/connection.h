@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* as_connection is one ordered stream to one server: a queue of operations, the bytes of
+ * their requests, and the state of the socket that the driver holds for it.
+ *
+ *   IDLE ----submit----> CONNECTING ---connected--> GREETING ---answered--> READY
+ *    ^                      ^   |                      |                      |
+ *    |                      |   | closed               | closed, refused      | closed,
+ *    | nothing queued       |   v                      v                      | broken
+ *    +------------------- BACKOFF <-----------------------------------------+
+ *
+ * Rules (PROTOCOL section 1):
+ * - A slot in the queue is given up only when its reply came or its stream is gone; an
+ *   abandoned operation keeps its place and its reply is dropped.
+ * - The request bytes of an operation are kept until its reply came. When the stream
+ *   breaks, they are sent again on the next one, in the same order: every write carries a
+ *   token that makes a second arrival harmless. Before that, the broken connection is
+ *   killed, so that none of its bytes can execute later.
+ * - An operation no byte of which went out fails as `unavailable` when the server cannot
+ *   be reached; one that was sent waits for the next stream until its deadline.
+ */
+#ifndef AS_ENGINE_CONNECTION_H
+#define AS_ENGINE_CONNECTION_H
+
+#include "engine/greeting.h"
+#include "engine/operation.h"
+#include "engine/resp.h"
+
+typedef enum as_connection_state {
+  AS_CONNECTION_IDLE,
+  AS_CONNECTION_CONNECTING, /* the driver was, or is about to be, asked to connect */
+  AS_CONNECTION_GREETING,
+  AS_CONNECTION_READY,
+  AS_CONNECTION_CLOSING, /* the driver was, or is about to be, asked to close */
+  AS_CONNECTION_BACKOFF  /* waits before it connects again */
+} as_connection_state;
+
+typedef struct as_connection_config {
+  as_greeting_config greeting;
+  double connect_timeout_ms; /* for the socket and the greeting together */
+  double health_timeout_ms;  /* silence while replies are owed */
+} as_connection_config;
+
+typedef struct as_connection {
+  const as_connection_config *config;
+  as_operations *operations; /* borrowed; the engine owns them */
+  as_connection_state state;
+  bool is_action_due; /* CONNECTING or CLOSING: the driver has not been told yet */
+  as_list queue;      /* as_operation, oldest first */
+  as_buffer output;   /* request bytes from stream position output_begin on */
+  uint64_t output_begin;
+  uint64_t submitted; /* bytes before this position may be sent */
+  uint64_t written;   /* bytes before this position were sent on this stream */
+  as_resp_reader reader;
+  as_greeting greeting;
+  as_client_identity victim; /* a broken stream whose bytes may still be on their way */
+  bool has_victim;           /* it must be killed before anything is sent again */
+  bool is_stream_ready;      /* the stream was greeted, and is not closed yet */
+  bool has_progressed;       /* an operation was answered on this stream */
+  double connect_deadline_ms;
+  double silent_since_ms; /* last byte received, or first byte owed an answer */
+  double retry_at_ms;
+  double backoff_ms;
+  as_status close_status; /* why we close: goes into `unavailable` */
+  as_buffer close_reason;
+  uint32_t streams; /* how many were made ready, for the statistics */
+} as_connection;
+
+AS_MUST_USE as_status as_connection_init(as_connection *connection, as_mem *mem,
+                                         const as_connection_config *config,
+                                         as_operations *operations);
+void as_connection_free(as_connection *connection);
+
+/* Begins an operation: what is appended to connection->output from now on is its request,
+ * until submit or rollback. One at a time. */
+void as_connection_begin(as_connection *connection, as_operation *operation);
+void as_connection_rollback(as_connection *connection, as_operation *operation);
+void as_connection_submit(as_connection *connection, as_operation *operation,
+                          double now_ms);
+
+/* The caller is told; the slot stays until its reply is read. Takes an operation that was
+ * not sent out of the queue. */
+void as_connection_abandon(as_connection *connection, as_operation *operation);
+
+/* Events; see engine.h. */
+void as_connection_on_connected(as_connection *connection, double now_ms);
+void as_connection_on_bytes(as_connection *connection, as_slice bytes, double now_ms);
+void as_connection_on_written(as_connection *connection, size_t length, double now_ms);
+void as_connection_on_closed(as_connection *connection, as_slice reason, double now_ms);
+void as_connection_on_time(as_connection *connection, double now_ms);
+
+/* Outputs; see engine.h. */
+as_slice as_connection_next_write(const as_connection *connection);
+double as_connection_deadline_ms(const as_connection *connection);
+
+/* Why there is no ready stream: the reason of the last failure; empty when there is one
+ * or none failed yet. Valid until the next event. */
+as_slice as_connection_trouble(const as_connection *connection);
+
+/* Request bytes of submitted operations that wait for a reply or to be sent. */
+size_t as_connection_queued_bytes(const as_connection *connection);
+
+/* Whether the queue, the stream positions and the slots agree; for tests. */
+bool as_connection_validate(const as_connection *connection);
+
+#endif

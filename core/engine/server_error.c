@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/server_error.h"
+
+/* The codes are those of redis 7 src/server.c, createSharedObjects. */
+static const struct {
+  const char *prefix;
+  as_status status;
+} server_errors[] = {
+    {"NOAUTH ", AS_ERR_AUTH},
+    {"WRONGPASS ", AS_ERR_AUTH},
+    {"ERR invalid password", AS_ERR_AUTH},
+    {"ERR AUTH ", AS_ERR_AUTH},
+    {"NOPERM ", AS_ERR_DENIED},
+    {"READONLY ", AS_ERR_READONLY},
+    {"OOM ", AS_ERR_OOM},
+    {"LOADING ", AS_ERR_LOADING},
+    {"MASTERDOWN ", AS_ERR_UNAVAILABLE},
+    {"CLUSTERDOWN ", AS_ERR_CLUSTER_DOWN},
+    {"MISCONF ", AS_ERR_DISK},
+    {"NOREPLICAS ", AS_ERR_NOT_DURABLE},
+    {"WRONGTYPE ", AS_ERR_WRONG_TYPE},
+};
+
+as_status as_server_error_status(as_slice text) {
+  for (size_t i = 0; i < sizeof server_errors / sizeof server_errors[0]; i++)
+    if (as_slice_starts_with(text, server_errors[i].prefix))
+      return server_errors[i].status;
+  return AS_ERR_SERVER;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* What the server's error replies mean. The first word of an error is its code; a table
+ * maps it to a status of ours. */
+#ifndef AS_ENGINE_SERVER_ERROR_H
+#define AS_ENGINE_SERVER_ERROR_H
+
+#include "base/error.h"
+#include "base/slice.h"
+
+/* The status of an error reply; AS_ERR_SERVER for a code that means nothing special. */
+as_status as_server_error_status(as_slice text);
+
+#endif

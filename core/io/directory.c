@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/directory.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int make_one(const char *path) {
+  return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : errno;
+}
+
+int as_directory_make(const char *path) {
+  char part[PATH_MAX];
+  size_t length = strlen(path);
+  if (length >= sizeof part) return ENAMETOOLONG;
+  memcpy(part, path, length + 1);
+  for (size_t i = 1; i < length; i++) {
+    if (part[i] != '/') continue;
+    part[i] = '\0';
+    int failure = make_one(part);
+    if (failure != 0) return failure;
+    part[i] = '/';
+  }
+  return make_one(part);
+}
+
+as_directory_fault as_directory_check(const char *path) {
+  struct stat found;
+  if (stat(path, &found) != 0) return AS_DIRECTORY_MISSING;
+  if (!S_ISDIR(found.st_mode)) return AS_DIRECTORY_NOT_A_DIRECTORY;
+  if (found.st_uid != geteuid()) return AS_DIRECTORY_FOREIGN;
+  if (found.st_mode & 077) return AS_DIRECTORY_OPEN_TO_OTHERS;
+  if (access(path, W_OK | X_OK) != 0) return AS_DIRECTORY_NOT_WRITABLE;
+  return AS_DIRECTORY_FINE;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+int as_lock_open(const char *path, bool is_inheritable) {
+  int flags = O_RDWR | O_CREAT | O_NOFOLLOW | (is_inheritable ? 0 : O_CLOEXEC);
+  return open(path, flags, 0600);
+}
+
+bool as_lock_try(int fd, as_lock_mode mode) {
+  return flock(fd, (mode == AS_LOCK_SHARED ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
+}
+
+void as_lock_close(int fd) {
+  if (fd >= 0) close(fd);
+}

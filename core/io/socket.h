@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* as_socket: a non-blocking stream socket to a unix path or a TCP host. A host name may
+ * have several addresses; they are tried one after the other. */
+#ifndef AS_IO_SOCKET_H
+#define AS_IO_SOCKET_H
+
+#include <netdb.h>
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+enum {
+  AS_SOCKET_MAX_HOST = 255,
+  AS_SOCKET_MAX_PATH = 107, /* sun_path without its NUL */
+  AS_SOCKET_REASON_SIZE = 160
+};
+
+/* Where a server listens. */
+typedef struct as_address {
+  char path[AS_SOCKET_MAX_PATH + 1]; /* not empty: a unix socket */
+  char host[AS_SOCKET_MAX_HOST + 1];
+  char port[8];
+  bool no_delay;   /* TCP_NODELAY */
+  bool keep_alive; /* SO_KEEPALIVE */
+} as_address;
+
+typedef enum as_socket_state {
+  AS_SOCKET_CLOSED,
+  AS_SOCKET_CONNECTING,
+  AS_SOCKET_OPEN
+} as_socket_state;
+
+typedef struct as_socket {
+  as_socket_state state;
+  int fd;                     /* -1 when CLOSED */
+  struct addrinfo *addresses; /* owned; NULL for a unix socket */
+  struct addrinfo *next;      /* to be tried should the present one fail */
+} as_socket;
+
+void as_socket_init(as_socket *out_socket);
+
+/* Begins to connect. State CONNECTING or OPEN on success; false: `reason` says why.
+ * Resolving a host name blocks. */
+bool as_socket_connect(as_socket *peer, const as_address *address, char *reason);
+
+/* To be called when a CONNECTING socket is writable or in error: OPEN, CONNECTING to the
+ * next address, or false with the reason. A new descriptor may have been made. */
+bool as_socket_finish_connect(as_socket *peer, const as_address *address, char *reason);
+
+/* Closes and frees; no effect on a closed one. */
+void as_socket_close(as_socket *peer);
+
+typedef enum as_transfer {
+  AS_TRANSFER_SOME,  /* *out_length bytes moved */
+  AS_TRANSFER_LATER, /* the socket is not ready */
+  AS_TRANSFER_BROKEN /* the stream ended; `reason` says why */
+} as_transfer;
+
+as_transfer as_socket_send(as_socket *peer, as_slice bytes, size_t *out_length,
+                           char *reason);
+as_transfer as_socket_receive(as_socket *peer, void *block, size_t size,
+                              size_t *out_length, char *reason);
+
+#endif
