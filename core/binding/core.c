@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The entry of the module `authstate.core`: what Lua sees of the C core. Each part fills
+ * in its own functions; state hangs in the Lua registry, so several Lua states may live
+ * in one process. */
+#include <lua.h>
+
+#include "binding/codec.h"
+#include "binding/engine.h"
+#include "binding/loop.h"
+#include "binding/system.h"
+
+__attribute__((visibility("default"))) int luaopen_authstate_core(lua_State *L);
+
+int luaopen_authstate_core(lua_State *L) {
+  lua_newtable(L);
+  as_binding_codec_open(L);
+  as_binding_engine_open(L);
+  as_binding_loop_open(L);
+  as_binding_system_open(L);
+  return 1;
+}

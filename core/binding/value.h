@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* A stored value and the Lua value it is. In Lua
+ *
+ *   objects   are plain tables            null      is the NULL lightuserdata
+ *   arrays    have the array metatable    bytes     are bytes objects (bytes.h)
+ *   numbers   are numbers                 strings   are WTF-8
+ *
+ * Bytes are what Baileys' reviver makes a Buffer, in whatever form it was written; see
+ * codec/byte_map.h. Functions that fail leave the stack as it was and say why in *error.
+ * They may raise Lua's out-of-memory error, and nothing leaks then. */
+#ifndef AS_BINDING_VALUE_H
+#define AS_BINDING_VALUE_H
+
+#include <lua.h>
+
+#include "binding/workspace.h"
+#include "codec/codec.h"
+
+/* Makes what the functions below keep in the registry, once per Lua state; sets `null`,
+ * `array_mt` and `array` in the module table at the top of the stack. Needs
+ * as_binding_bytes_open before. */
+void as_binding_value_open(lua_State *L);
+
+/* Pushes the Lua value of a stored value. AS_ERR_CORRUPT: it cannot be opened, or is
+ * longer than max_value_bytes. */
+AS_MUST_USE as_status as_value_push(lua_State *L, as_slice stored, size_t max_value_bytes,
+                                    as_codec_error *error);
+
+/* Pushes the JSON text of a stored value as a Lua string, exactly as it was given. Errors
+ * as above. */
+AS_MUST_USE as_status as_value_push_json(lua_State *L, as_slice stored,
+                                         size_t max_value_bytes, as_codec_error *error);
+
+/* Pushes the Lua value of a JSON text. AS_ERR_CORRUPT: not JSON. */
+AS_MUST_USE as_status as_value_push_text(lua_State *L, as_slice json,
+                                         as_codec_error *error);
+
+/* Appends the stored form of the Lua value at `index` to `out`, which must be a buffer
+ * that survives a Lua error (a workspace's, or another userdata's). AS_ERR_UNSUPPORTED:
+ * the value, or one in it, cannot be stored; the message names its path, what it is and
+ * what is accepted. AS_ERR_TOO_LARGE: longer than max_value_bytes. After a failure `out`
+ * is as it was. */
+AS_MUST_USE as_status as_value_encode(lua_State *L, int index, size_t max_value_bytes,
+                                      as_buffer *out, as_codec_error *error);
+
+/* The same without envelope and limit: one CBOR item. */
+AS_MUST_USE as_status as_value_encode_cbor(lua_State *L, int index, as_buffer *out,
+                                           as_codec_error *error);
+
+/* Appends the stored form of a JSON text, from which as_value_push_json gives the same
+ * text. AS_ERR_CORRUPT: not JSON; error->offset is the byte. AS_ERR_TOO_LARGE as above. */
+AS_MUST_USE as_status as_value_encode_json(as_workspace *workspace, as_slice json,
+                                           size_t max_value_bytes, as_buffer *out,
+                                           as_codec_error *error);
+
+/* Pushes the array metatable. */
+void as_value_push_array_metatable(lua_State *L);
+
+/* Pushes the table of well-known names: names[i] is the i-th of codec/names.h, from 1,
+ * and names[name] is i. */
+void as_value_push_names(lua_State *L);
+
+#endif
