@@ -1,0 +1,151 @@
+-- SPDX-License-Identifier: MIT
+--- A batch is what one commit writes: stored values and deletions, grouped by the key of
+-- the layout that they go to. Making one checks sizes and touches no server.
+
+local core = require "authstate.core"
+local failure = require "authstate.failure"
+
+local Batch = { __name = "authstate.batch" }
+Batch.__index = Batch
+
+local batch = {}
+
+-- A request has at most 1,048,576 arguments (redis, networking.c); a record takes two.
+local MAX_RECORDS = 500000
+
+--- @param context { layout, session (its id), max_value_bytes, max_commit_bytes }
+function batch.new(context)
+  return setmetatable({
+    context = context, groups = {}, by_key = {}, has_creds = false, registered = "",
+    bytes = 0, records = 0,
+  }, Batch)
+end
+
+local function group_of(self, kind, id)
+  local key, field = self.context.layout.key(self.context.session, kind, id)
+  local group = self.by_key[key]
+  if not group then
+    group = { key = key, kind = kind, deletes = {}, sets = {} }
+    self.by_key[key] = group
+    -- Creds go first: the commit script looks for them in KEYS[2].
+    table.insert(self.groups, kind == "creds" and 1 or #self.groups + 1, group)
+  end
+  return group, field
+end
+
+local function too_large(self, kind, id, what, bytes, limit)
+  return failure.new("too_large",
+    ("%s has %d bytes, %s allows %d"):format(what, bytes, limit, self.context[limit]),
+    { session = self.context.session, type = kind, id = id })
+end
+
+-- Counts a record against the bounds. True, or E.
+local function admit(self, kind, id, bytes)
+  self.bytes = self.bytes + bytes
+  self.records = self.records + 1
+  if self.bytes > self.context.max_commit_bytes then
+    return too_large(self, nil, nil, "the commit", self.bytes, "max_commit_bytes")
+  end
+  if self.records > MAX_RECORDS then
+    return failure.new("too_large", ("the commit has more than %d records")
+      :format(MAX_RECORDS), { session = self.context.session, type = kind, id = id })
+  end
+  return true
+end
+
+--- Puts in a stored value. True, or E.
+function Batch:set(kind, id, stored)
+  if #stored > self.context.max_value_bytes then
+    return too_large(self, kind, id, ("the value of %s %s"):format(kind, failure.show(id)),
+      #stored, "max_value_bytes")
+  end
+  local group, field = group_of(self, kind, id)
+  local sets = group.sets
+  sets[#sets + 1] = field
+  sets[#sets + 1] = stored
+  return admit(self, kind, id, #stored + #field)
+end
+
+--- Puts in a deletion. True, or E.
+function Batch:delete(kind, id)
+  local group, field = group_of(self, kind, id)
+  group.deletes[#group.deletes + 1] = field
+  return admit(self, kind, id, #field)
+end
+
+--- Puts in the credentials. True, or E.
+-- @param registered true, false, or nil when unknown
+function Batch:set_creds(stored, registered)
+  self.has_creds = true
+  if registered ~= nil then self.registered = registered and "1" or "0" end
+  return self:set("creds", "creds", stored)
+end
+
+-- A value that cannot be encoded is a mistake of the caller (code "invalid", which the API
+-- raises), but for its size.
+local function refuse(self, kind, id, message, code)
+  local place = kind == "creds" and "creds" or ("%s %s"):format(kind, failure.show(id))
+  if code == "too_large" or code == "oom" then
+    return failure.new(code, place .. ": " .. message,
+      { session = self.context.session, type = kind, id = id })
+  end
+  return nil, place .. ": " .. message, "invalid"
+end
+
+local function put(self, kind, id, stored, message, code)
+  if not stored then return refuse(self, kind, id, message, code) end
+  return self:set(kind, id, stored)
+end
+
+--- Encodes a Lua value and puts it in; `authstate.null` deletes.
+function Batch:set_value(kind, id, value)
+  if value == core.null then return self:delete(kind, id) end
+  return put(self, kind, id, core.encode(value, self.context.max_value_bytes))
+end
+
+--- Encodes a JSON text and puts it in, exactly as it is; `authstate.null` deletes.
+function Batch:set_text(kind, id, text)
+  if text == core.null then return self:delete(kind, id) end
+  return put(self, kind, id, core.json_encode(text, self.context.max_value_bytes))
+end
+
+-- creds.registered, when it is a boolean.
+local function registered_of(creds)
+  if type(creds.registered) == "boolean" then return creds.registered end
+end
+
+--- Encodes creds from a Lua table and puts them in.
+function Batch:set_creds_value(creds)
+  local stored, message, code = core.encode(creds, self.context.max_value_bytes)
+  if not stored then return refuse(self, "creds", "creds", message, code) end
+  return self:set_creds(stored, registered_of(creds))
+end
+
+--- Encodes creds from a JSON text and puts them in, exactly as they are.
+function Batch:set_creds_text(text)
+  local stored, message, code = core.json_encode(text, self.context.max_value_bytes)
+  if not stored then return refuse(self, "creds", "creds", message, code) end
+  local creds = core.from_json(text)
+  if type(creds) ~= "table" then
+    return refuse(self, "creds", "creds", "a JSON object is expected", "corrupt")
+  end
+  return self:set_creds(stored, registered_of(creds))
+end
+
+--- The keys to be written, and the arguments of the commit script that follow its head.
+function Batch:arguments(head)
+  local keys, arguments = {}, head
+  for _, group in ipairs(self.groups) do
+    keys[#keys + 1] = group.key
+    local at = #arguments
+    arguments[at + 1] = group.kind
+    arguments[at + 2] = tostring(#group.deletes)
+    arguments[at + 3] = tostring(#group.sets / 2)
+    for i = 1, #group.deletes do arguments[at + 3 + i] = group.deletes[i] end
+    at = #arguments
+    for i = 1, #group.sets do arguments[at + i] = group.sets[i] end
+  end
+  return keys, arguments
+end
+
+return batch

@@ -1,0 +1,43 @@
+-- SPDX-License-Identifier: MIT
+--- How the API says no: `nil, message, code, details` for what the world did, and
+-- `error(message, level)` for what the caller did.
+--
+-- Codes: timeout unavailable overloaded auth denied readonly oom loading cluster_down disk
+-- corrupt fenced held lease_lost conflict not_durable too_large wrong_type unsupported
+-- cancelled closed server. Details: `{ sent, applied = "no"|"maybe"|"yes", retry, node,
+-- elapsed_ms, session, type, id, owner, epoch }`; what does not apply is absent.
+
+local failure = {}
+
+-- After these the same call may succeed later.
+local RETRY = {
+  timeout = true, unavailable = true, overloaded = true, loading = true,
+  cluster_down = true, oom = true, disk = true, readonly = true, held = true,
+}
+
+--- The four values of a failed call.
+-- @param code string, one of the codes above
+-- @param message string
+-- @param details table, taken over; `sent`, `applied` and `retry` get defaults
+function failure.new(code, message, details)
+  details = details or {}
+  if details.sent == nil then details.sent = false end
+  if details.applied == nil then details.applied = "no" end
+  if details.retry == nil then details.retry = RETRY[code] or false end
+  return nil, message, code, details
+end
+
+local CONTROL_ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+--- Text of a value in a message: strings quoted and cut, anything else by its type.
+function failure.show(value)
+  if type(value) == "table" or type(value) == "function" then return "a " .. type(value) end
+  if type(value) ~= "string" then return tostring(value) end
+  local text = #value > 60 and value:sub(1, 60) .. "..." or value
+  text = text:gsub('[\\"]', "\\%0"):gsub("%c", function(control)
+    return CONTROL_ESCAPES[control] or ("\\x%02x"):format(control:byte())
+  end)
+  return '"' .. text .. '"'
+end
+
+return failure

@@ -1,0 +1,26 @@
+-- SPDX-License-Identifier: MIT
+--- authstate keeps the auth state of WhatsApp sessions (credentials and Signal keys) in
+-- Redis, safely: all-or-nothing writes that take effect exactly once, and never a guess
+-- about what is there.
+--
+--     local authstate = require "authstate"
+--     local store   = assert(authstate.open { redis = "redis://127.0.0.1:6379" })
+--     local session = store:session "5511999999999"
+--     local creds, created = session:load_or_create(mint)
+--     if not creds then error(created) end
+--
+-- A call has three outcomes: found; absent (`nil` alone, because Redis said so); an error
+-- (`nil, message, code, details`, see failure.lua). A mistake of the caller is raised.
+
+local store = require "authstate.store"
+local values = require "authstate.values"
+local version = require "authstate.version"
+
+local authstate = {
+  _VERSION = version,
+  open = store.open,
+}
+
+for name, value in pairs(values) do authstate[name] = value end
+
+return authstate

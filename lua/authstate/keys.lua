@@ -1,0 +1,123 @@
+-- SPDX-License-Identifier: MIT
+--- The Signal keys of a session: `session.keys`.
+
+local failure = require "authstate.failure"
+
+local Keys = { __name = "authstate.keys" }
+Keys.__index = Keys
+
+local keys = {}
+
+function keys.new(session)
+  return setmetatable({ session = session }, Keys)
+end
+
+-- A caller's mistake is raised at the line that called the public method. The helpers below
+-- are called as tails, so that line is the second level for them too.
+local LEVEL = 2
+
+local function check_type(kind, level)
+  if type(kind) ~= "string" then
+    error(("type: %s is no key type; accepted: a string such as \"pre-key\"")
+      :format(failure.show(kind)), level + 1)
+  elseif kind == "creds" then
+    error('type: "creds" names the credentials, use load_creds and save_creds', level + 1)
+  end
+end
+keys.check_type = check_type
+
+local function check_ids(ids, level)
+  if type(ids) ~= "table" then
+    error(("ids: %s is no list of ids; accepted: { \"1\", \"2\" }")
+      :format(failure.show(ids)), level + 1)
+  end
+  for i = 1, #ids do
+    if type(ids[i]) ~= "string" then
+      error(("ids[%d]: %s is no id; accepted: a string"):format(i, failure.show(ids[i])),
+        level + 1)
+    end
+  end
+end
+
+local function read_ids(self, kind, ids, shape, options)
+  check_type(kind, LEVEL)
+  check_ids(ids, LEVEL)
+  local session = self.session
+  local call = session.store:begin(session.id, options, LEVEL)
+  if #ids == 0 then return {} end
+  local key = session.store.layout.key(session.id, kind, ids[1])
+  local command = { "HMGET", key }
+  for i = 1, #ids do command[i + 2] = ids[i] end
+  local replies, message, code, details = session:read(call, { command }, { shape })
+  if not replies then
+    if code == "corrupt" then
+      details.type, details.id = kind, ids[details.element]
+      message = ("%s %s: %s"):format(kind, failure.show(details.id), message)
+    end
+    return nil, message, code, details
+  end
+  local values, found = replies[1], {}
+  for i = 1, #ids do
+    if values[i] then found[ids[i]] = values[i] end
+  end
+  return found
+end
+
+--- Reads records of one type, all in one step.
+-- @param kind the type, such as "pre-key"
+-- @param ids list of ids
+-- @param options { timeout_ms }
+-- @return { [id] = value }, absent ids absent, all tables the caller's own; or E: one
+--   record that cannot be opened makes it `corrupt`, with details.id
+function Keys:get(kind, ids, options)
+  return read_ids(self, kind, ids, "value", options)
+end
+
+--- The same as JSON texts, exactly as they were written.
+function Keys:get_json(kind, ids, options)
+  return read_ids(self, kind, ids, "json", options)
+end
+
+--- Writes records, all or nothing. `authstate.null` as a value deletes.
+-- @param changes { [type] = { [id] = value } }
+-- @return the version that the write made; or E
+function Keys:set(changes, options)
+  return self.session:write(nil, changes, "set_value", options, LEVEL)
+end
+
+--- The same with JSON texts as values, which are kept exactly.
+function Keys:set_json(changes, options)
+  return self.session:write(nil, changes, "set_text", options, LEVEL)
+end
+
+local function ask_hash(self, command_name, kind, options)
+  check_type(kind, LEVEL)
+  local session = self.session
+  local call = session.store:begin(session.id, options, LEVEL)
+  local key = session.store.layout.key(session.id, kind, "")
+  local replies, message, code, details =
+    session:read(call, { { command_name, key } }, { "raw" })
+  if not replies then return nil, message, code, details end
+  return replies[1]
+end
+
+--- All ids of a type, in no order. A list, empty when there is none; or E.
+function Keys:list(kind, options)
+  return ask_hash(self, "HKEYS", kind, options)
+end
+
+--- How many records of a type there are; or E.
+function Keys:count(kind, options)
+  return ask_hash(self, "HLEN", kind, options)
+end
+
+--- How many records there are of each type: { [type] = n }; types without any are absent.
+function Keys:types(options)
+  local session = self.session
+  local call = session.store:begin(session.id, options, LEVEL)
+  local found, message, code, details = session:read_types(call)
+  if not found then return nil, message, code, details end
+  return session:count_types(call, found.types)
+end
+
+return keys

@@ -1,0 +1,250 @@
+-- SPDX-License-Identifier: MIT
+--- The options of `authstate.open`: one row each. Checking, defaults, suggestions and the
+-- documentation all come from these rows.
+--
+-- A row: name, kind ("string" "number" "boolean" "function" "table" "redis"), unit,
+-- default, min and max of a number, values (the only ones accepted), sentence. A row with
+-- `later` is an option whose feature is not there yet: it is refused, except with one of
+-- the values in `already`, which say what happens anyway.
+
+local failure = require "authstate.failure"
+local suggest = require "authstate.suggest"
+local url = require "authstate.url"
+
+local MIB = 1024 * 1024
+local DAY_MS = 24 * 3600 * 1000
+local MAX_SOCKET_PATH = 107
+
+local options = {}
+
+--- The rows, in the order of the documentation.
+options.rows = {
+  { name = "redis", kind = "redis",
+    sentence = "Where Redis is: a URL, or { url | path | host, port, username, password, "
+      .. "database, socket = {...} }. Without it, a private server is started." },
+  { name = "data_dir", kind = "string",
+    sentence = "Directory of the private server; by default authstate under "
+      .. "$XDG_STATE_HOME or ~/.local/state." },
+  { name = "append_fsync", kind = "string", default = "everysec",
+    values = { "everysec", "always" },
+    sentence = "When the private server forces its log to disk: always before it answers, "
+      .. "everysec once a second (a crash of the machine may lose two seconds)." },
+  { name = "prefix", kind = "string", default = "authstate:",
+    sentence = "First part of every key; at most 128 bytes, no braces." },
+  { name = "layout", kind = "string", default = "typed",
+    sentence = "How a session maps to keys: the name of a layout." },
+  { name = "profile", kind = "string", default = "default", values = { "default" },
+    sentence = "A named set of options." },
+  { name = "max_value_bytes", kind = "number", unit = "bytes", default = 8 * MIB,
+    min = 1024, max = 256 * MIB, sentence = "Bound of one stored value." },
+  { name = "max_commit_bytes", kind = "number", unit = "bytes", default = 64 * MIB,
+    min = 1024, max = 512 * MIB, sentence = "Bound of all values of one write." },
+  { name = "queue_max_operations", kind = "number", default = 100000, min = 1,
+    max = 10000000, sentence = "Operations that may wait; beyond, `overloaded` at once." },
+  { name = "queue_max_bytes", kind = "number", unit = "bytes", default = 256 * MIB,
+    min = 4096, max = 2048 * MIB,
+    sentence = "Request bytes that may wait; beyond, `overloaded` at once." },
+  { name = "tombstone_ttl_ms", kind = "number", unit = "ms", default = 30 * DAY_MS,
+    min = 1000, max = 3650 * DAY_MS,
+    sentence = "How long a deleted session is remembered as deleted." },
+  { name = "log", kind = "function",
+    sentence = "log(level, message, fields) is called for what a person should know." },
+  { name = "log_level", kind = "string", default = "warn",
+    values = { "error", "warn", "info", "debug", "verbose" },
+    sentence = "The least important level that is logged." },
+  { name = "serializer", already = { "cbor" }, later = true },
+  { name = "compression", already = { false }, later = true },
+  { name = "enable_batching", already = { false }, later = true },
+  { name = "batch_size", later = true },
+  { name = "batch_window_ms", later = true },
+  { name = "pool_size", already = { 1 }, later = true },
+  { name = "enable_cache", already = { false }, later = true },
+  { name = "cache_ttl_ms", later = true },
+  { name = "cache_max_bytes", later = true },
+  { name = "policy", later = true },
+  { name = "preload", later = true },
+  { name = "memory_efficient", already = { true }, later = true },
+  { name = "coherent", later = true },
+  { name = "writes", already = { "checked" }, later = true },
+  { name = "durability", later = true },
+  { name = "encryption", later = true },
+  { name = "owner", later = true },
+  { name = "debug", already = { false }, later = true },
+  { name = "slow_ms", later = true },
+  { name = "enable_metrics", already = { false }, later = true },
+  { name = "on_operation", later = true },
+}
+
+--- The rows of `redis.socket`.
+options.socket_rows = {
+  { name = "connect_timeout_ms", kind = "number", unit = "ms", default = 2000, min = 1,
+    max = 600000, sentence = "For connecting and greeting together." },
+  { name = "command_timeout_ms", kind = "number", unit = "ms", default = 5000, min = 1,
+    max = 3600000, sentence = "Deadline of a call that gives no timeout_ms." },
+  { name = "keep_alive", kind = "boolean", default = true, sentence = "SO_KEEPALIVE." },
+  { name = "no_delay", kind = "boolean", default = true, sentence = "TCP_NODELAY." },
+}
+
+local REDIS_ROWS = {
+  { name = "url", kind = "string" },
+  { name = "path", kind = "string" },
+  { name = "host", kind = "string" },
+  { name = "port", kind = "number", min = 1, max = 65535 },
+  { name = "username", kind = "string" },
+  { name = "password", kind = "string" },
+  { name = "database", kind = "number", min = 0, max = 1000000 },
+  { name = "socket", kind = "table" },
+  { name = "tls", later = true },
+  { name = "sentinels", later = true },
+  { name = "master", later = true },
+}
+
+local ARTICLE = {
+  string = "a string", number = "a number", boolean = "true or false",
+  table = "a table", ["function"] = "a function",
+}
+
+local function names(rows)
+  local list = {}
+  for i, row in ipairs(rows) do list[i] = row.name end
+  return list
+end
+
+local function contains(list, value)
+  for _, each in ipairs(list or {}) do
+    if each == value then return true end
+  end
+  return false
+end
+
+local function quoted(list)
+  local shown = {}
+  for i, each in ipairs(list) do shown[i] = failure.show(each) end
+  return table.concat(shown, ", ")
+end
+
+local function number_fault(row, value)
+  if value ~= value or value < row.min or value > row.max or value % 1 ~= 0 then
+    return ("must be a whole number from %d to %d%s"):format(row.min, row.max,
+      row.unit and " " .. row.unit or "")
+  end
+end
+
+local function later_fault(row, value)
+  if contains(row.already, value) then return nil end
+  local already = row.already and "; accepted now: " .. quoted(row.already) or ""
+  return "is not there yet in this version" .. already
+end
+
+-- What is wrong with a value, nil when nothing is.
+local function fault(row, value)
+  if row.later then return later_fault(row, value) end
+  if type(value) ~= row.kind then return "must be " .. ARTICLE[row.kind] end
+  if row.kind == "number" then return number_fault(row, value) end
+  if row.values and not contains(row.values, value) then
+    return "must be one of " .. quoted(row.values) .. suggest.phrase(value, row.values)
+  end
+end
+
+-- Secrets do not go into messages.
+local function shown_value(path, value)
+  if path:find("password", 1, true) or path:find("url", 1, true) then
+    return "the given value"
+  end
+  return failure.show(value)
+end
+
+-- Checks a table against rows, adds a line to `faults` for each thing wrong, and returns
+-- what is right, with defaults. A row of kind "redis" is left to check_redis.
+local function check_rows(rows, given, path, faults)
+  local by_name, given_names, checked = {}, {}, {}
+  for _, row in ipairs(rows) do by_name[row.name] = row end
+  for name in pairs(given) do given_names[#given_names + 1] = name end
+  table.sort(given_names, function(a, b) return tostring(a) < tostring(b) end)
+  for _, name in ipairs(given_names) do
+    local row, value, full_name = by_name[name], given[name], path .. tostring(name)
+    local wrong = row and row.kind ~= "redis" and fault(row, value)
+    if not row then
+      faults[#faults + 1] = ('unknown option "%s"%s'):format(full_name,
+        suggest.phrase(tostring(name), names(rows)))
+    elseif wrong then
+      faults[#faults + 1] = ('option "%s": %s %s'):format(full_name,
+        shown_value(full_name, value), wrong)
+    else
+      checked[name] = value
+    end
+  end
+  for _, row in ipairs(rows) do
+    if checked[row.name] == nil then checked[row.name] = row.default end
+  end
+  return checked
+end
+
+--- What a socket is given when nothing is said.
+function options.default_socket()
+  return check_rows(options.socket_rows, {}, "", {})
+end
+
+local function merge_url(server, faults)
+  local parsed, reason = url.parse(server.url)
+  if not parsed then
+    faults[#faults + 1] = 'option "redis": ' .. reason
+    return nil
+  end
+  for name, value in pairs(server) do parsed[name] = value end
+  return parsed
+end
+
+-- The server that the option `redis` names, with its socket options.
+local function check_redis(given, faults)
+  if type(given) == "string" then given = { url = given } end
+  if type(given) ~= "table" then
+    faults[#faults + 1] = ('option "redis": %s must be a URL or a table')
+      :format(failure.show(given))
+    return nil
+  end
+  local before = #faults
+  local server = check_rows(REDIS_ROWS, given, "redis.", faults)
+  server.socket = check_rows(options.socket_rows, server.socket or {}, "redis.socket.",
+    faults)
+  if #faults > before then return nil end
+  if server.url then
+    server = merge_url(server, faults)
+    if not server then return nil end
+  elseif not server.path then
+    server.host = server.host or "127.0.0.1"
+    server.port = server.port or 6379
+  end
+  server.database = server.database or 0
+  if server.path and #server.path > MAX_SOCKET_PATH then
+    faults[#faults + 1] = ('option "redis": the socket path has %d bytes, at most %d are '
+      .. "possible"):format(#server.path, MAX_SOCKET_PATH)
+  end
+  return server
+end
+
+local function check_prefix(prefix, faults)
+  if prefix and (#prefix > 128 or prefix:find("[{}]")) then
+    faults[#faults + 1] = ('option "prefix": %s must have at most 128 bytes and no braces')
+      :format(failure.show(prefix))
+  end
+end
+
+--- Checks what was given to `open` and fills in the defaults.
+-- @param given table
+-- @return the options; `redis` is nil or { path | host, port, username, password,
+--   database, socket }; or nil and a message, one line for each thing wrong
+function options.check(given)
+  local faults = {}
+  local checked = check_rows(options.rows, given, "", faults)
+  if given.redis ~= nil then checked.redis = check_redis(given.redis, faults) end
+  check_prefix(checked.prefix, faults)
+  if given.redis ~= nil and given.data_dir ~= nil then
+    faults[#faults + 1] = 'options "redis" and "data_dir" exclude each other: data_dir is '
+      .. "the directory of the private server"
+  end
+  if #faults > 0 then return nil, table.concat(faults, "\n") end
+  return checked
+end
+
+return options

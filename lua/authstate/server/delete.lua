@@ -1,0 +1,66 @@
+-- SPDX-License-Identifier: MIT
+-- Deletes a session in one step and leaves a tombstone. Follows prelude.lua.
+--
+-- KEYS: meta, creds, then one key for each type.
+-- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session), hash of
+--       the session's id, how long the tombstone is kept in ms, then the types of KEYS[3],
+--       KEYS[4], ...
+-- Verdicts: ok gen ver records bytes deleted_gen | again, the same | gap seq | fenced gen |
+--           absent | gone gen | types type ... (meta names these too) | wrong_type key
+
+local writer, seq, pinned = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local id_hash, ttl_ms = ARGV[4], ARGV[5]
+
+local meta = read_meta(writer)
+if not meta then return { "wrong_type", KEYS[1] } end
+local token = check_token(meta, seq)
+if token and token[1] == "again" then
+  local receipt = redis.call("HMGET", KEYS[1], "records", "bytes", "deleted")
+  return { "again", token[2], token[3], receipt[1], receipt[2], receipt[3] }
+end
+if not meta.gen then
+  if pinned ~= "" and pinned ~= "0" then return { "fenced", "" } end
+  return { "absent" }
+end
+if pinned ~= "" and pinned ~= decimal(meta.gen) then
+  return { "fenced", decimal(meta.gen) }
+end
+if meta.tombstone then return { "gone", decimal(meta.gen) } end
+if token then return token end
+-- Lease: to come, in this place.
+
+local listed, missing, forgotten = {}, { "types" }, {}
+for i = 6, #ARGV do listed["t:" .. ARGV[i]] = true end
+for _, field in ipairs(redis.call("HKEYS", KEYS[1])) do
+  if string.sub(field, 1, 2) == "t:" then
+    forgotten[#forgotten + 1] = field
+    if not listed[field] then missing[#missing + 1] = string.sub(field, 3) end
+  end
+end
+if #missing > 1 then return missing end
+local wrong = wrong_type_key(2)
+if wrong then return { "wrong_type", wrong } end
+
+local records, bytes = 0, 0
+for i = 2, #KEYS do
+  records = records + redis.call("HLEN", KEYS[i])
+  bytes = bytes + (redis.call("MEMORY", "USAGE", KEYS[i], "SAMPLES", "0") or 0)
+end
+call_on_keys("UNLINK", 2)
+
+local us, at = server_time()
+local generation, version = math.max(meta.gen + 1, us), meta.ver + 1
+for i = 1, #forgotten, SLICE do
+  redis.call("HDEL", KEYS[1], unpack(forgotten, i, math.min(i + SLICE - 1, #forgotten)))
+end
+redis.call("HDEL", KEYS[1], "registered", "identity", "owner", "until")
+if not meta.runs then forget_oldest_writers() end
+redis.call("HSET", KEYS[1], "gen", decimal(generation), "ver", decimal(version), "at", at,
+  "tombstone", id_hash, "records", decimal(records), "bytes", decimal(bytes),
+  "deleted", decimal(meta.gen), "w:" .. writer, next_runs(meta, seq, version))
+redis.call("PEXPIRE", KEYS[1], ttl_ms)
+call_on_keys("EXISTS", 1)
+return {
+  "ok", decimal(generation), decimal(version), decimal(records), decimal(bytes),
+  decimal(meta.gen),
+}

@@ -1,0 +1,424 @@
+-- SPDX-License-Identifier: MIT
+--- A handle on one session: its creds, its keys, and writes of both together.
+--
+-- A handle is pinned to a generation of the session: the one that its first read or write
+-- found. `load_creds`, `load_or_create` and `load` pin it anew, also to "nothing is there".
+-- When another generation is stored, reads and writes answer `fenced`, so that keys of a
+-- deleted session never meet the creds of its successor.
+
+local batch = require "authstate.batch"
+local core = require "authstate.core"
+local failure = require "authstate.failure"
+local keys = require "authstate.keys"
+local meta = require "authstate.meta"
+local writer = require "authstate.writer"
+
+local Session = { __name = "authstate.session" }
+Session.__index = Session
+
+local session = {}
+
+-- What `load` asks for before `meta` has told which types there are: those that Baileys
+-- has. Asking for one that is not there costs next to nothing.
+local USUAL_TYPES = {
+  "pre-key", "session", "sender-key", "sender-key-memory", "app-state-sync-key",
+  "app-state-sync-version", "lid-mapping", "device-list", "tctoken", "identity-key",
+}
+
+local MAX_LOADS = 8
+
+-- A caller's mistake is raised at the line that called the public method.
+local LEVEL = 2
+
+--- @param store the store
+-- @param id checked by the store
+-- @param shared_writer the writer of this id in this store
+function session.new(store, id, shared_writer)
+  local handle = setmetatable({
+    store = store, id = id, writer = shared_writer, pin = nil, known_types = {},
+  }, Session)
+  for i, kind in ipairs(USUAL_TYPES) do handle.known_types[i] = kind end
+  handle.keys = keys.new(handle)
+  return handle
+end
+
+-- ---- reading ----------------------------------------------------------------------
+
+-- Takes over what a read of `meta` in the same transaction found. Only a load pins a handle
+-- to a session that is not there.
+local function pin_to(self, found, is_load)
+  self.writer:learn(found)
+  if found.generation and not found.is_deleted then
+    self.pin = found.generation
+  elseif is_load then
+    self.pin = found.generation or writer.NOTHING
+  end
+end
+
+-- A pinned read is followed by the generation in the same pipeline: generations only grow,
+-- so that the same one afterwards proves what was read before.
+local function read_pinned(self, call, commands, shapes)
+  commands[#commands + 1] = { "HGET", self.writer.meta_key, "gen" }
+  shapes[#commands] = "raw"
+  local replies, message, code, details =
+    self.store:perform(call, { commands = commands, shapes = shapes })
+  if not replies then return nil, message, code, details end
+  local generation = table.remove(replies)
+  if (generation or writer.NOTHING) ~= self.pin then
+    return failure.new("fenced", "another generation of the session is stored; load it "
+      .. "again", { session = self.id, sent = true })
+  end
+  return replies
+end
+
+-- The first read of a handle learns the generation, in one transaction with what it reads.
+local function read_first(self, call, commands, shapes, is_load)
+  table.insert(commands, 1, meta.command(self.writer.meta_key, self.writer:token()))
+  table.insert(shapes, 1, "raw")
+  local replies, message, code, details = self.store:perform(call,
+    { commands = commands, shapes = shapes, atomic = true })
+  if not replies then return nil, message, code, details end
+  local found = meta.parse(table.remove(replies, 1))
+  pin_to(self, found, is_load)
+  return replies, found
+end
+
+--- Reads under the handle's generation; pins a handle that has none.
+-- @param commands list of commands
+-- @param shapes one for each
+-- @return one reply for each; or E
+function Session:read(call, commands, shapes)
+  if self.pin then return read_pinned(self, call, commands, shapes) end
+  local replies, message, code, details = read_first(self, call, commands, shapes, false)
+  if not replies then return nil, message, code, details end
+  return replies
+end
+
+-- Names the record of a load that could not be opened.
+local function name_corrupt(details, message, kinds)
+  local kind = kinds[details.reply] or "meta"
+  details.type, details.id = kind, details.element
+  if kind == "creds" then details.id = "creds" end
+  return ("%s %s: %s"):format(kind, failure.show(details.id), message)
+end
+
+--- Reads the credentials and pins the handle to what is stored.
+-- @param options { timeout_ms }
+-- @return creds (a table), version; nil alone when Redis says that there are none; or E
+function Session:load_creds(options)
+  local call = self.store:begin(self.id, options, LEVEL)
+  local key, field = self.store.layout.key(self.id, "creds", "creds")
+  local replies, found, code, details = read_first(self, call,
+    { { "HGET", key, field } }, { "value" }, true)
+  if not replies then
+    if code == "corrupt" then found = name_corrupt(details, found, { [2] = "creds" }) end
+    return nil, found, code, details
+  end
+  if not replies[1] then return nil end
+  return replies[1], found.version
+end
+
+local function load_whole(self, call, kinds, shape)
+  local commands = { { "HGETALL", self.writer.meta_key } }
+  for i, kind in ipairs(kinds) do
+    commands[i + 1] = { "HGETALL", (self.store.layout.key(self.id, kind,
+      kind == "creds" and "creds" or "")) }
+  end
+  local replies, message, code, details = self.store:perform(call,
+    { commands = commands, shapes = { "raw", shape }, atomic = true })
+  if replies then return replies end
+  if code == "corrupt" then
+    message = name_corrupt(details, message, { [0] = "meta", unpack(kinds, 1) })
+  end
+  return nil, message, code, details
+end
+
+-- Adds to the known types those that meta names; whether there were any.
+local function extend_known_types(self, types)
+  local known = {}
+  for _, kind in ipairs(self.known_types) do known[kind] = true end
+  local is_extended = false
+  for _, kind in ipairs(types) do
+    if not known[kind] then
+      self.known_types[#self.known_types + 1] = kind
+      is_extended = true
+    end
+  end
+  return is_extended
+end
+
+local function assemble(kinds, replies, found)
+  local loaded = {
+    keys = {}, version = found.version,
+    generation = found.generation and tonumber(found.generation),
+  }
+  for i, kind in ipairs(kinds) do
+    local records = replies[i + 1]
+    if kind == "creds" then
+      loaded.creds = records.creds
+    elseif next(records) ~= nil then
+      loaded.keys[kind] = records
+    end
+  end
+  return loaded
+end
+
+local function load_session(self, shape, options)
+  local call = self.store:begin(self.id, options, LEVEL)
+  for _ = 1, MAX_LOADS do
+    local kinds = { "creds" }
+    for i, kind in ipairs(self.known_types) do kinds[i + 1] = kind end
+    local replies, message, code, details = load_whole(self, call, kinds, shape)
+    if not replies then return nil, message, code, details end
+    local found = meta.parse_all(replies[1], self.writer:token())
+    if not extend_known_types(self, found.types) then
+      pin_to(self, found, true)
+      local loaded = assemble(kinds, replies, found)
+      if found.generation == nil and not loaded.creds and next(loaded.keys) == nil or
+         found.is_deleted then
+        return nil
+      end
+      return loaded
+    end
+  end
+  return failure.new("conflict", "other writers added new types too often; try again",
+    { session = self.id, sent = true, retry = true })
+end
+
+--- Reads the whole session in one step and pins the handle to it.
+-- @return { creds, keys = { [type] = { [id] = value } }, version, generation }; nil alone
+--   when there is no such session; or E
+function Session:load(options)
+  return load_session(self, "value_map", options)
+end
+
+--- The same with all records as JSON texts, exactly as they were written.
+function Session:load_json(options)
+  return load_session(self, "json_map", options)
+end
+
+--- What `meta` says of the session, with all its types. For keys and info.
+function Session:read_types(call)
+  local replies, message, code, details = self:read(call,
+    { { "HGETALL", self.writer.meta_key } }, { "raw" })
+  if not replies then return nil, message, code, details end
+  return meta.parse_all(replies[1], self.writer:token())
+end
+
+--- How many records of each of these types there are.
+function Session:count_types(call, types)
+  if #types == 0 then return {} end
+  local commands, shapes = {}, {}
+  for i, kind in ipairs(types) do
+    commands[i] = { "HLEN", (self.store.layout.key(self.id, kind, "")) }
+    shapes[i] = "raw"
+  end
+  local replies, message, code, details = self:read(call, commands, shapes)
+  if not replies then return nil, message, code, details end
+  local counts = {}
+  for i, kind in ipairs(types) do
+    if replies[i] > 0 then counts[kind] = replies[i] end
+  end
+  return counts
+end
+
+-- ---- writing ----------------------------------------------------------------------
+
+local function check_changes(changes, level)
+  if type(changes) ~= "table" then
+    error(("keys: %s is no table of changes; accepted: { [type] = { [id] = value } }")
+      :format(failure.show(changes)), level + 1)
+  end
+  for kind, records in pairs(changes) do
+    keys.check_type(kind, level + 1)
+    if type(records) ~= "table" then
+      error(("keys[%s]: %s is no table of records; accepted: { [id] = value }")
+        :format(failure.show(kind), failure.show(records)), level + 1)
+    end
+    for id in pairs(records) do
+      if type(id) ~= "string" then
+        error(("keys[%s]: the id %s is a %s; accepted: a string"):format(
+          failure.show(kind), tostring(id), type(id)), level + 1)
+      end
+    end
+  end
+end
+
+local function new_batch(self)
+  local options = self.store.options
+  return batch.new {
+    layout = self.store.layout, session = self.id,
+    max_value_bytes = options.max_value_bytes, max_commit_bytes = options.max_commit_bytes,
+  }
+end
+
+-- Fills a batch. True, or E, or nil, message, "invalid" for a mistake of the caller.
+local function fill(filled, creds, changes, put)
+  if creds ~= nil then
+    local put_creds = put == "set_text" and filled.set_creds_text or filled.set_creds_value
+    local is_put, message, code, details = put_creds(filled, creds)
+    if not is_put then return nil, message, code, details end
+  end
+  for kind, records in pairs(changes) do
+    for id, value in pairs(records) do
+      local is_put, message, code, details = filled[put](filled, kind, id, value)
+      if not is_put then return nil, message, code, details end
+    end
+  end
+  return true
+end
+
+--- Commits a batch that was made for this session and pins the handle to what it made.
+-- @return { version }, or { exists = true }; or E
+function Session:commit_batch(call, filled, options)
+  local result, message, code, details =
+    self.writer:commit(call, self.pin, filled, options)
+  if not result then return nil, message, code, details end
+  if result.generation then self.pin = result.generation end
+  return result
+end
+
+--- Checks, encodes and writes. For keys and commit.
+-- @param put the method of a batch that encodes a value
+function Session:write(creds, changes, put, options, level)
+  check_changes(changes, level)
+  local call = self.store:begin(self.id, options, level)
+  local filled = new_batch(self)
+  local is_filled, message, code, details = fill(filled, creds, changes, put)
+  if not is_filled then
+    if code == "invalid" then error(message, level) end
+    return nil, message, code, details
+  end
+  local result
+  result, message, code, details =
+    self:commit_batch(call, filled, { expect = options and options.expect })
+  if not result then return nil, message, code, details end
+  return result.version
+end
+
+local function check_creds(creds, level)
+  if type(creds) ~= "table" then
+    error(("creds: %s are no credentials; accepted: a table"):format(failure.show(creds)),
+      level + 1)
+  end
+end
+
+--- Writes the credentials.
+-- @param creds table
+-- @return the version that the write made; or E
+function Session:save_creds(creds, options)
+  check_creds(creds, LEVEL)
+  return self:write(creds, {}, "set_value", options, LEVEL)
+end
+
+local COMMIT_FIELDS = { creds = true, keys = true, expect = true }
+
+--- Writes creds and keys together, all or nothing.
+-- @param changes { creds = table, keys = { [type] = { [id] = value | authstate.null } },
+--   expect = version }, each optional
+-- @return the version that the write made; or E: `conflict` when `expect` is given and
+--   another version is stored
+function Session:commit(changes, options)
+  if type(changes) ~= "table" then
+    error(("changes: %s is no table; accepted: { creds =, keys =, expect = }")
+      :format(failure.show(changes)), LEVEL)
+  end
+  for field in pairs(changes) do
+    if not COMMIT_FIELDS[field] then
+      error(("changes: unknown field %s; accepted: creds, keys, expect")
+        :format(failure.show(field)), LEVEL)
+    end
+  end
+  if changes.creds ~= nil then check_creds(changes.creds, LEVEL) end
+  if changes.expect ~= nil and type(changes.expect) ~= "number" then
+    error(("changes.expect: %s is no version; accepted: a number")
+      :format(failure.show(changes.expect)), LEVEL)
+  end
+  local merged = { expect = changes.expect }
+  for name, value in pairs(options or {}) do merged[name] = value end
+  return self:write(changes.creds, changes.keys or {}, "set_value", merged, LEVEL)
+end
+
+--- The same from one JSON text `{"creds":{...},"keys":{"<type>":{"<id>":record|null}}}`,
+-- whose records are kept exactly as they are written there; null deletes.
+function Session:commit_json(text, options)
+  if type(text) ~= "string" then
+    error(("text: %s is no JSON text; accepted: a string"):format(failure.show(text)), LEVEL)
+  end
+  local split, message, offset = core.split_session(text)
+  if not split then
+    error(("text: not a session at byte %d: %s"):format(offset, message), LEVEL)
+  end
+  for _, records in pairs(split.keys) do
+    for id, record in pairs(records) do
+      if record == "null" then records[id] = core.null end
+    end
+  end
+  return self:write(split.creds, split.keys, "set_text", options, LEVEL)
+end
+
+-- Writes new creds unless there are some. { exists = true }, the outcome of the write, or E.
+local function create(self, creds, options)
+  check_creds(creds, LEVEL + 1)
+  local call = self.store:begin(self.id, options, LEVEL + 1)
+  local filled = new_batch(self)
+  local is_filled, message, code, details = filled:set_creds_value(creds)
+  if not is_filled then
+    if code == "invalid" then error(message, LEVEL + 1) end
+    return nil, message, code, details
+  end
+  return self:commit_batch(call, filled, { creates = true })
+end
+
+--- Reads the credentials, or makes them when Redis says that there are none. Of two
+-- processes that do so at once exactly one makes them, and both get the same.
+-- @param make function without arguments that returns new creds; called only on a
+--   confirmed absence, not under any lock
+-- @return creds, whether this call made them; or E
+function Session:load_or_create(make, options)
+  if type(make) ~= "function" then
+    error(("make: %s is no function; accepted: a function that returns new creds")
+      :format(failure.show(make)), LEVEL)
+  end
+  self.store:begin(self.id, options, LEVEL)
+  for _ = 1, MAX_LOADS do
+    local creds, message, code, details = self:load_creds(options)
+    if creds then return creds, false end
+    if message then return nil, message, code, details end
+    creds = make()
+    local made
+    made, message, code, details = create(self, creds, options)
+    if not made then return nil, message, code, details end
+    if not made.exists then return creds, true end
+  end
+  return failure.new("conflict", "the session is created and deleted all the time",
+    { session = self.id, sent = true, retry = true })
+end
+
+--- Deletes the whole session in one step. A tombstone stays for `tombstone_ttl_ms`: a late
+-- writer is fenced, and only a handle that loads the session again may begin anew.
+-- @return { records, bytes, generation } of what was deleted (bytes as Redis counts them),
+--   records = 0 when there was none; or E
+function Session:delete(options)
+  local call = self.store:begin(self.id, options, LEVEL)
+  local receipt, message, code, details = self.writer:delete(call, self.pin,
+    self.known_types, core.sha256_hex(self.id))
+  if not receipt then return nil, message, code, details end
+  if receipt.deleted_generation then
+    local removed
+    removed, message, code, details =
+      self.store:unindex(call, self.id, receipt.deleted_generation)
+    if not removed then return nil, message, code, details end
+  end
+  return {
+    records = receipt.records, bytes = receipt.bytes, generation = receipt.generation,
+  }
+end
+
+--- What became of the last write of this session through this store.
+-- @return seq (nil before the first write), and "yes", "no" or "maybe"
+function Session:last_commit()
+  return self.writer.unsettled or self.writer.last_seq, self.writer.applied
+end
+
+return session

@@ -1,0 +1,337 @@
+-- SPDX-License-Identifier: MIT
+--- A store: the sessions of one Redis, reached through one driver.
+
+local embedded = require "authstate.embedded"
+local failure = require "authstate.failure"
+local index = require "authstate.index"
+local layout = require "authstate.layout"
+local meta = require "authstate.meta"
+local native = require "authstate.drivers.native"
+local option_rows = require "authstate.options"
+local server_scripts = require "authstate.server_scripts"
+local session = require "authstate.session"
+local suggest = require "authstate.suggest"
+local url = require "authstate.url"
+local writer = require "authstate.writer"
+
+local Store = { __name = "authstate.store" }
+Store.__index = Store
+
+local store = {}
+
+local MAX_SESSION_ID_BYTES = 512
+local MAX_PAGE = 100000
+local LEVEL = 2
+
+-- What a call may be given. Those of features to come are accepted with the value that says
+-- what happens anyway.
+local CALL_OPTIONS = { "timeout_ms", "expect", "cache", "replace" }
+local CALL_VALUES = { cache = false, replace = true }
+
+-- ---- opening ----------------------------------------------------------------------
+
+local function check_open(given, level)
+  if type(given) ~= "table" then
+    error(("options: %s are no options; accepted: a table"):format(failure.show(given)),
+      level + 1)
+  end
+  local checked, message = option_rows.check(given)
+  if not checked then error(message, level + 1) end
+  local made
+  made, message = layout.load(checked.layout, checked)
+  if not made then error(message, level + 1) end
+  return checked, made
+end
+
+local function new_driver(options, server)
+  return native.new {
+    server = server,
+    scripts = server_scripts.sources(),
+    max_operations = options.queue_max_operations,
+    max_queued_bytes = options.queue_max_bytes,
+    max_value_bytes = options.max_value_bytes,
+  }
+end
+
+--- Opens a store. With `redis` this does no I/O; without, it starts the private server of
+-- `data_dir` or joins the one that runs there.
+-- @param given options, see doc/options.md; a mistake is raised at level 2
+-- @return the store; or E
+function store.open(given)
+  local options, made_layout = check_open(given or {}, LEVEL)
+  if not options.redis and ngx then
+    return failure.new("unsupported", "inside nginx no private server can be started; start "
+      .. "a Redis server and pass its URL: authstate.open { redis = \"redis://...\" }")
+  end
+  local server, guard = options.redis, nil
+  if not server then
+    local started, message, code, details = embedded.start(options)
+    if not started then return nil, message, code, details end
+    guard = started
+    server = {
+      path = started.socket_path, database = 0, socket = option_rows.default_socket(),
+    }
+  end
+  return setmetatable({
+    options = options,
+    layout = made_layout,
+    server = server,
+    node = url.show(server),
+    driver = new_driver(options, server),
+    guard = guard,
+    writers = setmetatable({}, { __mode = "v" }),
+  }, Store)
+end
+
+--- The name of this store's writes in tokens; made at the first use, so that processes
+-- that share a store from before a fork do not share it.
+function Store:token()
+  if not self.own_token then self.own_token = writer.new_token() end
+  return self.own_token
+end
+
+-- ---- calls ------------------------------------------------------------------------
+
+local function check_call_option(name, value, level)
+  if name == "timeout_ms" then
+    if type(value) ~= "number" or not (value > 0 and value <= 3600000) then
+      error(("timeout_ms: %s is no time; accepted: a number above 0, at most 3600000 ms")
+        :format(failure.show(value)), level + 1)
+    end
+  elseif name == "expect" then
+    if type(value) ~= "number" then
+      error(("expect: %s is no version; accepted: a number"):format(failure.show(value)),
+        level + 1)
+    end
+  elseif CALL_VALUES[name] == nil then
+    error(("unknown option %q%s; accepted: %s"):format(tostring(name),
+      suggest.phrase(tostring(name), CALL_OPTIONS), table.concat(CALL_OPTIONS, ", ")),
+      level + 1)
+  elseif value ~= CALL_VALUES[name] then
+    error(("%s: only %s is there yet in this version"):format(name,
+      tostring(CALL_VALUES[name])), level + 1)
+  end
+end
+
+--- Begins a call: its deadline runs from here, waiting included.
+-- @param session_id for the details of an error, may be nil
+-- @param options what the caller gave: { timeout_ms }
+-- @param level of the caller of the public method, as seen by who calls this
+-- @return { session, started_ms, deadline_ms }
+function Store:begin(session_id, options, level)
+  if options ~= nil and type(options) ~= "table" then
+    error(("options: %s are no options; accepted: a table"):format(failure.show(options)),
+      level + 1)
+  end
+  for name, value in pairs(options or {}) do check_call_option(name, value, level + 1) end
+  local started_ms = native.now_ms()
+  local timeout_ms = options and options.timeout_ms or self.server.socket.command_timeout_ms
+  return {
+    session = session_id, started_ms = started_ms, deadline_ms = started_ms + timeout_ms,
+  }
+end
+
+-- The details of a call that the driver could not do.
+local function describe(self, call, code, facts)
+  return {
+    sent = facts.attempts > 0,
+    attempts = facts.attempts,
+    applied = code == "timeout" and "maybe" or "no",
+    elapsed_ms = native.now_ms() - call.started_ms,
+    node = self.node,
+    session = call.session,
+    reply = facts.reply,
+    element = facts.element,
+  }
+end
+
+--- Sends one operation and waits for it.
+-- @param call from `begin`
+-- @param request { commands, shapes, atomic }, see drivers/native.lua
+-- @return list of replies, nil, nil, nil, facts; or E
+function Store:perform(call, request)
+  request.deadline_ms = call.deadline_ms
+  local replies, message, code, facts = self.driver:perform(request)
+  if replies then return replies, nil, nil, nil, facts end
+  if code == "unavailable" or code == "auth" or code == "timeout" then
+    message = ("%s: %s"):format(self.node, message)
+  end
+  return failure.new(code, message, describe(self, call, code, facts))
+end
+
+--- Asks the server now.
+-- @return true; or E
+function Store:ping(options)
+  local call = self:begin(nil, options, LEVEL)
+  local replies, message, code, details = self:perform(call, { commands = { { "PING" } } })
+  if not replies then return nil, message, code, details end
+  return true
+end
+
+-- ---- sessions ---------------------------------------------------------------------
+
+local function check_session_id(id, level)
+  if type(id) ~= "string" or #id == 0 or #id > MAX_SESSION_ID_BYTES or
+     id:sub(1, 1) == "}" then
+    error(("session id: %s; accepted: a string of 1 to %d bytes that does not begin with }")
+      :format(failure.show(id), MAX_SESSION_ID_BYTES), level + 1)
+  end
+end
+
+-- All handles of one id number their writes together, for as long as one of them lives. A
+-- later one reads from the server where the numbers went.
+local function shared_writer(self, id)
+  local shared = self.writers[id]
+  if not shared then
+    shared = writer.new(self, id)
+    self.writers[id] = shared
+  end
+  return shared
+end
+
+--- A handle on a session. No I/O.
+-- @param id 1 to 512 bytes, any byte, not beginning with "}"
+function Store:session(id)
+  check_session_id(id, LEVEL)
+  return session.new(self, id, shared_writer(self, id))
+end
+
+--- Takes a deleted session out of the index. For Session:delete.
+function Store:unindex(call, id, generation)
+  return self:perform(call, {
+    commands = {
+      server_scripts.command("unindex", { index.key(self.options.prefix, id) },
+        { id, generation }),
+    },
+  })
+end
+
+-- Which entries of the index are live sessions: the index may name too much.
+local function live_sessions(self, call, entries)
+  local commands = {}
+  for i, entry in ipairs(entries) do
+    commands[i] = { "HMGET", self.layout.meta_key(entry.session), "gen", "tombstone" }
+  end
+  local replies, message, code, details = self:perform(call, { commands = commands })
+  if not replies then return nil, message, code, details end
+  local ids = {}
+  for i, reply in ipairs(replies) do
+    if reply[1] and not reply[2] then ids[#ids + 1] = entries[i].session end
+  end
+  return ids
+end
+
+local LIST_OPTIONS = { "after", "limit", "unowned", "timeout_ms" }
+
+local function check_list_options(options, level)
+  for name in pairs(options) do
+    local is_known = false
+    for _, known in ipairs(LIST_OPTIONS) do is_known = is_known or known == name end
+    if not is_known then
+      error(("unknown option %q%s; accepted: %s"):format(tostring(name),
+        suggest.phrase(tostring(name), LIST_OPTIONS), table.concat(LIST_OPTIONS, ", ")),
+        level + 1)
+    end
+  end
+  local limit = options.limit
+  if limit ~= nil and (type(limit) ~= "number" or limit % 1 ~= 0 or limit < 1 or
+     limit > MAX_PAGE) then
+    error(("limit: %s; accepted: a whole number from 1 to %d"):format(failure.show(limit),
+      MAX_PAGE), level + 1)
+  end
+  if options.after ~= nil and (type(options.after) ~= "string" or
+     not index.is_cursor(options.after)) then
+    error(("after: %s; accepted: what an earlier page gave as next")
+      :format(failure.show(options.after)), level + 1)
+  end
+  if options.unowned then
+    error("unowned: is not there yet in this version; accepted now: false", level + 1)
+  end
+end
+
+--- Lists the sessions, a page at a time, in no particular order. A session that is there
+-- all the time is listed once; one that is deleted and made again meanwhile may come twice.
+-- @param options { after = `next` of the page before, limit = 1000, timeout_ms }
+-- @return list of ids, next (nil at the end); or E
+function Store:sessions(options)
+  options = options or {}
+  check_list_options(options, LEVEL)
+  local call = self:begin(nil, { timeout_ms = options.timeout_ms }, LEVEL)
+  local limit, ids, cursor = options.limit or 1000, {}, options.after
+  local function read(commands)
+    return self:perform(call, { commands = commands })
+  end
+  repeat
+    local entries, next_cursor, code, details =
+      index.page(read, self.options.prefix, cursor, limit - #ids)
+    if not entries then return nil, next_cursor, code, details end
+    cursor = next_cursor
+    if #entries > 0 then
+      local live, message
+      live, message, code, details = live_sessions(self, call, entries)
+      if not live then return nil, message, code, details end
+      for _, id in ipairs(live) do ids[#ids + 1] = id end
+    end
+  until not cursor or #ids >= limit
+  return ids, cursor
+end
+
+-- What Redis spends on the session's records.
+local function count_session(self, call, id, found)
+  local kinds, commands = found.types, {}
+  for i, kind in ipairs(kinds) do
+    commands[i] = { "HLEN", (self.layout.key(id, kind, "")) }
+  end
+  local creds_key = self.layout.key(id, "creds", "creds")
+  commands[#commands + 1] = { "MEMORY", "USAGE", creds_key, "SAMPLES", "0" }
+  for _, kind in ipairs(kinds) do
+    commands[#commands + 1] =
+      { "MEMORY", "USAGE", (self.layout.key(id, kind, "")), "SAMPLES", "0" }
+  end
+  local replies, message, code, details = self:perform(call, { commands = commands })
+  if not replies then return nil, message, code, details end
+  local counts, bytes = {}, 0
+  for i, kind in ipairs(kinds) do
+    if replies[i] > 0 then counts[kind] = replies[i] end
+  end
+  for i = #kinds + 1, #replies do bytes = bytes + (replies[i] or 0) end
+  return counts, bytes
+end
+
+--- What is known of a session without reading its records.
+-- @return { counts = { [type] = n }, bytes (memory in Redis), version, generation,
+--   registered (nil when the creds do not say), last_write_ms (server time, Unix epoch) };
+--   nil alone when there is no such session; or E
+function Store:session_info(id, options)
+  check_session_id(id, LEVEL)
+  local call = self:begin(id, options, LEVEL)
+  local replies, message, code, details = self:perform(call, {
+    commands = { { "HGETALL", self.layout.meta_key(id) } },
+  })
+  if not replies then return nil, message, code, details end
+  local found = meta.parse_all(replies[1], self:token())
+  if not found.generation or found.is_deleted then return nil end
+  local counts, bytes
+  counts, bytes, code, details = count_session(self, call, id, found)
+  if not counts then return nil, bytes, code, details end
+  return {
+    counts = counts, bytes = bytes, version = found.version,
+    generation = tonumber(found.generation), registered = found.registered,
+    last_write_ms = found.last_write_ms,
+  }
+end
+
+--- Closes the store; the private server is shut down when nobody else uses it. Every later
+-- call answers `closed`. Closing twice does nothing.
+-- @return true; or E when the private server did not shut down
+function Store:close()
+  if self.is_closed then return true end
+  self.is_closed = true
+  if not self.guard then
+    self.driver:close()
+    return true
+  end
+  return self.guard:leave(self)
+end
+
+return store

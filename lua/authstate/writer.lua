@@ -1,0 +1,299 @@
+-- SPDX-License-Identifier: MIT
+--- The write side of one session in one store: numbers its writes, sends them through the
+-- commit and delete scripts, and knows what became of the last one. All session objects of
+-- an id in a store share one, so that their writes are numbered once.
+--
+-- A write carries the token (writer, seq). The server applies seq = recorded + 1 and
+-- answers `again` for what it has applied before, so a request that is sent twice takes
+-- effect once. A refused write uses up no seq. When the outcome of a write is unknown, the
+-- next one first reads what the server recorded.
+
+local core = require "authstate.core"
+local failure = require "authstate.failure"
+local index = require "authstate.index"
+local meta = require "authstate.meta"
+local server_scripts = require "authstate.server_scripts"
+
+local Writer = { __name = "authstate.writer" }
+Writer.__index = Writer
+
+local writer = {}
+
+-- In the place of a message: the write was refused, and may go through when sent anew.
+local RETRY = {}
+
+-- A write that meets other writers begins again at most this often.
+local MAX_ROUNDS = 16
+
+--- What no server has given out as a generation: the handle saw that nothing is stored.
+writer.NOTHING = "0"
+
+local function new_token()
+  return (core.random(8):gsub(".", function(byte)
+    return ("%02x"):format(byte:byte())
+  end))
+end
+writer.new_token = new_token
+
+--- @param store the store
+-- @param session id
+function writer.new(store, session)
+  return setmetatable({
+    store = store,
+    session = session,
+    meta_key = store.layout.meta_key(session),
+    seq = nil,       -- the newest seq that is known to be recorded; nil: not read yet
+    unsettled = nil, -- the seq of a write whose outcome is unknown
+    applied = nil,   -- what became of the last write: "yes" "no" "maybe"
+  }, Writer)
+end
+
+--- The writer's name in tokens: that of the store, until the server has forgotten it.
+function Writer:token()
+  return self.own_token or self.store:token()
+end
+
+--- Learns from what a read of `meta` found.
+function Writer:learn(found)
+  if self.unsettled then
+    local is_applied = found.recorded ~= nil and found.recorded >= self.unsettled
+    self.applied = is_applied and "yes" or "no"
+    self.last_seq = self.unsettled
+    self.unsettled = nil
+    self.seq = found.recorded or 0
+  elseif not self.seq then
+    self.seq = found.recorded or 0
+  end
+end
+
+--- Reads the state of the session and the time of the server.
+-- @return what meta.parse says, with server_us; or E
+function Writer:read_meta(call)
+  local replies, message, code, details = self.store:perform(call, {
+    commands = { meta.command(self.meta_key, self:token()), { "TIME" } },
+  })
+  if not replies then return nil, message, code, details end
+  local found = meta.parse(replies[1])
+  found.server_us = tonumber(replies[2][1]) * 1e6 + tonumber(replies[2][2])
+  self:learn(found)
+  return found
+end
+
+local function fenced(call, message)
+  return failure.new("fenced", message, { session = call.session, sent = true })
+end
+
+-- Whether the handle may write to what is stored. Gives the pin to write under and whether
+-- the write opens a generation; or E.
+local function admit(call, pin, found, has_creds)
+  if not found.generation then
+    if pin and pin ~= writer.NOTHING then
+      return fenced(call, "the session is gone; load it again")
+    end
+    return writer.NOTHING, true
+  end
+  if found.is_deleted then
+    if pin ~= found.generation then
+      return fenced(call, "the session was deleted; load it before writing new creds")
+    elseif not has_creds then
+      return fenced(call, "the session was deleted; only a commit with creds begins anew")
+    end
+    return pin, true
+  end
+  if pin and pin ~= found.generation then
+    return fenced(call, "another generation of the session is stored; load it again")
+  end
+  return found.generation, false
+end
+
+-- Puts the session in the index under the generation that is to be opened.
+local function announce(self, call, found)
+  local next_generation = tonumber(found.generation or 0) + 1
+  local proposal = ("%.0f"):format(math.max(next_generation, found.server_us))
+  local replies, message, code, details = self.store:perform(call, {
+    commands = { index.add_command(self.store.options.prefix, self.session, proposal) },
+  })
+  if not replies then return nil, message, code, details end
+  return proposal
+end
+
+-- Whether the state on the server must be read before a write can be sent.
+local function must_read(self, pin, opens)
+  return opens or not pin or pin == writer.NOTHING or not self.seq or self.unsettled
+end
+
+-- Notes what a failed call leaves behind. Only a request that left can have done anything;
+-- one that was sent twice may have been applied the first time, whatever the second says.
+local function note_failure(self, seq, code, details)
+  local is_unknown = code == "timeout" or (details.attempts or 0) > 1
+  if is_unknown and details.sent then
+    self.unsettled = seq
+    details.applied = "maybe"
+  end
+  self.last_seq, self.applied = seq, details.applied
+end
+
+-- The server does not know our token, or is behind. Sent once, the write was certainly not
+-- applied: go on with what the server has, under a new name if it forgot ours.
+local function resume_after_gap(self, call, seq, recorded, attempts)
+  if attempts > 1 then
+    self.unsettled = seq
+    return failure.new("timeout", "the write was sent twice and the server no longer knows "
+      .. "whether it applied it", { session = call.session, sent = true, applied = "maybe" })
+  end
+  if recorded == "" then
+    self.own_token, self.seq = new_token(), 0
+  else
+    self.seq = tonumber(recorded)
+  end
+  return true
+end
+
+local function succeed(self, seq, verdict)
+  self.seq, self.last_seq, self.applied = seq, seq, "yes"
+  return { generation = verdict[2], version = tonumber(verdict[3]), verdict = verdict }
+end
+
+-- What the verdicts of both scripts mean. A result, E, or nil and RETRY.
+local VERDICTS = {
+  ok = function(self, _, seq, verdict) return succeed(self, seq, verdict) end,
+  again = function(self, _, seq, verdict) return succeed(self, seq, verdict) end,
+  fenced = function(_, call)
+    return fenced(call, "another generation of the session is stored; load it again")
+  end,
+  conflict = function(_, call, _, verdict)
+    return failure.new("conflict", "the stored version is " .. verdict[2],
+      { session = call.session, sent = true, version = tonumber(verdict[2]) })
+  end,
+  wrong_type = function(_, call, _, verdict)
+    return failure.new("wrong_type", ("the key %s holds another type of Redis value")
+      :format(failure.show(verdict[2])), { session = call.session, sent = true })
+  end,
+  gap = function(self, call, seq, verdict, facts)
+    local goes_on, message, code, details =
+      resume_after_gap(self, call, seq, verdict[2], facts.attempts)
+    if not goes_on then return nil, message, code, details end
+    return nil, RETRY
+  end,
+  reopen = function() return nil, RETRY end,
+}
+
+-- Sends one script call. A result { generation, version, verdict }, E, or nil and RETRY.
+local function send(self, call, name, seq, keys, arguments)
+  local replies, message, code, details, facts = self.store:perform(call, {
+    commands = { server_scripts.command(name, keys, arguments) },
+  })
+  if not replies then
+    note_failure(self, seq, code, details)
+    return nil, message, code, details
+  end
+  local verdict = replies[1]
+  local handle = VERDICTS[verdict[1]]
+  if not handle then return { verdict = verdict } end
+  return handle(self, call, seq, verdict, facts)
+end
+
+local function gave_up(call)
+  return failure.new("conflict", "other writers came between too often; try again",
+    { session = call.session, sent = true, retry = true })
+end
+
+-- What a commit is sent under: the generation that must be stored, and the one to open, ""
+-- for none; or E.
+local function prepare(self, call, pin, batch, opens)
+  if not must_read(self, pin, opens) then return pin, "" end
+  local found, message, code, details = self:read_meta(call)
+  if not found then return nil, message, code, details end
+  local write_pin
+  write_pin, opens, code, details = admit(call, pin, found, batch.has_creds)
+  if not write_pin then return nil, opens, code, details end
+  if not opens then return write_pin, "" end
+  local proposal
+  proposal, message, code, details = announce(self, call, found)
+  if not proposal then return nil, message, code, details end
+  return write_pin, proposal
+end
+
+local function commit_once(self, call, pin, batch, options, opens)
+  local write_pin, proposal, code, details = prepare(self, call, pin, batch, opens)
+  if not write_pin then return nil, proposal, code, details end
+  local seq = self.seq + 1
+  local keys, arguments = batch:arguments {
+    self:token(), ("%.0f"):format(seq), write_pin, proposal,
+    options.creates and "create" or "write", batch.has_creds and "1" or "",
+    batch.registered, options.expect and ("%.0f"):format(options.expect) or "",
+  }
+  table.insert(keys, 1, self.meta_key)
+  return send(self, call, "commit", seq, keys, arguments)
+end
+
+--- Writes a batch.
+-- @param call deadline and place, see Store:begin
+-- @param pin the generation the handle is pinned to, nil for none
+-- @param batch what to write
+-- @param options { creates = boolean, expect = version or nil }
+-- @return { generation, version }, or { exists = true } when `creates` was asked and
+--   another process was first; or E
+function Writer:commit(call, pin, batch, options)
+  local opens = false
+  for _ = 1, MAX_ROUNDS do
+    local result, message, code, details =
+      commit_once(self, call, pin, batch, options, opens)
+    if result and result.generation then return result end
+    if result or (options.creates and code == "fenced") then return { exists = true } end
+    if message ~= RETRY then return nil, message, code, details end
+    opens = true -- the generation or our token is not what we knew: read it again
+  end
+  return gave_up(call)
+end
+
+-- What a delete did, from the verdict that says so; nil for one that names more types.
+local function receipt_of(verdict)
+  if verdict[1] == "types" then return nil end
+  return {
+    generation = tonumber(verdict[2] or 0),
+    records = tonumber(verdict[4] or 0),
+    bytes = tonumber(verdict[5] or 0),
+    deleted_generation = verdict[6],
+  }
+end
+
+local function delete_once(self, call, pin, types, id_hash)
+  if not self.seq or self.unsettled then
+    local found, message, code, details = self:read_meta(call)
+    if not found then return nil, message, code, details end
+  end
+  local layout, seq = self.store.layout, self.seq + 1
+  local keys = { self.meta_key, (layout.key(self.session, "creds", "creds")) }
+  local arguments = {
+    self:token(), ("%.0f"):format(seq), pin or "", id_hash,
+    ("%.0f"):format(self.store.options.tombstone_ttl_ms),
+  }
+  for _, kind in ipairs(types) do
+    keys[#keys + 1] = layout.key(self.session, kind, "")
+    arguments[#arguments + 1] = kind
+  end
+  return send(self, call, "delete", seq, keys, arguments)
+end
+
+--- Deletes the session.
+-- @param types list of the types to delete, as far as they are known; extended by those
+--   that the server names
+-- @param id_hash what the tombstone keeps of the id
+-- @return { generation, records, bytes, deleted_generation }, the last absent and records 0
+--   when there was nothing to delete; or E
+function Writer:delete(call, pin, types, id_hash)
+  for _ = 1, MAX_ROUNDS do
+    local result, message, code, details = delete_once(self, call, pin, types, id_hash)
+    local receipt = result and receipt_of(result.verdict)
+    if receipt then return receipt end
+    if result then
+      for i = 2, #result.verdict do types[#types + 1] = result.verdict[i] end
+    elseif message ~= RETRY then
+      return nil, message, code, details
+    end
+  end
+  return gave_up(call)
+end
+
+return writer
