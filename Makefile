@@ -38,15 +38,15 @@ WARNINGS   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
               -Wpointer-arith -Wvla
 COMPILE    := $(CC) -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
               $(CFLAGS) -Icore -I$(LUA_INCDIR)
-LIBS       := -lhiredis
+LIBS       := -lhiredis -lz -lcrypto
 
 LUA_ENV    := LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/?.so;;' \
               AUTHSTATE_BUILD=$(FLAVOUR)
 
 # What a Debian 12 needs: to build and run, and to test besides.
-PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev \
-                 lua-cjson redis-server redis-tools
-TEST_PACKAGES := lua-busted
+PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev zlib1g-dev \
+                 libssl-dev lua-cjson redis-server redis-tools
+TEST_PACKAGES := lua-busted lua-socket lua-filesystem
 
 .DEFAULT_GOAL := help
 .PHONY: help deps test-deps build test demo clean
