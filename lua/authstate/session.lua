@@ -102,20 +102,29 @@ local function name_corrupt(details, message, kinds)
   return ("%s %s: %s"):format(kind, failure.show(details.id), message)
 end
 
---- Reads the credentials and pins the handle to what is stored.
--- @param options { timeout_ms }
--- @return creds (a table), version; nil alone when Redis says that there are none; or E
-function Session:load_creds(options)
+local function load_creds(self, shape, options)
   local call = self.store:begin(self.id, options, LEVEL)
   local key, field = self.store.layout.key(self.id, "creds", "creds")
   local replies, found, code, details = read_first(self, call,
-    { { "HGET", key, field } }, { "value" }, true)
+    { { "HGET", key, field } }, { shape }, true)
   if not replies then
     if code == "corrupt" then found = name_corrupt(details, found, { [2] = "creds" }) end
     return nil, found, code, details
   end
   if not replies[1] then return nil end
   return replies[1], found.version
+end
+
+--- Reads the credentials and pins the handle to what is stored.
+-- @param options { timeout_ms }
+-- @return creds (a table), version; nil alone when Redis says that there are none; or E
+function Session:load_creds(options)
+  return load_creds(self, "value", options)
+end
+
+--- The same as JSON text, exactly as it was written.
+function Session:load_creds_json(options)
+  return load_creds(self, "json", options)
 end
 
 local function load_whole(self, call, kinds, shape)
@@ -244,9 +253,10 @@ local function check_changes(changes, level)
   end
 end
 
-local function new_batch(self)
+--- What a batch for this session must know.
+function Session:batch_context()
   local options = self.store.options
-  return batch.new {
+  return {
     layout = self.store.layout, session = self.id,
     max_value_bytes = options.max_value_bytes, max_commit_bytes = options.max_commit_bytes,
   }
@@ -283,7 +293,7 @@ end
 function Session:write(creds, changes, put, options, level)
   check_changes(changes, level)
   local call = self.store:begin(self.id, options, level)
-  local filled = new_batch(self)
+  local filled = batch.new(self:batch_context())
   local is_filled, message, code, details = fill(filled, creds, changes, put)
   if not is_filled then
     if code == "invalid" then error(message, level) end
@@ -361,7 +371,7 @@ end
 local function create(self, creds, options)
   check_creds(creds, LEVEL + 1)
   local call = self.store:begin(self.id, options, LEVEL + 1)
-  local filled = new_batch(self)
+  local filled = batch.new(self:batch_context())
   local is_filled, message, code, details = filled:set_creds_value(creds)
   if not is_filled then
     if code == "invalid" then error(message, LEVEL + 1) end

@@ -1,0 +1,119 @@
+-- SPDX-License-Identifier: MIT
+--- authstate import: a session file into Redis, in one atomic step.
+
+local batch = require "authstate.batch"
+local core = require "authstate.core"
+local report = require "authstate.report"
+local session_file = require "authstate.session_file"
+
+local TIMEOUT = { timeout_ms = 120000 }
+
+-- How many records are stored under the session, creds included. Pins the handle.
+local function count_stored(session)
+  local creds, message = session:load_creds(TIMEOUT)
+  if creds == nil and message then return nil, message end
+  local counts
+  counts, message = session.keys:types(TIMEOUT)
+  if not counts then return nil, message end
+  local total = creds and 1 or 0
+  for _, count in pairs(counts) do total = total + count end
+  return total, counts
+end
+
+-- Deletes what is stored and not in the file. True, or nil and a sentence.
+local function delete_others(session, filled, counts, wanted)
+  for kind in pairs(counts) do
+    local ids, message = session.keys:list(kind, TIMEOUT)
+    if not ids then return nil, message end
+    for _, id in ipairs(ids) do
+      local is_wanted = wanted[kind] and wanted[kind][id]
+      local is_put
+      is_put, message = is_wanted or filled:delete(kind, id)
+      if not is_put then return nil, message end
+    end
+  end
+  return true
+end
+
+local function fill(filled, split, context)
+  local done = 0
+  if split.creds then
+    local is_put, message = filled:set_creds_text(split.creds)
+    if not is_put then return nil, message end
+  end
+  for kind, records in pairs(split.keys) do
+    for id, text in pairs(records) do
+      local is_put, message = filled:set_text(kind, id, text)
+      if not is_put then return nil, message end
+      done = done + 1
+      context.report:progress("import", done, split.records)
+    end
+  end
+  return true
+end
+
+-- The version that must still be stored when the import arrives; nil for a new session.
+local function stored_version(session)
+  local call = session.store:begin(session.id, TIMEOUT, 1)
+  local found, message = session:read_types(call)
+  if not found then return nil, message end
+  return found.generation and not found.is_deleted and found.version or false
+end
+
+local function import(context, path)
+  local text, message = session_file.read_text(path)
+  if not text then return nil, message end
+  local split
+  split, message = session_file.parse(text, path)
+  if not split then return nil, message end
+  if split.keys.creds then
+    return nil, path .. ': a key type "creds" cannot be kept: the name is that of the creds'
+  end
+  local session = context.session()
+  local stored, counts = count_stored(session)
+  if not stored then return nil, counts end
+  if stored > 0 and not context.options.replace then
+    return nil, ("session %s has %d records; --replace replaces them all"):format(
+      report.id(session.id), stored)
+  end
+  local expect
+  expect, message = stored_version(session)
+  if expect == nil then return nil, message end
+  local filled = batch.new(session:batch_context())
+  local is_done
+  is_done, message = fill(filled, split, context)
+  if is_done then is_done, message = delete_others(session, filled, counts, split.keys) end
+  if not is_done then return nil, message end
+  local started_ms = core.now_ms()
+  local result
+  result, message = session:commit_batch(session.store:begin(session.id, TIMEOUT, 1), filled,
+    { expect = expect or nil })
+  if not result then return nil, message end
+  return {
+    session = session.id, records = split.records, creds = split.creds ~= nil,
+    json_bytes = #text, stored_bytes = filled.bytes, commit_ms = core.now_ms() - started_ms,
+    replaced = stored,
+  }
+end
+
+local function run(context)
+  local done, message = import(context, context.arguments[1])
+  if not done then return nil, message end
+  context.report:line("imported %d records%s of session %s: %s of JSON, %s stored, in one "
+    .. "step of %.0f ms", done.records, done.creds and " and the creds" or "",
+    report.id(done.session), report.bytes(done.json_bytes), report.bytes(done.stored_bytes),
+    done.commit_ms)
+  context.report:document(done)
+  return true
+end
+
+return {
+  summary = "a session file (JSON, gzip or not) into Redis, in one atomic step",
+  usage = "import FILE --session S [--replace] [--redis URL]",
+  positional = { min = 1, max = 1, names = "FILE" },
+  options = {
+    { name = "session", value = "S", required = true, sentence = "id of the session" },
+    { name = "replace", sentence = "replace a session that has records" },
+  },
+  run = run,
+}

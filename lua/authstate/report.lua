@@ -1,0 +1,89 @@
+-- SPDX-License-Identifier: MIT
+--- What a command prints: lines for people or one JSON document for programs, and progress
+-- on a terminal.
+
+local core = require "authstate.core"
+
+local Report = { __name = "authstate.report" }
+Report.__index = Report
+
+local report = {}
+
+local STDOUT, STDERR = 1, 2
+local BAR_WIDTH = 30
+local REDRAW_MS = 50
+
+--- @param is_json whether a program reads
+function report.new(is_json)
+  return setmetatable({
+    is_json = is_json or false,
+    draws = not is_json and core.is_terminal(STDERR) and core.is_terminal(STDOUT),
+    drawn_ms = 0,
+  }, Report)
+end
+
+--- Prints a line for people; nothing when a program reads.
+function Report:line(format, ...)
+  if self.is_json then return end
+  self:clear()
+  io.stdout:write(format:format(...), "\n")
+end
+
+--- Prints a value for programs; nothing when people read.
+function Report:document(value)
+  if self.is_json then io.stdout:write(assert(core.to_json(value)), "\n") end
+end
+
+--- Prints a list of ids for programs: { [name] = ids }. An id that is not UTF-8 cannot stand
+-- in JSON text and comes as { hex = digits }.
+function Report:names(name, ids)
+  if not self.is_json then return end
+  local list = core.array {}
+  for i, id in ipairs(ids) do
+    list[i] = core.to_json(id) and id or { hex = core.bytes(id):hex() }
+  end
+  self:document { [name] = list }
+end
+
+--- Shows how far something is. Without a terminal only its end is a line.
+function Report:progress(what, done, total)
+  local is_end = done == total
+  if not self.draws then
+    if is_end then self:line("%-8s %d of %d", what, done, total) end
+    return
+  end
+  local now_ms = core.now_ms()
+  if not is_end and now_ms - self.drawn_ms < REDRAW_MS then return end
+  self.drawn_ms = now_ms
+  local filled = math.floor(BAR_WIDTH * done / math.max(total, 1))
+  io.stderr:write(("\r%-8s [%s%s] %d of %d"):format(what, ("#"):rep(filled),
+    ("."):rep(BAR_WIDTH - filled), done, total))
+  self.is_dirty = true
+  if is_end then
+    io.stderr:write("\n")
+    self.is_dirty = false
+  end
+end
+
+--- Takes an unfinished progress line off the terminal.
+function Report:clear()
+  if not self.is_dirty then return end
+  io.stderr:write("\r\27[K")
+  self.is_dirty = false
+end
+
+--- A number of bytes for people.
+function report.bytes(count)
+  if count < 1024 then return ("%d B"):format(count) end
+  if count < 1024 * 1024 then return ("%.1f KiB"):format(count / 1024) end
+  return ("%.1f MiB"):format(count / 1024 / 1024)
+end
+
+--- An id on a line of its own: as it is, but for control characters and backslashes.
+function report.id(id)
+  return (id:gsub("[%c\\]", function(byte)
+    return byte == "\\" and "\\\\" or ("\\x%02x"):format(byte:byte())
+  end))
+end
+
+return report
