@@ -108,8 +108,9 @@ static int new_from_base64(lua_State *L) {
   as_bytes_push_metatable(L);
   uint8_t *block = as_bytes_new(L, as_base64_decoded_length(text), lua_gettop(L));
   if (as_base64_decode(text, block)) return 1;
-  return luaL_error(L, "from_base64: not base64; accepted are A-Z a-z 0-9 + / in groups of "
-                       "four, the last one padded with =");
+  return luaL_error(L,
+                    "from_base64: not base64; accepted are A-Z a-z 0-9 + / in groups of "
+                    "four, the last one padded with =");
 }
 
 static int hex_value(uint8_t digit) {
@@ -134,8 +135,9 @@ static int new_from_hex(lua_State *L) {
   as_bytes_push_metatable(L);
   uint8_t *block = as_bytes_new(L, text.length / 2, lua_gettop(L));
   if (decode_hex(text, block)) return 1;
-  return luaL_error(L, "from_hex: not hexadecimal; accepted are 0-9 a-f A-F, two for each "
-                       "byte");
+  return luaL_error(L,
+                    "from_hex: not hexadecimal; accepted are 0-9 a-f A-F, two for each "
+                    "byte");
 }
 
 static int is_bytes(lua_State *L) {

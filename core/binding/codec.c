@@ -37,7 +37,8 @@ static int push_failure(lua_State *L, as_status status, const as_codec_error *er
 }
 
 /* nil, message, offset */
-static int push_text_failure(lua_State *L, as_status status, const as_codec_error *error) {
+static int push_text_failure(lua_State *L, as_status status,
+                             const as_codec_error *error) {
   lua_pushnil(L);
   lua_pushstring(L, as_codec_error_text(error, status));
   lua_pushnumber(L, (lua_Number)error->offset);

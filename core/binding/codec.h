@@ -14,9 +14,9 @@
  *
  * Codes: `unsupported` for a value that cannot be stored (the caller's mistake: the
  * message names its path), `corrupt` for a text or stored value that cannot be read,
- * `too_large`, `oom`. An offset is the byte that is wrong, from 0. A form is how bytes are
- * written: "base64" (the default), "array" or "object". A session is { creds = text or
- * nil, keys = { [type] = { [id] = text } }, records = how many in keys }. */
+ * `too_large`, `oom`. An offset is the byte that is wrong, from 0. A form is how bytes
+ * are written: "base64" (the default), "array" or "object". A session is { creds = text
+ * or nil, keys = { [type] = { [id] = text } }, records = how many in keys }. */
 #ifndef AS_BINDING_CODEC_H
 #define AS_BINDING_CODEC_H
 

@@ -2,6 +2,7 @@
 #include "binding/engine.h"
 
 #include <lauxlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "binding/type.h"
@@ -9,12 +10,15 @@
 
 static const char *const ENGINE_TYPE = "authstate.engine";
 
+/* Whole numbers up to here are exact in Lua. */
+static const double MAX_SIZE = 9007199254740992.0;
+
 typedef struct bound_engine {
   as_mem mem;
   as_engine *engine; /* NULL once closed */
   uint32_t connections;
   size_t max_value_bytes;
-  int texts_ref; /* keeps the Lua strings that the configuration borrows */
+  int texts_ref; /* a table of the Lua strings that the configuration borrows */
 } bound_engine;
 
 int as_binding_push_failure(lua_State *L, as_status status, as_slice message) {
@@ -52,33 +56,57 @@ static uint32_t check_connection(lua_State *L, int index, const bound_engine *bo
 
 /* ---- making ----------------------------------------------------------------------- */
 
-static double number_field(lua_State *L, int index, const char *name) {
-  lua_getfield(L, index, name);
-  if (!lua_isnumber(L, -1)) luaL_error(L, "engine: %s must be a number", name);
+/* The configuration is at CONFIG; the strings that the engine will borrow are kept in the
+ * table at TEXTS, since the caller may change his. */
+enum { CONFIG = 1, TEXTS = 2 };
+
+static double number_field(lua_State *L, const char *name, double max) {
+  lua_getfield(L, CONFIG, name);
   double number = lua_tonumber(L, -1);
+  if (lua_type(L, -1) != LUA_TNUMBER || !(number >= 0 && number <= max))
+    luaL_error(L, "engine: %s must be a number from 0 to %f", name, max);
   lua_pop(L, 1);
   return number;
 }
 
-/* A string field, NULL when absent; it lives as long as the table. */
-static const char *text_field(lua_State *L, int index, const char *name) {
-  lua_getfield(L, index, name);
-  const char *text = lua_tostring(L, -1);
-  lua_pop(L, 1);
-  return text;
+static uint32_t count_field(lua_State *L, const char *name) {
+  return (uint32_t)number_field(L, name, UINT32_MAX);
 }
 
-static void read_scripts(lua_State *L, int index, as_greeting_config *config) {
-  lua_getfield(L, index, "scripts");
+static size_t size_field(lua_State *L, const char *name) {
+  return (size_t)number_field(L, name, MAX_SIZE);
+}
+
+/* Takes the string at the top of the stack into TEXTS. */
+static as_slice keep_text(lua_State *L, const char *name) {
+  size_t length;
+  if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "engine: %s must be a string", name);
+  const char *text = lua_tolstring(L, -1, &length);
+  lua_rawseti(L, TEXTS, (int)lua_objlen(L, TEXTS) + 1);
+  return as_slice_of(text, length);
+}
+
+/* A text field without NUL; NULL when absent. */
+static const char *text_field(lua_State *L, const char *name) {
+  lua_getfield(L, CONFIG, name);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    return NULL;
+  }
+  as_slice text = keep_text(L, name);
+  if (memchr(text.data, '\0', text.length) != NULL)
+    luaL_error(L, "engine: %s must not hold a NUL", name);
+  return (const char *)text.data;
+}
+
+static void read_scripts(lua_State *L, as_greeting_config *config) {
+  lua_getfield(L, CONFIG, "scripts");
   size_t count = lua_istable(L, -1) ? lua_objlen(L, -1) : 0;
   if (count > AS_GREETING_MAX_SCRIPTS)
     luaL_error(L, "engine: at most %d scripts", AS_GREETING_MAX_SCRIPTS);
   for (size_t i = 0; i < count; i++) {
-    size_t length;
     lua_rawgeti(L, -1, (int)i + 1);
-    const char *source = luaL_checklstring(L, -1, &length);
-    config->scripts[i] = as_slice_of(source, length);
-    lua_pop(L, 1);
+    config->scripts[i] = keep_text(L, "a script");
   }
   config->script_count = (uint32_t)count;
   lua_pop(L, 1);
@@ -87,19 +115,21 @@ static void read_scripts(lua_State *L, int index, as_greeting_config *config) {
 /* core.engine{ pool_size, max_operations, max_queued_bytes, max_value_bytes,
  * connect_timeout_ms, health_timeout_ms, database, user, password, scripts } */
 static int engine_new(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, CONFIG, LUA_TTABLE);
+  lua_settop(L, CONFIG);
+  lua_newtable(L); /* TEXTS */
   as_engine_config config;
   memset(&config, 0, sizeof config);
-  config.pool_size = (uint32_t)number_field(L, 1, "pool_size");
-  config.max_operations = (uint32_t)number_field(L, 1, "max_operations");
-  config.max_queued_bytes = (size_t)number_field(L, 1, "max_queued_bytes");
-  config.connection.connect_timeout_ms = number_field(L, 1, "connect_timeout_ms");
-  config.connection.health_timeout_ms = number_field(L, 1, "health_timeout_ms");
-  config.connection.greeting.database = (uint32_t)number_field(L, 1, "database");
-  config.connection.greeting.user = text_field(L, 1, "user");
-  config.connection.greeting.password = text_field(L, 1, "password");
-  read_scripts(L, 1, &config.connection.greeting);
-  size_t max_value_bytes = (size_t)number_field(L, 1, "max_value_bytes");
+  config.pool_size = count_field(L, "pool_size");
+  config.max_operations = count_field(L, "max_operations");
+  config.max_queued_bytes = size_field(L, "max_queued_bytes");
+  config.connection.connect_timeout_ms = number_field(L, "connect_timeout_ms", HUGE_VAL);
+  config.connection.health_timeout_ms = number_field(L, "health_timeout_ms", HUGE_VAL);
+  config.connection.greeting.database = count_field(L, "database");
+  config.connection.greeting.user = text_field(L, "user");
+  config.connection.greeting.password = text_field(L, "password");
+  read_scripts(L, &config.connection.greeting);
+  size_t max_value_bytes = size_field(L, "max_value_bytes");
   luaL_argcheck(L, config.pool_size > 0, 1, "pool_size must be at least 1");
 
   bound_engine *bound = lua_newuserdata(L, sizeof *bound);
@@ -110,7 +140,7 @@ static int engine_new(lua_State *L) {
   bound->texts_ref = LUA_NOREF;
   luaL_getmetatable(L, ENGINE_TYPE);
   lua_setmetatable(L, -2);
-  lua_pushvalue(L, 1);
+  lua_pushvalue(L, TEXTS);
   bound->texts_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   as_status status = as_engine_new(&bound->mem, &config, &bound->engine);
   if (status != AS_OK) return push_status_failure(L, status);
@@ -166,6 +196,7 @@ static int engine_submit(lua_State *L) {
   as_engine *engine = check_bound(L, 1)->engine;
   double now_ms = luaL_checknumber(L, 2);
   double deadline_ms = luaL_checknumber(L, 3);
+  luaL_argcheck(L, !isnan(deadline_ms), 3, "not a number");
   bool is_atomic = lua_toboolean(L, 4);
   check_commands(L, 5);
   as_status status = as_engine_begin(engine, is_atomic);
@@ -188,7 +219,9 @@ static int engine_submit(lua_State *L) {
 }
 
 static uint32_t check_slot(lua_State *L, int index) {
-  return (uint32_t)luaL_checkinteger(L, index);
+  lua_Number slot = luaL_checknumber(L, index);
+  luaL_argcheck(L, slot >= 0 && slot < UINT32_MAX, index, "not a slot");
+  return (uint32_t)slot;
 }
 
 static int engine_cancel(lua_State *L) {
@@ -223,10 +256,11 @@ static int engine_on_bytes(lua_State *L) {
 static int engine_on_written(lua_State *L) {
   bound_engine *bound = check_bound(L, 1);
   uint32_t connection = check_connection(L, 2, bound);
-  size_t length = (size_t)luaL_checknumber(L, 3);
-  luaL_argcheck(L, length <= as_engine_next_write(bound->engine, connection).length, 3,
+  double length = luaL_checknumber(L, 3);
+  size_t lent = as_engine_next_write(bound->engine, connection).length;
+  luaL_argcheck(L, length >= 0 && length <= (double)lent, 3,
                 "more than there was to write");
-  as_engine_on_written(bound->engine, connection, length, luaL_checknumber(L, 4));
+  as_engine_on_written(bound->engine, connection, (size_t)length, luaL_checknumber(L, 4));
   return 0;
 }
 
@@ -302,7 +336,7 @@ static void push_text(reply_walk *walk, const as_reply *reply) {
   lua_pushlstring(walk->L, (const char *)text.data, text.length);
 }
 
-/* hiredis refuses deeper nesting than 9, which bounds this recursion. */
+/* The reader refuses deeper nesting than 9, which bounds this recursion. */
 static as_status push_raw(reply_walk *walk) {
   const as_reply *reply = next_node(walk);
   switch (reply->type) {
@@ -320,14 +354,21 @@ static as_status push_raw(reply_walk *walk) {
     case AS_REPLY_ARRAY:
       break;
   }
-  int count = (int)reply->integer;
+  /* A reply that long never fits into memory, so int will do for lua_rawseti. */
+  int64_t count = reply->integer;
   luaL_checkstack(walk->L, 4, "reply");
-  lua_createtable(walk->L, count < 4096 ? count : 4096, 0);
-  for (int i = 1; i <= count; i++) {
+  lua_createtable(walk->L, count < 4096 ? (int)count : 4096, 0);
+  for (int64_t i = 1; i <= count; i++) {
     AS_TRY(push_raw(walk));
-    lua_rawseti(walk->L, -2, i);
+    lua_rawseti(walk->L, -2, (int)i);
   }
   return AS_OK;
+}
+
+/* The server, or who chose the shape, is wrong: an absent value must not come of it. */
+static as_status refuse_shape(reply_walk *walk) {
+  return as_codec_error_set(&walk->error, AS_ERR_CORRUPT, 0,
+                            "the reply has not the shape of stored values");
 }
 
 typedef as_status (*push_stored)(lua_State *L, as_slice stored, size_t max_value_bytes,
@@ -340,11 +381,20 @@ static as_status push_element(reply_walk *walk, push_stored push) {
     lua_pushboolean(walk->L, 0);
     return AS_OK;
   }
+  if (reply->type != AS_REPLY_STRING) return refuse_shape(walk);
   as_slice stored = as_replies_text(walk->replies, reply);
   return push(walk->L, stored, walk->max_value_bytes, &walk->error);
 }
 
-/* On failure pushes the place of the value that could not be opened instead. */
+/* Whether the next node is an absent value; passes it. */
+static bool take_absent(reply_walk *walk) {
+  if (as_replies_at(walk->replies, walk->index)->type != AS_REPLY_NIL) return false;
+  walk->index++;
+  return true;
+}
+
+/* On failure pushes the place of the value that could not be opened instead. An absent
+ * element is a hole, because false is a value. */
 static as_status push_elements(reply_walk *walk, push_stored push) {
   const as_reply *reply = as_replies_at(walk->replies, walk->index);
   if (reply->type != AS_REPLY_ARRAY) {
@@ -353,16 +403,17 @@ static as_status push_elements(reply_walk *walk, push_stored push) {
     return status;
   }
   walk->index++;
-  int count = (int)reply->integer;
-  lua_createtable(walk->L, count < 4096 ? count : 4096, 0);
-  for (int i = 1; i <= count; i++) {
+  int64_t count = reply->integer;
+  lua_createtable(walk->L, count < 4096 ? (int)count : 4096, 0);
+  for (int64_t i = 1; i <= count; i++) {
+    if (take_absent(walk)) continue;
     as_status status = push_element(walk, push);
     if (status != AS_OK) {
       lua_pop(walk->L, 1);
-      lua_pushinteger(walk->L, i);
+      lua_pushinteger(walk->L, (lua_Integer)i);
       return status;
     }
-    lua_rawseti(walk->L, -2, i);
+    lua_rawseti(walk->L, -2, (int)i);
   }
   return AS_OK;
 }
@@ -370,11 +421,17 @@ static as_status push_elements(reply_walk *walk, push_stored push) {
 /* The same for field, value, field, value ...; the place is the field. */
 static as_status push_map(reply_walk *walk, push_stored push) {
   const as_reply *reply = next_node(walk);
-  int count = reply->type == AS_REPLY_ARRAY ? (int)(reply->integer / 2) : 0;
-  lua_createtable(walk->L, 0, count < 4096 ? count : 4096);
-  for (int i = 1; i <= count; i++) {
-    push_text(walk, next_node(walk));
-    as_status status = push_element(walk, push);
+  if (reply->type != AS_REPLY_ARRAY || reply->integer % 2 != 0) {
+    lua_pushliteral(walk->L, "");
+    return refuse_shape(walk);
+  }
+  int64_t count = reply->integer / 2;
+  lua_createtable(walk->L, 0, count < 4096 ? (int)count : 4096);
+  for (int64_t i = 1; i <= count; i++) {
+    const as_reply *field = next_node(walk);
+    push_text(walk, field);
+    as_status status =
+        field->type == AS_REPLY_STRING ? push_element(walk, push) : refuse_shape(walk);
     if (status != AS_OK) {
       lua_remove(walk->L, -2);
       return status;
@@ -420,10 +477,11 @@ static int engine_take(lua_State *L) {
   for (uint32_t i = 0; i < completion.reply_count; i++) {
     int last = (int)i < shapes ? (int)i : shapes - 1;
     int shape = shapes ? luaL_checkoption(L, 3 + last, "raw", shape_names) : SHAPE_RAW;
-    if (push_shaped(&walk, shape) != AS_OK) {
+    as_status status = push_shaped(&walk, shape);
+    if (status != AS_OK) {
       as_engine_release(bound->engine, slot);
       lua_pushnil(L);
-      lua_pushstring(L, walk.error.message);
+      lua_pushstring(L, as_codec_error_text(&walk.error, status));
       lua_pushinteger(L, (lua_Integer)i + 1);
       lua_pushvalue(L, -4);
       return 4;
@@ -443,10 +501,14 @@ static void set_number(lua_State *L, const char *name, double number) {
 
 static int engine_statistics(lua_State *L) {
   bound_engine *bound = check_bound(L, 1);
-  lua_createtable(L, 0, 4);
+  as_engine_totals totals = as_engine_get_totals(bound->engine);
+  lua_createtable(L, 0, 7);
   set_number(L, "queued_operations", as_engine_queued_operations(bound->engine));
   set_number(L, "queued_bytes", (double)as_engine_queued_bytes(bound->engine));
-  set_number(L, "streams", as_engine_streams(bound->engine));
+  set_number(L, "streams", totals.streams);
+  set_number(L, "operations", (double)totals.operations);
+  set_number(L, "bytes_out", (double)totals.bytes_out);
+  set_number(L, "bytes_in", (double)totals.bytes_in);
   set_number(L, "memory_bytes", (double)bound->mem.used_bytes);
   return 1;
 }

@@ -12,16 +12,20 @@
  *       one shape a reply, the last one serves the rest; releases the slot
  *         raw         strings, numbers, false for nil, tables of these
  *         value       a stored value becomes a Lua value, each one of an array too;
- * absent ones are false json        the same, as JSON text value_map   field and value in
- * turn become { [field] = Lua value } json_map    the same, as JSON text a value that
- * cannot be opened: its message, the number of the reply and the place in the array or
- * the field in it engine:release(slot)  engine:cancel(slot, now_ms)
+ *                     absent: false, in an array nothing
+ *         json        the same, as JSON text
+ *         value_map   field and value in turn become { [field] = Lua value }
+ *         json_map    the same, as JSON text
+ *       a value that cannot be opened: its message, the number of the reply and the
+ *       place in the array or the field in it
+ *   engine:release(slot)  engine:cancel(slot, now_ms)
  *   engine:on_connected(connection, now_ms)  :on_bytes(connection, bytes, now_ms)
  *   engine:on_written(connection, length, now_ms)
  *   engine:on_closed(connection, reason, now_ms)  :on_time(now_ms)
  *   engine:next_action() -> "connect" | "close", connection | nil
  *   engine:next_write(connection) -> bytes   engine:deadline_ms() -> ms, math.huge: never
- *   engine:statistics() -> { queued_operations, queued_bytes, streams, memory_bytes }
+ *   engine:statistics() -> { queued_operations, queued_bytes, streams,
+ *       operations, bytes_out, bytes_in, memory_bytes }
  *   engine:validate() -> boolean             engine:close()
  */
 #ifndef AS_BINDING_ENGINE_H

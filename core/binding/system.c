@@ -102,6 +102,14 @@ static int system_make_directory(lua_State *L) {
   return push_outcome(L, as_directory_make(luaL_checkstring(L, 1)));
 }
 
+static int system_real_path(lua_State *L) {
+  char path[AS_DIRECTORY_PATH_SIZE];
+  int failure = as_directory_resolve(luaL_checkstring(L, 1), path);
+  if (failure != 0) return push_outcome(L, failure);
+  lua_pushstring(L, path);
+  return 1;
+}
+
 static int system_check_directory(lua_State *L) {
   static const char *const faults[] = {"fine",    "missing",        "not_a_directory",
                                        "foreign", "open_to_others", "not_writable"};
@@ -165,6 +173,7 @@ static const luaL_Reg system_functions[] = {
     {"sha256_hex", system_sha256_hex},
     {"gunzip", system_gunzip},
     {"make_directory", system_make_directory},
+    {"real_path", system_real_path},
     {"check_directory", system_check_directory},
     {"lock_open", system_lock_open},
     {"lock_try", system_lock_try},

@@ -6,7 +6,8 @@
  *   core.sha1_hex(bytes) -> 40 hex digits    core.sha256_hex(bytes) -> 64 hex digits
  *   core.gunzip(bytes, max_bytes) -> bytes | nil, message
  *   core.make_directory(path) -> true | nil, message
- *   core.check_directory(path) -> true | nil, fault, message
+ *   core.real_path(path) -> absolute path of what is there | nil, message
+ *   core.check_directory(path) -> true | nil, fault
  *       fault: missing not_a_directory foreign open_to_others not_writable
  *   core.lock_open(path, is_inheritable) -> fd | nil, message
  *   core.lock_try(fd, "shared" | "exclusive") -> boolean      core.lock_close(fd)

@@ -62,8 +62,7 @@ static as_status check_level(const value_builder *builder, size_t offset) {
 
 static as_status push_bytes(value_builder *builder, const as_cbor_item *item) {
   AS_TRY(check_level(builder, item->offset));
-  uint8_t *block =
-      as_bytes_new(builder->L, item->bytes.length, builder->bytes_metatable);
+  uint8_t *block = as_bytes_new(builder->L, item->bytes.length, builder->bytes_metatable);
   if (item->bytes.length > 0) memcpy(block, item->bytes.data, item->bytes.length);
   return AS_OK;
 }
@@ -136,8 +135,7 @@ static as_status try_byte_map(value_builder *builder, const as_cbor_item *item,
   *out_is_pushed = as_byte_map_match(&builder->reader, item->count, name, &map);
   if (!*out_is_pushed) return AS_OK;
   AS_TRY(check_level(builder, item->offset));
-  as_byte_map_write(&map,
-                    as_bytes_new(builder->L, map.length, builder->bytes_metatable));
+  as_byte_map_write(&map, as_bytes_new(builder->L, map.length, builder->bytes_metatable));
   return AS_OK;
 }
 
@@ -220,8 +218,8 @@ static as_status push_cbor(lua_State *L, as_slice cbor, bool is_stored,
 
 static as_status push_text_value(lua_State *L, as_slice json, as_codec_error *error) {
   as_workspace *workspace = as_workspace_take(L);
-  as_status status = as_transcode_json_structure(&workspace->transcoder, json,
-                                                 &workspace->cbor, error);
+  as_status status =
+      as_transcode_json_structure(&workspace->transcoder, json, &workspace->cbor, error);
   if (status == AS_OK) {
     status = push_cbor(L, as_buffer_slice(&workspace->cbor), false, error);
   }
@@ -240,17 +238,24 @@ static as_status settle_stack(lua_State *L, int top, as_status status) {
   return status;
 }
 
-/* True when a payload is text kept whole: tag 262 around a byte string, which is given. */
-static bool is_whole_text(as_slice cbor, as_slice *out_json) {
-  as_codec_error ignored;
+/* True when a payload is a text kept whole, tag 262 around a byte string, which is given;
+ * the reader is behind it. */
+static bool is_whole_text(as_cbor_reader *reader, as_slice *out_json) {
+  as_cbor_item tag, content;
+  if (as_cbor_next(reader, &tag) != AS_OK || tag.kind != AS_CBOR_TAG) return false;
+  if (tag.tag != AS_CBOR_TAG_JSON || as_cbor_next(reader, &content) != AS_OK)
+    return false;
+  *out_json = content.bytes;
+  return content.kind == AS_CBOR_BYTES;
+}
+
+static as_status push_payload(lua_State *L, as_slice cbor, as_codec_error *error) {
   as_cbor_reader reader;
-  as_cbor_item item;
-  if (cbor.length == 0 || cbor.data[0] >> 5 != 6) return false;
-  as_cbor_reader_init(&reader, cbor, &ignored);
-  if (as_cbor_next(&reader, &item) != AS_OK || item.tag != AS_CBOR_TAG_JSON) return false;
-  if (as_cbor_next(&reader, &item) != AS_OK || item.kind != AS_CBOR_BYTES) return false;
-  *out_json = item.bytes;
-  return as_cbor_reader_finish(&reader) == AS_OK;
+  as_slice json;
+  as_cbor_reader_init(&reader, cbor, error);
+  if (!is_whole_text(&reader, &json)) return push_cbor(L, cbor, true, error);
+  AS_TRY(push_text_value(L, json, error));
+  return as_cbor_reader_finish(&reader);
 }
 
 as_status as_value_push(lua_State *L, as_slice stored, size_t max_value_bytes,
@@ -259,11 +264,9 @@ as_status as_value_push(lua_State *L, as_slice stored, size_t max_value_bytes,
   AS_TRY(as_envelope_open(stored, max_value_bytes, &envelope, error));
   if (!lua_checkstack(L, LUA_MINSTACK)) return AS_ERR_OOM;
   int top = lua_gettop(L);
-  as_slice json = envelope.payload;
-  bool is_json = envelope.kind == AS_ENVELOPE_FOREIGN_JSON ||
-                 is_whole_text(envelope.payload, &json);
-  as_status status = is_json ? push_text_value(L, json, error)
-                             : push_cbor(L, envelope.payload, true, error);
+  as_status status = envelope.kind == AS_ENVELOPE_FOREIGN_JSON
+                         ? push_text_value(L, envelope.payload, error)
+                         : push_payload(L, envelope.payload, error);
   return settle_stack(L, top, status);
 }
 

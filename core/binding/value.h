@@ -48,7 +48,7 @@ AS_MUST_USE as_status as_value_encode_cbor(lua_State *L, int index, as_buffer *o
                                            as_codec_error *error);
 
 /* Appends the stored form of a JSON text, from which as_value_push_json gives the same
- * text. AS_ERR_CORRUPT: not JSON; error->offset is the byte. AS_ERR_TOO_LARGE as above. */
+ * text. AS_ERR_CORRUPT: not JSON; error->offset is the byte. AS_ERR_TOO_LARGE too. */
 AS_MUST_USE as_status as_value_encode_json(as_workspace *workspace, as_slice json,
                                            size_t max_value_bytes, as_buffer *out,
                                            as_codec_error *error);

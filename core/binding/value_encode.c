@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From Lua to stored bytes. A table is read twice: once to see what it is (its kind of
- * keys, how many, which of them are well known), because the head comes first, and once to
- * write it. The C stack is at most AS_CODEC_MAX_LEVELS calls of write_table deep.
+ * keys, how many, which of them are well known), because the head comes first, and once
+ * to write it. The C stack is at most AS_CODEC_MAX_LEVELS calls of write_table deep.
  *
  * While a table is written its current key and value are on the Lua stack, so that a
  * refusal can tell the path to what it refuses. No user code runs: accesses are raw, and
@@ -15,7 +15,7 @@
 #include "binding/bytes.h"
 #include "codec/cbor.h"
 #include "codec/envelope.h"
-#include "codec/jsontext.h"
+#include "codec/json_writer.h"
 #include "codec/names.h"
 #include "codec/number.h"
 #include "codec/utf8.h"
@@ -27,8 +27,7 @@ enum {
   WORD_BITS = 64,
 };
 
-#define ACCEPTED                                                                         \
-  "accepted are string, number, boolean, table, bytes and authstate.null"
+#define ACCEPTED "accepted are string, number, boolean, table, bytes and authstate.null"
 
 typedef struct table_level {
   const void *table; /* its identity, to see cycles */
@@ -131,12 +130,13 @@ static void path_of(const value_writer *writer, path *out_path) {
   memcpy(out_path->text + sizeof out_path->text - 3, "...", 3);
 }
 
-static as_status refuse(const value_writer *writer, const char *what, const char *accepted) {
+static as_status refuse(const value_writer *writer, const char *what,
+                        const char *accepted) {
   path place;
   path_of(writer, &place);
   return as_codec_error_set(writer->error, AS_ERR_UNSUPPORTED, 0,
-                            "%.*s: %s cannot be stored; %s", (int)place.length, place.text,
-                            what, accepted);
+                            "%.*s: %s cannot be stored; %s", (int)place.length,
+                            place.text, what, accepted);
 }
 
 /* ---- scalars ---------------------------------------------------------------------- */
@@ -314,8 +314,9 @@ static as_status check_keys(value_writer *writer, const table_keys *keys, bool i
                   "accepted are either; write {[\"1\"] = ...} for a numeric name");
   }
   if (keys->indexes != keys->largest_index) {
-    return refuse(writer, "a table with gaps between its indexes",
-                  "accepted are the keys 1 to n; write {[\"7\"] = ...} for a numeric name");
+    return refuse(
+        writer, "a table with gaps between its indexes",
+        "accepted are the keys 1 to n; write {[\"7\"] = ...} for a numeric name");
   }
   return AS_OK;
 }

@@ -131,8 +131,8 @@ void as_byte_map_write(const as_byte_map *map, uint8_t *out) {
   values.error = &ignored;
   for (size_t i = 0; i < map->length; i++) {
     size_t index = i;
-    bool is_read = map->form == AS_BYTE_MAP_ARRAY ||
-                   next_index(&values, map->length, &index);
+    bool is_read =
+        map->form == AS_BYTE_MAP_ARRAY || next_index(&values, map->length, &index);
     /* as_byte_map_match has read all of it before. */
     if (!is_read || !next_byte(&values, &out[index])) return;
   }

@@ -20,8 +20,8 @@ typedef struct as_byte_map {
 } as_byte_map;
 
 /* Looks at a map of `count` pairs whose head `reader` has just passed and whose name in
- * the object around it is `name` (empty: none). True: the reader is behind the map. False:
- * it is another map, or one that does not read; the reader stays. */
+ * the object around it is `name` (empty: none). True: the reader is behind the map.
+ * False: it is another map, or one that does not read; the reader stays. */
 bool as_byte_map_match(as_cbor_reader *reader, size_t count, as_slice name,
                        as_byte_map *out_map);
 

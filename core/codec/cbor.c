@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Head of an item (RFC 8949, section 3): the upper three bits of its first byte are the
  * major type, the lower five are an argument below 24, or say how many bytes of argument
- * follow (24: 1, 25: 2, 26: 4, 27: 8, most significant first), or an indefinite length. */
+ * follow (24: 1, 25: 2, 26: 4, 27: 8, big endian), or an indefinite length. */
 #include "codec/cbor.h"
 
 #include <inttypes.h>
@@ -134,7 +134,8 @@ static as_status read_container(as_cbor_reader *reader, as_cbor_kind kind, uint6
   /* Each item takes a byte, so this also keeps the sums far from overflow. */
   size_t left = bytes_left(reader), per_entry = kind == AS_CBOR_MAP ? 2 : 1;
   if (reader->missing > left || count > (left - reader->missing) / per_entry) {
-    return as_cbor_fail(reader, item->offset, "an array or map longer than what is there");
+    return as_cbor_fail(reader, item->offset,
+                        "an array or map longer than what is there");
   }
   item->kind = kind;
   item->count = (size_t)count;

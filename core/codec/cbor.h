@@ -3,10 +3,10 @@
  * that write them. What JSON has no word for (undefined, NaN, infinities, indefinite
  * lengths, integers beyond 2^53) is not a stored value: the reader refuses it.
  *
- * Items come in the order of the bytes: after an array of n its n elements follow, after a
- * map of n pairs 2n items, after a tag one. The reader believes a declared count only as
- * far as the bytes that are left can hold the items of all open arrays and maps together,
- * so a caller may allocate for item.count at once. */
+ * Items come in the order of the bytes: after an array of n its n elements follow, after
+ * a map of n pairs 2n items, after a tag one. The reader believes a declared count only
+ * as far as the bytes that are left can hold the items of all open arrays and maps
+ * together, so a caller may allocate for item.count at once. */
 #ifndef AS_CODEC_CBOR_H
 #define AS_CODEC_CBOR_H
 
@@ -41,8 +41,8 @@ typedef struct as_cbor_item {
 /* May be copied to look ahead. */
 typedef struct as_cbor_reader {
   as_slice value;
-  size_t offset;  /* the next byte to read */
-  size_t missing; /* items that the open arrays, maps and tags still need */
+  size_t offset;     /* the next byte to read */
+  size_t missing;    /* items that the open arrays, maps and tags still need */
   bool has_infinity; /* infinities are let through */
   as_codec_error *error;
 } as_cbor_reader;
@@ -84,7 +84,8 @@ enum {
   AS_CBOR_FIRST_MAP = 5 << 5,
   AS_CBOR_MAX_HEAD = 9, /* bytes */
 };
-AS_MUST_USE as_status as_cbor_write_head(as_buffer *out, uint8_t first, uint64_t argument);
+AS_MUST_USE as_status as_cbor_write_head(as_buffer *out, uint8_t first,
+                                         uint64_t argument);
 size_t as_cbor_put_head(uint8_t out[AS_CBOR_MAX_HEAD], uint8_t first, uint64_t argument);
 
 #endif

@@ -16,8 +16,8 @@ enum {
   AS_CODEC_MESSAGE_BYTES = 512,
 };
 
-/* The caller owns it; no initialisation is needed. After a failure `message` is a sentence
- * without full stop, or empty when the status says it all (AS_ERR_OOM). */
+/* The caller owns it; no initialisation is needed. After a failure `message` is a
+ * sentence without full stop, or empty when the status says it all (AS_ERR_OOM). */
 typedef struct as_codec_error {
   size_t offset; /* the byte of the text or stored value that is wrong, from 0 */
   char message[AS_CODEC_MESSAGE_BYTES];

@@ -11,7 +11,6 @@
  */
 #include "codec/jsontext.h"
 
-#include "codec/number.h"
 #include "codec/utf8.h"
 
 enum { VALUE, FIRST_ELEMENT, FIRST_KEY, KEY, AFTER };
@@ -113,8 +112,8 @@ static as_status read_number(as_json_reader *reader, as_json_event *event) {
     AS_TRY(skip_digits(reader));
   }
   event->kind = AS_JSON_NUMBER;
-  event->text = as_slice_of(reader->text.data + event->offset,
-                            reader->offset - event->offset);
+  event->text =
+      as_slice_of(reader->text.data + event->offset, reader->offset - event->offset);
   reader->state = AFTER;
   return AS_OK;
 }
@@ -175,8 +174,8 @@ static as_status read_unicode_escape(as_json_reader *reader, as_json_event *even
     event->decoded_length += 4;
     return AS_OK;
   }
-  bool has_short_form = unit == '\b' || unit == '\t' || unit == '\n' || unit == '\f' ||
-                        unit == '\r';
+  bool has_short_form =
+      unit == '\b' || unit == '\t' || unit == '\n' || unit == '\f' || unit == '\r';
   bool is_needed = is_surrogate || (unit < 0x20 && !has_short_form);
   event->is_canonical &= is_needed && is_lowercase_hex(digits);
   event->has_surrogate |= is_surrogate;
@@ -210,8 +209,9 @@ static as_status read_escape(as_json_reader *reader, as_json_event *event) {
   return AS_OK;
 }
 
-/* Eight bytes at once: true when all are ASCII and none is a control character, a quote or
- * a backslash. The test for "a byte is below n" is exact while no byte has its high bit. */
+/* Eight bytes at once: true when all are ASCII and none is a control character, a quote
+ * or a backslash. The test for "a byte is below n" is exact while no byte has its high
+ * bit. */
 static bool is_plain_word(uint64_t word) {
   const uint64_t ONES = UINT64_C(0x0101010101010101), HIGHS = ONES << 7;
   uint64_t quote = word ^ (ONES * '"'), backslash = word ^ (ONES * '\\');
@@ -299,8 +299,8 @@ static as_status read_value(as_json_reader *reader, as_json_event *event,
   }
 }
 
-/* After a value: returns AS_OK with kind END or an end of container, or moves past a comma
- * and leaves *out_is_comma true. */
+/* After a value: returns AS_OK with kind END or an end of container, or moves past a
+ * comma and leaves *out_is_comma true. */
 static as_status read_after(as_json_reader *reader, as_json_event *event,
                             bool *out_is_comma) {
   int byte = peek(reader);
@@ -382,7 +382,8 @@ static uint8_t escaped_byte(uint8_t letter) {
 }
 
 /* Decodes the escape at `at` (after the backslash) and returns where it ends. */
-static const uint8_t *decode_escape(const uint8_t *at, const uint8_t *end, uint8_t **out) {
+static const uint8_t *decode_escape(const uint8_t *at, const uint8_t *end,
+                                    uint8_t **out) {
   if (*at != 'u') {
     *(*out)++ = escaped_byte(*at);
     return at + 1;
@@ -411,78 +412,4 @@ void as_json_string_decode(const as_json_event *event, uint8_t *out) {
     if (backslash == NULL) return;
     at = decode_escape(backslash + 1, end, &out);
   }
-}
-
-static char short_escape(uint8_t byte) {
-  switch (byte) {
-    case '"':
-      return '"';
-    case '\\':
-      return '\\';
-    case '\b':
-      return 'b';
-    case '\f':
-      return 'f';
-    case '\n':
-      return 'n';
-    case '\r':
-      return 'r';
-    case '\t':
-      return 't';
-    default:
-      return '\0';
-  }
-}
-
-/* What JSON.stringify writes for the character at the start of `text`: the length, with
- * the characters in `out`, or 0 when it stands for itself. *out_consumed are its bytes. */
-static size_t escape(as_slice text, uint8_t out[6], size_t *out_consumed) {
-  static const char HEX[] = "0123456789abcdef";
-  uint8_t byte = text.data[0];
-  char letter = short_escape(byte);
-  *out_consumed = 1;
-  out[0] = '\\';
-  out[1] = letter != '\0' ? (uint8_t)letter : 'u';
-  if (letter != '\0') return 2;
-  uint32_t unit = byte;
-  if (byte == 0xED && as_utf8_surrogate(text.data, text.length) > 0) {
-    unit = 0xD000 | (uint32_t)(text.data[1] & 0x3F) << 6 | (text.data[2] & 0x3F);
-    *out_consumed = 3;
-  } else if (byte >= 0x20) {
-    return 0;
-  }
-  for (int i = 0; i < 4; i++) out[2 + i] = (uint8_t)HEX[unit >> (12 - 4 * i) & 15];
-  return 6;
-}
-
-as_status as_json_write_string(as_buffer *out, as_slice text) {
-  uint8_t escaped[6];
-  size_t start = 0, consumed;
-  AS_TRY(as_buffer_reserve(out, text.length + 2));
-  AS_TRY(as_buffer_append_byte(out, '"'));
-  for (size_t i = 0; i < text.length; i += consumed) {
-    as_slice rest = as_slice_of(text.data + i, text.length - i);
-    size_t length = escape(rest, escaped, &consumed);
-    if (length == 0) continue;
-    AS_TRY(as_buffer_append(out, text.data + start, i - start));
-    AS_TRY(as_buffer_append(out, escaped, length));
-    start = i + consumed;
-  }
-  AS_TRY(as_buffer_append(out, text.data + start, text.length - start));
-  return as_buffer_append_byte(out, '"');
-}
-
-size_t as_json_string_length(as_slice text) {
-  uint8_t escaped[6];
-  size_t total = 2, consumed;
-  for (size_t i = 0; i < text.length; i += consumed) {
-    size_t length = escape(as_slice_of(text.data + i, text.length - i), escaped, &consumed);
-    total += length > 0 ? length : consumed;
-  }
-  return total;
-}
-
-as_status as_json_write_number(as_buffer *out, double value) {
-  char text[AS_NUMBER_MAX_CHARS];
-  return as_buffer_append(out, text, as_number_format(value, text));
 }

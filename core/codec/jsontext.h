@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON text, RFC 8259: a pull parser over a complete text, and a writer of what
- * JSON.stringify writes. Canonical means here: as JSON.stringify writes it.
+/* JSON text, RFC 8259: a pull parser over a complete text. Canonical means here: as
+ * JSON.stringify writes it.
  *
  *   as_json_reader reader;
  *   as_json_event event;
@@ -11,7 +11,7 @@
 #ifndef AS_CODEC_JSONTEXT_H
 #define AS_CODEC_JSONTEXT_H
 
-#include "base/buffer.h"
+#include "base/slice.h"
 #include "codec/codec.h"
 
 enum {
@@ -81,14 +81,5 @@ as_status as_json_fail(const as_json_reader *reader, as_codec_error *error);
 
 /* Writes the WTF-8 of a string or key event: event->decoded_length bytes. */
 void as_json_string_decode(const as_json_event *event, uint8_t *out);
-
-/* Appends a string in quotes, as JSON.stringify writes it. The text must be WTF-8. */
-AS_MUST_USE as_status as_json_write_string(as_buffer *out, as_slice text);
-
-/* How many bytes as_json_write_string appends. */
-size_t as_json_string_length(as_slice text);
-
-/* Appends a finite number. */
-AS_MUST_USE as_status as_json_write_number(as_buffer *out, double value);
 
 #endif

@@ -39,8 +39,9 @@ static void sip_absorb(uint64_t v[4], uint64_t word) {
 }
 
 static uint64_t sip_hash(uint64_t key0, uint64_t key1, as_slice text) {
-  uint64_t v[4] = {key0 ^ UINT64_C(0x736f6d6570736575), key1 ^ UINT64_C(0x646f72616e646f6d),
-                   key0 ^ UINT64_C(0x6c7967656e657261), key1 ^ UINT64_C(0x7465646279746573)};
+  uint64_t v[4] = {
+      key0 ^ UINT64_C(0x736f6d6570736575), key1 ^ UINT64_C(0x646f72616e646f6d),
+      key0 ^ UINT64_C(0x6c7967656e657261), key1 ^ UINT64_C(0x7465646279746573)};
   uint64_t word;
   size_t i = 0;
   for (; text.length - i >= sizeof word; i += sizeof word) {
@@ -79,8 +80,7 @@ static as_status grow(as_key_set *set) {
   as_key_set bigger = *set;
   bigger.capacity = set->capacity > 0 ? set->capacity * 2 : MIN_CAPACITY;
   if (bigger.capacity > SIZE_MAX / sizeof(as_key_entry)) return AS_ERR_OOM;
-  bigger.entries =
-      as_mem_alloc_zero(set->mem, bigger.capacity * sizeof(as_key_entry));
+  bigger.entries = as_mem_alloc_zero(set->mem, bigger.capacity * sizeof(as_key_entry));
   if (bigger.entries == NULL) return AS_ERR_OOM;
   as_key_entry *old = set->entries;
   size_t old_capacity = set->capacity;
@@ -121,7 +121,8 @@ uint64_t as_key_set_new_group(as_key_set *set) {
   return set->next_group++;
 }
 
-as_status as_key_set_add(as_key_set *set, uint64_t group, as_slice key, bool *out_is_new) {
+as_status as_key_set_add(as_key_set *set, uint64_t group, as_slice key,
+                         bool *out_is_new) {
   if (set->count >= set->capacity / 2) AS_TRY(grow(set));
   as_key_entry wanted = {group, hash_of(set, group, key), key};
   as_key_entry *entry = find(set, &wanted);

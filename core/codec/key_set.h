@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* as_key_set tells whether a key was seen before in its group: the members of one JSON
- * object are one group. One set serves all objects of a text and all texts after it; a key
- * costs O(1) whoever chose it, because the hash is keyed. It owns its table and borrows
- * the keys, which must stay until as_key_set_clear. */
+ * object are one group. One set serves all objects of a text and all texts after it; a
+ * key costs O(1) whoever chose it, because the hash is keyed. It owns its table and
+ * borrows the keys, which must stay until as_key_set_clear. */
 #ifndef AS_CODEC_KEY_SET_H
 #define AS_CODEC_KEY_SET_H
 
@@ -30,7 +30,8 @@ void as_key_set_clear(as_key_set *set);
 /* The number of a new, empty group. */
 uint64_t as_key_set_new_group(as_key_set *set);
 
-/* Adds a key to a group; *out_is_new is false when it was there. AS_ERR_OOM: unchanged. */
+/* Adds a key to a group; *out_is_new is false when it was there. After AS_ERR_OOM the set
+ * is as it was. */
 AS_MUST_USE as_status as_key_set_add(as_key_set *set, uint64_t group, as_slice key,
                                      bool *out_is_new);
 

@@ -11,8 +11,8 @@
  * Writing. Decimals of at most 15 digits survive the way to a normal double and back, so
  * if 15 digits read back, these without final zeros are the shortest. Otherwise 16 or 17
  * are needed. Below the normal range precision shrinks and all lengths are tried. A power
- * of two has a neighbour half as far below as above: there the nearest decimal of a length
- * may fail although the next one up reads back. */
+ * of two has a neighbour half as far below as above: there the nearest decimal of a
+ * length may fail although the next one up reads back. */
 #include "codec/number.h"
 
 #include <float.h>
@@ -22,9 +22,9 @@
 
 enum {
   MAX_DIGITS = 780,
-  SAFE_DIGITS = 15,    /* any decimal this short survives a normal double */
-  ENOUGH_DIGITS = 17,  /* any double survives a decimal this long */
-  EXACT_POWER = 22,    /* ten to this is a double */
+  SAFE_DIGITS = 15,   /* any decimal this short survives a normal double */
+  ENOUGH_DIGITS = 17, /* any double survives a decimal this long */
+  EXACT_POWER = 22,   /* ten to this is a double */
   EXPONENT_LIMIT = 99999,
 };
 
@@ -116,16 +116,16 @@ bool as_number_is_integer(double value, int64_t *out_integer) {
   return (double)*out_integer == value;
 }
 
-/* Takes the digits of a positive value, rounded to `precision` of them, out of what printf
- * writes, whatever its decimal point is. */
+/* Takes the digits of a positive value, rounded to `precision` of them, out of what
+ * printf writes, whatever its decimal point is. */
 static void decimal_print(decimal *number, double value, int precision) {
   char text[64];
   int length = snprintf(text, sizeof text, "%.*e", precision - 1, value);
   decimal_read(number, as_slice_of(text, (size_t)length));
   number->exponent = 1 - precision;
   const char *mark = strchr(text, 'e');
-  number->exponent += read_exponent((const uint8_t *)mark + 1,
-                                     (const uint8_t *)text + length);
+  number->exponent +=
+      read_exponent((const uint8_t *)mark + 1, (const uint8_t *)text + length);
 }
 
 /* Adds one to the last digit. */

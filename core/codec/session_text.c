@@ -23,13 +23,15 @@ static as_status fail(as_codec_error *error, size_t offset, const char *expected
                             "not a session at byte %zu: expected %s", offset, expected);
 }
 
-static as_status next(as_session_text *walk, as_json_event *event, as_codec_error *error) {
+static as_status next(as_session_text *walk, as_json_event *event,
+                      as_codec_error *error) {
   as_status status = as_json_next(&walk->reader, event);
   return status == AS_ERR_CORRUPT ? as_json_fail(&walk->reader, error) : status;
 }
 
 /* Enters the object that must come next. */
-static as_status enter(as_session_text *walk, const char *expected, as_codec_error *error) {
+static as_status enter(as_session_text *walk, const char *expected,
+                       as_codec_error *error) {
   as_json_event event;
   AS_TRY(next(walk, &event, error));
   if (event.kind != AS_JSON_OBJECT) return fail(error, event.offset, expected);
@@ -56,7 +58,8 @@ static as_status decode_name(as_session_text *walk, const as_json_event *key,
   as_buffer *decoded = &walk->decoded;
   *out_name = key->text;
   if (key->decoded_length == key->text.length) return AS_OK;
-  if (decoded->capacity == 0) AS_TRY(as_buffer_reserve(decoded, walk->reader.text.length));
+  if (decoded->capacity == 0)
+    AS_TRY(as_buffer_reserve(decoded, walk->reader.text.length));
   uint8_t *name = decoded->data + decoded->length;
   as_json_string_decode(key, name);
   decoded->length += key->decoded_length;
@@ -90,9 +93,9 @@ static as_status take_creds(as_session_text *walk, as_session_record *record,
 }
 
 /* A member of the session. */
-static as_status take_member(as_session_text *walk, const as_json_event *key, as_slice name,
-                             as_session_record *record, bool *out_is_record,
-                             as_codec_error *error) {
+static as_status take_member(as_session_text *walk, const as_json_event *key,
+                             as_slice name, as_session_record *record,
+                             bool *out_is_record, as_codec_error *error) {
   if (as_slice_equals(name, as_slice_text("creds"))) {
     return take_creds(walk, record, out_is_record, error);
   }
@@ -102,8 +105,8 @@ static as_status take_member(as_session_text *walk, const as_json_event *key, as
   return fail(error, key->offset, "creds or keys");
 }
 
-static as_status take_record(as_session_text *walk, as_slice id, as_session_record *record,
-                             as_codec_error *error) {
+static as_status take_record(as_session_text *walk, as_slice id,
+                             as_session_record *record, as_codec_error *error) {
   as_json_kind kind;
   record->kind = AS_SESSION_KEY;
   record->type = walk->type;

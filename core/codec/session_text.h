@@ -9,6 +9,7 @@
 #ifndef AS_CODEC_SESSION_TEXT_H
 #define AS_CODEC_SESSION_TEXT_H
 
+#include "base/buffer.h"
 #include "codec/jsontext.h"
 #include "codec/key_set.h"
 
@@ -40,8 +41,8 @@ void as_session_text_init(as_session_text *walk, as_slice text, as_mem *mem);
 void as_session_text_free(as_session_text *walk);
 
 /* The next record; AS_SESSION_END when the whole text was read. What a record borrows
- * stays until as_session_text_free. AS_ERR_CORRUPT: not JSON or not a session; the message
- * has the byte and what was expected. No further call after a failure or the end. */
+ * stays until as_session_text_free. AS_ERR_CORRUPT: not JSON or not a session; the
+ * message has the byte and what was expected. No call after a failure or the end. */
 AS_MUST_USE as_status as_session_text_next(as_session_text *walk,
                                            as_session_record *out_record,
                                            as_codec_error *error);

@@ -13,6 +13,7 @@
 
 #include "codec/base64.h"
 #include "codec/cbor.h"
+#include "codec/json_writer.h"
 #include "codec/jsontext.h"
 #include "codec/number.h"
 #include "codec/utf8.h"
@@ -240,8 +241,8 @@ static as_status transcode_json(as_transcoder *transcoder, as_slice json, as_buf
   return run_json_job(&job, error);
 }
 
-as_status as_transcode_json_exact(as_transcoder *transcoder, as_slice json, as_buffer *out,
-                                  as_codec_error *error) {
+as_status as_transcode_json_exact(as_transcoder *transcoder, as_slice json,
+                                  as_buffer *out, as_codec_error *error) {
   return transcode_json(transcoder, json, out, error, true);
 }
 

@@ -18,7 +18,7 @@ enum { AS_UTF8_MAX_BYTES = 4 };
 
 as_utf8_form as_utf8_check(as_slice text);
 
-/* The bytes of the UTF-8 sequence that `data` begins with, 0 if that is none. length > 0. */
+/* How long the UTF-8 sequence is that `data` begins with, 0 for none. length > 0. */
 size_t as_utf8_sequence(const uint8_t *data, size_t length);
 
 /* The same for a surrogate written in three bytes: 3 or 0. */

@@ -106,6 +106,10 @@ end
 --- Encodes a JSON text and puts it in, exactly as it is; `authstate.null` deletes.
 function Batch:set_text(kind, id, text)
   if text == core.null then return self:delete(kind, id) end
+  if type(text) ~= "string" then
+    return refuse(self, kind, id, failure.show(text) .. " is no JSON text; accepted: a "
+      .. "string, authstate.null", "unsupported")
+  end
   return put(self, kind, id, core.json_encode(text, self.context.max_value_bytes))
 end
 

@@ -22,6 +22,8 @@ local MAX_SOCKET_PATH = 107
 local START_TIMEOUT_MS = 30000
 local POLL_MS = 5
 local SHUTDOWN_TIMEOUT_MS = 30000
+local SHUTDOWN_REPLY_MS = 20
+local SHUTDOWN_ASK_AGAIN_MS = 1000
 
 local function default_directory()
   local state = os.getenv "XDG_STATE_HOME"
@@ -47,16 +49,13 @@ local function prepare_directory(given)
   if not directory then
     return failure.new("unavailable", "neither XDG_STATE_HOME nor HOME is set; give data_dir")
   end
-  if directory:sub(1, 1) ~= "/" then
-    directory = (os.getenv "PWD" or ".") .. "/" .. directory
-  end
   local made, reason = core.make_directory(directory)
   if not made then
     return failure.new("unavailable", ("data_dir %s cannot be made: %s; give another "
       .. "data_dir"):format(directory, reason))
   end
   local is_fine, fault = core.check_directory(directory)
-  if is_fine then return directory end
+  if is_fine then return core.real_path(directory) end
   local words = DIRECTORY_FAULTS[fault]
   if fault == "open_to_others" then words = words .. directory end
   return failure.new("unavailable", ("data_dir %s %s"):format(directory, words))
@@ -216,39 +215,50 @@ function embedded.start(options)
   }, Guard)
 end
 
--- The server is gone when its lock can be taken.
-local function await_end(directory)
-  local lock_fd = core.lock_open(directory .. "/server.lock", true)
-  if not lock_fd then return true end
-  local deadline_ms = native.now_ms() + SHUTDOWN_TIMEOUT_MS
-  local is_gone = core.lock_try(lock_fd, "exclusive")
-  while not is_gone and native.now_ms() < deadline_ms do
+-- Waits until the server is gone: its lock can be taken.
+local function await_end(lock_fd, timeout_ms)
+  local deadline_ms = native.now_ms() + timeout_ms
+  while not core.lock_try(lock_fd, "exclusive") do
+    if native.now_ms() > deadline_ms then return false end
     core.sleep_ms(POLL_MS)
-    is_gone = core.lock_try(lock_fd, "exclusive")
   end
+  return true
+end
+
+-- Asks the server to end until it has. It does not answer: its connections close.
+local function shut_down(directory, driver)
+  local lock_fd, reason = core.lock_open(directory .. "/server.lock", true)
+  if not lock_fd then
+    return failure.new("unavailable", ("cannot open %s/server.lock: %s"):format(directory,
+      reason))
+  end
+  local deadline_ms = native.now_ms() + SHUTDOWN_TIMEOUT_MS
+  local is_gone
+  repeat
+    driver:perform {
+      commands = { { "SHUTDOWN" } }, deadline_ms = native.now_ms() + SHUTDOWN_REPLY_MS,
+    }
+    is_gone = await_end(lock_fd, SHUTDOWN_ASK_AGAIN_MS)
+  until is_gone or native.now_ms() > deadline_ms
   core.lock_close(lock_fd)
-  return is_gone
+  if is_gone then return true end
+  return failure.new("unavailable", ("the private redis-server in %s did not shut down "
+    .. "within %d ms"):format(directory, SHUTDOWN_TIMEOUT_MS))
 end
 
 --- Leaves the directory; the last one shuts the server down and waits until it is gone.
--- @param store the store that is closed; its driver is closed here
+-- @param driver of the store that is closed; closed here
 -- @return true; or E
-function Guard:leave(store)
-  if not core.lock_try(self.users_fd, "exclusive") then
-    store.driver:close()
-    core.lock_close(self.users_fd)
-    return true
+function Guard:leave(driver)
+  local is_last = core.lock_try(self.users_fd, "exclusive")
+  local is_down, message, code, details = true, nil, nil, nil
+  if is_last then
+    is_down, message, code, details = shut_down(self.directory, driver)
   end
-  -- The reply to SHUTDOWN is the end of the connection.
-  store.driver:perform {
-    commands = { { "SHUTDOWN" } }, deadline_ms = native.now_ms() + SHUTDOWN_TIMEOUT_MS,
-  }
-  store.driver:close()
-  local is_gone = await_end(self.directory)
+  driver:close()
   core.lock_close(self.users_fd)
-  if is_gone then return true end
-  return failure.new("unavailable", ("the private redis-server in %s did not shut down "
-    .. "within %d ms"):format(self.directory, SHUTDOWN_TIMEOUT_MS))
+  if not is_down then return nil, message, code, details end
+  return true
 end
 
 return embedded

@@ -58,7 +58,7 @@ local function read_ids(self, kind, ids, shape, options)
   end
   local values, found = replies[1], {}
   for i = 1, #ids do
-    if values[i] then found[ids[i]] = values[i] end
+    if values[i] ~= nil then found[ids[i]] = values[i] end
   end
   return found
 end

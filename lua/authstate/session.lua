@@ -35,7 +35,9 @@ local LEVEL = 2
 -- @param shared_writer the writer of this id in this store
 function session.new(store, id, shared_writer)
   local handle = setmetatable({
-    store = store, id = id, writer = shared_writer, pin = nil, known_types = {},
+    store = store, id = id, writer = shared_writer, known_types = {},
+    pin = nil,       -- generation, decimal; nil: not pinned yet
+    is_gone = false, -- what the handle is pinned to is an absence or a tombstone
   }, Session)
   for i, kind in ipairs(USUAL_TYPES) do handle.known_types[i] = kind end
   handle.keys = keys.new(handle)
@@ -49,9 +51,9 @@ end
 local function pin_to(self, found, is_load)
   self.writer:learn(found)
   if found.generation and not found.is_deleted then
-    self.pin = found.generation
+    self.pin, self.is_gone = found.generation, false
   elseif is_load then
-    self.pin = found.generation or writer.NOTHING
+    self.pin, self.is_gone = found.generation or writer.NOTHING, true
   end
 end
 
@@ -282,9 +284,11 @@ end
 -- @return { version }, or { exists = true }; or E
 function Session:commit_batch(call, filled, options)
   local result, message, code, details =
-    self.writer:commit(call, self.pin, filled, options)
+    self.writer:commit(call, self.pin, filled, {
+      opens = self.is_gone, creates = options.creates, expect = options.expect,
+    })
   if not result then return nil, message, code, details end
-  if result.generation then self.pin = result.generation end
+  if result.generation then self.pin, self.is_gone = result.generation, false end
   return result
 end
 
@@ -355,9 +359,9 @@ function Session:commit_json(text, options)
   if type(text) ~= "string" then
     error(("text: %s is no JSON text; accepted: a string"):format(failure.show(text)), LEVEL)
   end
-  local split, message, offset = core.split_session(text)
+  local split, message = core.split_session(text)
   if not split then
-    error(("text: not a session at byte %d: %s"):format(offset, message), LEVEL)
+    error("text: " .. message, LEVEL)
   end
   for _, records in pairs(split.keys) do
     for id, record in pairs(records) do
@@ -418,7 +422,10 @@ function Session:delete(options)
     local removed
     removed, message, code, details =
       self.store:unindex(call, self.id, receipt.deleted_generation)
-    if not removed then return nil, message, code, details end
+    if not removed then
+      details.applied = "yes" -- the index may name too much
+      return nil, message, code, details
+    end
   end
   return {
     records = receipt.records, bytes = receipt.bytes, generation = receipt.generation,

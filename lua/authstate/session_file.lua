@@ -35,9 +35,9 @@ end
 -- @return { creds = text or nil, keys = { [type] = { [id] = text } }, records }; or nil and
 --   a sentence with the byte offset
 function session_file.parse(text, name)
-  local split, message, offset = core.split_session(text)
-  if split then return split end
-  return nil, ("%s: byte %d: %s"):format(name, offset, message)
+  local split, message = core.split_session(text)
+  if not split then return nil, name .. ": " .. message end
+  return split
 end
 
 local function sorted_names(map)

@@ -132,11 +132,11 @@ function Store:begin(session_id, options, level)
 end
 
 -- The details of a call that the driver could not do.
-local function describe(self, call, code, facts)
+local function describe(self, call, request, code, facts)
   return {
     sent = facts.attempts > 0,
     attempts = facts.attempts,
-    applied = code == "timeout" and "maybe" or "no",
+    applied = request.is_write and code == "timeout" and "maybe" or "no",
     elapsed_ms = native.now_ms() - call.started_ms,
     node = self.node,
     session = call.session,
@@ -145,9 +145,26 @@ local function describe(self, call, code, facts)
   }
 end
 
+-- Redis does not say which key holds another type than the command wants: asks for it. A
+-- sentence, or nil.
+local function name_wrong_key(self, call, commands)
+  local questions = {}
+  for i, command in ipairs(commands) do questions[i] = { "TYPE", command[2] or "" } end
+  local kinds =
+    self.driver:perform { commands = questions, deadline_ms = call.deadline_ms }
+  for i, kind in ipairs(kinds or {}) do
+    local wanted = commands[i][1]:sub(1, 1) == "Z" and "zset" or "hash"
+    if kind ~= wanted and kind ~= "none" then
+      return ("the key %s holds another type of Redis value")
+        :format(failure.show(commands[i][2]))
+    end
+  end
+end
+
 --- Sends one operation and waits for it.
 -- @param call from `begin`
--- @param request { commands, shapes, atomic }, see drivers/native.lua
+-- @param request { commands, shapes, atomic }, see drivers/native.lua; is_write when an
+--   unknown outcome leaves open whether the session was changed
 -- @return list of replies, nil, nil, nil, facts; or E
 function Store:perform(call, request)
   request.deadline_ms = call.deadline_ms
@@ -155,8 +172,10 @@ function Store:perform(call, request)
   if replies then return replies, nil, nil, nil, facts end
   if code == "unavailable" or code == "auth" or code == "timeout" then
     message = ("%s: %s"):format(self.node, message)
+  elseif code == "wrong_type" then
+    message = name_wrong_key(self, call, request.commands) or message
   end
-  return failure.new(code, message, describe(self, call, code, facts))
+  return failure.new(code, message, describe(self, call, request, code, facts))
 end
 
 --- Asks the server now.
@@ -331,7 +350,7 @@ function Store:close()
     self.driver:close()
     return true
   end
-  return self.guard:leave(self)
+  return self.guard:leave(self.driver)
 end
 
 return store

@@ -119,7 +119,7 @@ end
 
 -- Whether the state on the server must be read before a write can be sent.
 local function must_read(self, pin, opens)
-  return opens or not pin or pin == writer.NOTHING or not self.seq or self.unsettled
+  return opens or not pin or not self.seq or self.unsettled
 end
 
 -- Notes what a failed call leaves behind. Only a request that left can have done anything;
@@ -181,7 +181,7 @@ local VERDICTS = {
 -- Sends one script call. A result { generation, version, verdict }, E, or nil and RETRY.
 local function send(self, call, name, seq, keys, arguments)
   local replies, message, code, details, facts = self.store:perform(call, {
-    commands = { server_scripts.command(name, keys, arguments) },
+    commands = { server_scripts.command(name, keys, arguments) }, is_write = true,
   })
   if not replies then
     note_failure(self, seq, code, details)
@@ -231,11 +231,12 @@ end
 -- @param call deadline and place, see Store:begin
 -- @param pin the generation the handle is pinned to, nil for none
 -- @param batch what to write
--- @param options { creates = boolean, expect = version or nil }
+-- @param options { opens = whether the pin is an absence or a tombstone,
+--   creates = boolean, expect = version or nil }
 -- @return { generation, version }, or { exists = true } when `creates` was asked and
 --   another process was first; or E
 function Writer:commit(call, pin, batch, options)
-  local opens = false
+  local opens = options.opens
   for _ = 1, MAX_ROUNDS do
     local result, message, code, details =
       commit_once(self, call, pin, batch, options, opens)
