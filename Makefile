@@ -95,7 +95,7 @@ test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
 	@$(RUN_ENV) $(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
 
 demo: build ## import a real session, replay its life, check it, export it
-	@$(LUA_ENV) $(LUAJIT) bin/authstate.lua demo $(if $(FAULT),--fault $(FAULT))
+	@AUTHSTATE_BUILD=$(FLAVOUR) LUAJIT=$(LUAJIT) bin/authstate demo $(if $(FAULT),--fault $(FAULT))
 
 clean: ## remove build/
 	rm -rf build
