@@ -19,6 +19,7 @@
 enum {
   BACKOFF_FIRST_MS = 10,
   BACKOFF_LAST_MS = 1000,
+  FEED_BYTES = 16 * 1024,   /* hiredis moves all it holds with every KiB it has read */
   TRIM_BYTES = 64 * 1024,   /* answered bytes are dropped when they are this many */
   KEPT_BYTES = 1024 * 1024, /* an idle connection keeps at most this much memory */
   MAX_SCRIPT_RELOADS = 3
@@ -33,6 +34,7 @@ as_status as_connection_init(as_connection *connection, as_mem *mem,
   connection->config = config;
   connection->operations = operations;
   as_list_init(&connection->queue);
+  connection->unsent = &connection->queue;
   as_buffer_init(&connection->output, mem);
   as_buffer_init(&connection->close_reason, mem);
   as_greeting_init(&connection->greeting, mem, &config->greeting);
@@ -68,13 +70,12 @@ static bool is_owed_a_reply(const as_connection *connection) {
   return first != NULL && first->begin < connection->written;
 }
 
-/* Moves the requests of the queue together and forgets all other bytes: the stream begins
- * again with the first operation. */
-static void rewind_output(as_connection *connection) {
-  uint64_t position = connection->output_begin;
+/* Moves the requests from `first` on together, so that they begin at `position`. */
+static void pack_output(as_connection *connection, as_list_node *first,
+                        uint64_t position) {
   uint8_t *data = connection->output.data;
-  for (as_operation *each = first_operation(connection); each != NULL;
-       each = operation_after(connection, each)) {
+  for (as_list_node *node = first; node != &connection->queue; node = node->next) {
+    as_operation *each = AS_LIST_OWNER(node, as_operation, queue_node);
     uint64_t length = each->end - each->begin;
     memmove(data + (position - connection->output_begin),
             data + (each->begin - connection->output_begin), length);
@@ -84,21 +85,14 @@ static void rewind_output(as_connection *connection) {
   }
   connection->output.length = position - connection->output_begin;
   connection->submitted = position;
-  connection->written = connection->output_begin;
 }
 
-/* Cuts the bytes of an operation that was not sent out of the stream. */
-static void excise_output(as_connection *connection, const as_operation *operation) {
-  uint64_t length = operation->end - operation->begin;
-  uint8_t *gap = connection->output.data + (operation->begin - connection->output_begin);
-  memmove(gap, gap + length, output_end(connection) - operation->end);
-  connection->output.length -= length;
-  connection->submitted -= length;
-  for (as_operation *each = operation_after(connection, operation); each != NULL;
-       each = operation_after(connection, each)) {
-    each->begin -= length;
-    each->end -= length;
-  }
+/* Forgets all bytes but the requests of the queue: the stream begins again with the first
+ * operation. */
+static void rewind_output(as_connection *connection) {
+  connection->unsent = connection->queue.next;
+  connection->written = connection->output_begin;
+  pack_output(connection, connection->unsent, connection->output_begin);
 }
 
 /* Drops request bytes that were answered. */
@@ -165,14 +159,31 @@ void as_connection_submit(as_connection *connection, as_operation *operation,
   operation->is_queued = true;
   connection->submitted = operation->end;
   as_list_push_back(&connection->queue, &operation->queue_node);
+  if (connection->unsent == &connection->queue)
+    connection->unsent = &operation->queue_node;
   if (connection->state == AS_CONNECTION_IDLE) start_connecting(connection, now_ms);
 }
 
 void as_connection_abandon(as_connection *connection, as_operation *operation) {
   operation->is_abandoned = true;
   if (!operation->is_queued || operation->begin < connection->written) return;
-  excise_output(connection, operation);
-  as_operations_unqueue(connection->operations, operation);
+  operation->is_unwanted = true;
+  connection->has_unwanted = true;
+}
+
+void as_connection_discard(as_connection *connection) {
+  if (!connection->has_unwanted) return;
+  connection->has_unwanted = false;
+  as_list_node *last_sent = connection->unsent->previous;
+  uint64_t position = AS_LIST_OWNER(connection->unsent, as_operation, queue_node)->begin;
+  as_list_node *next;
+  for (as_list_node *node = connection->unsent; node != &connection->queue; node = next) {
+    as_operation *each = AS_LIST_OWNER(node, as_operation, queue_node);
+    next = node->next;
+    if (each->is_unwanted) as_operations_unqueue(connection->operations, each);
+  }
+  connection->unsent = last_sent->next;
+  pack_output(connection, connection->unsent, position);
   trim_output(connection);
 }
 
@@ -205,6 +216,7 @@ static const char *shape_fault(const as_operation *operation) {
 static bool reload_scripts(as_connection *connection, as_operation *operation) {
   const as_greeting_config *greeting = &connection->config->greeting;
   as_operation *reload;
+  if (greeting->script_count == 0) return false;
   if (operation->script_reloads++ >= MAX_SCRIPT_RELOADS) return false;
   if (as_operations_take(connection->operations, &reload) != AS_OK) return false;
   as_connection_begin(connection, reload);
@@ -227,10 +239,8 @@ static bool reload_scripts(as_connection *connection, as_operation *operation) {
   memcpy(connection->output.data + connection->output.length, request, length);
   operation->begin = output_end(connection);
   connection->output.length += length;
-  operation->attempts--; /* this one did nothing */
-  operation->replies_seen = 0;
-  operation->replies_counted = 0;
-  as_replies_clear(&operation->replies);
+  if (operation->commands == 1) operation->attempts--; /* this one did nothing */
+  as_operation_forget_replies(operation);
   as_connection_submit(connection, operation, 0);
   return true;
 }
@@ -269,9 +279,21 @@ static void drop_transaction_progress(as_operation *operation, size_t count_befo
   as_replies_truncate(&operation->replies, count_before);
 }
 
+/* Whether the command that the next reply answers went out whole. The server answers the
+ * first commands of a long operation while we still send the last. */
+static bool is_reply_due(const as_connection *connection, as_operation *operation) {
+  if (operation->end <= connection->written) return true;
+  const uint8_t *request =
+      connection->output.data + (operation->begin - connection->output_begin);
+  for (; operation->commands_walked <= operation->replies_seen;
+       operation->commands_walked++)
+    operation->walked_bytes += as_resp_command_length(request + operation->walked_bytes);
+  return operation->begin + operation->walked_bytes <= connection->written;
+}
+
 static bool read_operation_reply(as_connection *connection, double now_ms) {
   as_operation *operation = first_operation(connection);
-  bool is_expected = operation != NULL && operation->end <= connection->written;
+  bool is_expected = operation != NULL && is_reply_due(connection, operation);
   bool is_complete;
   as_replies *target =
       is_expected && !operation->is_abandoned ? &operation->replies : NULL;
@@ -365,11 +387,8 @@ void as_connection_on_connected(as_connection *connection, double now_ms) {
   if (status != AS_OK) break_stream(connection, status, as_status_sentence(status));
 }
 
-void as_connection_on_bytes(as_connection *connection, as_slice bytes, double now_ms) {
-  bool is_open = connection->state == AS_CONNECTION_GREETING ||
-                 connection->state == AS_CONNECTION_READY;
-  if (!is_open) return;
-  connection->silent_since_ms = now_ms;
+/* The part of on_bytes that is fed to the reader at once. */
+static void read_part(as_connection *connection, as_slice bytes, double now_ms) {
   if (as_resp_reader_feed(&connection->reader, bytes) != AS_OK) {
     break_stream(connection, AS_ERR_OOM, as_status_sentence(AS_ERR_OOM));
     return;
@@ -385,20 +404,41 @@ void as_connection_on_bytes(as_connection *connection, as_slice bytes, double no
   }
 }
 
+static bool is_open(const as_connection *connection) {
+  return connection->state == AS_CONNECTION_GREETING ||
+         connection->state == AS_CONNECTION_READY;
+}
+
+void as_connection_on_bytes(as_connection *connection, as_slice bytes, double now_ms) {
+  if (!is_open(connection)) return;
+  connection->bytes_in += bytes.length;
+  connection->silent_since_ms = now_ms;
+  while (bytes.length > 0 && is_open(connection)) {
+    size_t length = bytes.length < FEED_BYTES ? bytes.length : FEED_BYTES;
+    read_part(connection, as_slice_of(bytes.data, length), now_ms);
+    bytes = as_slice_of(bytes.data + length, bytes.length - length);
+  }
+}
+
 void as_connection_on_written(as_connection *connection, size_t length, double now_ms) {
+  connection->bytes_out += length;
   if (connection->state == AS_CONNECTION_GREETING) {
     connection->greeting.written += length;
     return;
   }
   if (connection->state != AS_CONNECTION_READY) return;
-  if (!is_owed_a_reply(connection)) connection->silent_since_ms = now_ms;
-  uint64_t first_new = connection->written;
+  const as_operation *first = first_operation(connection);
+  /* What is still being sent cannot be answered, and the peer does take it. */
+  if (first != NULL && first->end > connection->written)
+    connection->silent_since_ms = now_ms;
   connection->written += length;
   assert(connection->written <= connection->submitted);
-  for (as_operation *each = first_operation(connection);
-       each != NULL && each->begin < connection->written;
-       each = operation_after(connection, each))
-    if (each->begin >= first_new) each->attempts++;
+  while (connection->unsent != &connection->queue) {
+    as_operation *each = AS_LIST_OWNER(connection->unsent, as_operation, queue_node);
+    if (each->begin >= connection->written) return;
+    each->attempts++;
+    connection->unsent = connection->unsent->next;
+  }
 }
 
 /* What becomes of an operation when its stream is gone, or when none could be made. */
@@ -412,9 +452,7 @@ static void survive_close(as_connection *connection, as_operation *operation,
     as_operations_unqueue(connection->operations, operation);
     return;
   }
-  operation->replies_seen = 0;
-  operation->replies_counted = 0;
-  as_replies_clear(&operation->replies);
+  as_operation_forget_replies(operation);
 }
 
 static void connect_again(as_connection *connection, double now_ms) {
@@ -510,13 +548,17 @@ as_slice as_connection_trouble(const as_connection *connection) {
 
 bool as_connection_validate(const as_connection *connection) {
   uint64_t position = connection->output_begin;
+  const as_list_node *unsent = &connection->queue;
   for (const as_operation *each = first_operation(connection); each != NULL;
        each = operation_after(connection, each)) {
-    if (!each->is_queued || each->begin < position || each->end < each->begin)
+    bool is_unsent = each->begin >= connection->written;
+    if (!each->is_queued || each->is_unwanted || each->begin < position ||
+        each->end < each->begin)
       return false;
+    if (is_unsent && unsent == &connection->queue) unsent = &each->queue_node;
     position = each->end;
   }
-  return position <= output_end(connection) &&
+  return position <= output_end(connection) && connection->unsent == unsent &&
          connection->output_begin <= connection->written &&
          connection->written <= connection->submitted &&
          connection->submitted <= output_end(connection);

@@ -44,9 +44,11 @@ typedef struct as_connection {
   const as_connection_config *config;
   as_operations *operations; /* borrowed; the engine owns them */
   as_connection_state state;
-  bool is_action_due; /* CONNECTING or CLOSING: the driver has not been told yet */
-  as_list queue;      /* as_operation, oldest first */
-  as_buffer output;   /* request bytes from stream position output_begin on */
+  bool is_action_due;   /* CONNECTING or CLOSING: the driver has not been told yet */
+  as_list queue;        /* as_operation, oldest first */
+  as_list_node *unsent; /* the first in it no byte of which is written; its end: none */
+  bool has_unwanted;    /* some of those are abandoned */
+  as_buffer output;     /* request bytes from stream position output_begin on */
   uint64_t output_begin;
   uint64_t submitted; /* bytes before this position may be sent */
   uint64_t written;   /* bytes before this position were sent on this stream */
@@ -62,7 +64,9 @@ typedef struct as_connection {
   double backoff_ms;
   as_status close_status; /* why we close: goes into `unavailable` */
   as_buffer close_reason;
-  uint32_t streams; /* how many were made ready, for the statistics */
+  uint32_t streams;   /* statistics: how many were made ready */
+  uint64_t bytes_out; /* statistics: all bytes sent and received */
+  uint64_t bytes_in;
 } as_connection;
 
 AS_MUST_USE as_status as_connection_init(as_connection *connection, as_mem *mem,
@@ -77,9 +81,13 @@ void as_connection_rollback(as_connection *connection, as_operation *operation);
 void as_connection_submit(as_connection *connection, as_operation *operation,
                           double now_ms);
 
-/* The caller is told; the slot stays until its reply is read. Takes an operation that was
- * not sent out of the queue. */
+/* The caller is told; the slot stays until its reply is read, or, when it was not sent,
+ * until the discard that must follow. */
 void as_connection_abandon(as_connection *connection, as_operation *operation);
+
+/* Takes the abandoned operations that were not sent out of the queue and the stream. One
+ * pass for all, since many may reach their deadline together. */
+void as_connection_discard(as_connection *connection);
 
 /* Events; see engine.h. */
 void as_connection_on_connected(as_connection *connection, double now_ms);

@@ -10,6 +10,7 @@ struct as_engine {
   as_operations operations;
   as_pool pool;
   as_operation *draft; /* between begin and submit */
+  uint64_t submitted;  /* operations, for the totals */
 };
 
 as_status as_engine_new(as_mem *mem, const as_engine_config *config,
@@ -82,7 +83,7 @@ static as_status seal_draft(as_engine *engine, double deadline_ms) {
   uint64_t own = connection->output_begin + connection->output.length - draft->begin;
   if (as_engine_queued_bytes(engine) + own > engine->config.max_queued_bytes)
     return AS_ERR_OVERLOADED;
-  if (isinf(deadline_ms)) return AS_OK;
+  if (deadline_ms == INFINITY) return AS_OK;
   return as_heap_put(&engine->operations.deadlines, &draft->deadline, deadline_ms);
 }
 
@@ -98,6 +99,7 @@ as_status as_engine_submit(as_engine *engine, double now_ms, double deadline_ms,
   draft->is_held = true;
   as_connection_submit(draft_connection(engine), draft, now_ms);
   *out_slot = draft->slot;
+  engine->submitted++;
   engine->draft = NULL;
   return AS_OK;
 }
@@ -120,6 +122,7 @@ void as_engine_cancel(as_engine *engine, uint32_t slot, double now_ms) {
   if (operation == NULL || !operation->is_queued || operation->is_abandoned) return;
   abandon(engine, operation, AS_ERR_CANCELLED,
           as_slice_text(as_status_sentence(AS_ERR_CANCELLED)), now_ms);
+  as_connection_discard(as_pool_owner(&engine->pool, operation));
 }
 
 void as_engine_release(as_engine *engine, uint32_t slot) {
@@ -163,8 +166,10 @@ void as_engine_on_time(as_engine *engine, double now_ms) {
     if (message.length == 0) message = as_slice_text(as_status_sentence(status));
     abandon(engine, due, status, message, now_ms);
   }
-  for (uint32_t i = 0; i < engine->pool.size; i++)
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
+    as_connection_discard(&engine->pool.connections[i]);
     as_connection_on_time(&engine->pool.connections[i], now_ms);
+  }
 }
 
 /* ---- outputs ---------------------------------------------------------------------- */
@@ -241,15 +246,19 @@ bool as_engine_completion(const as_engine *engine, uint32_t slot,
   return true;
 }
 
-uint32_t as_engine_streams(const as_engine *engine) {
-  uint32_t streams = 0;
-  for (uint32_t i = 0; i < engine->pool.size; i++)
-    streams += engine->pool.connections[i].streams;
-  return streams;
+as_engine_totals as_engine_get_totals(const as_engine *engine) {
+  as_engine_totals totals = {.operations = engine->submitted};
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
+    const as_connection *connection = &engine->pool.connections[i];
+    totals.streams += connection->streams;
+    totals.bytes_out += connection->bytes_out;
+    totals.bytes_in += connection->bytes_in;
+  }
+  return totals;
 }
 
 bool as_engine_validate(const as_engine *engine) {
   for (uint32_t i = 0; i < engine->pool.size; i++)
     if (!as_connection_validate(&engine->pool.connections[i])) return false;
-  return as_heap_validate(&engine->operations.deadlines);
+  return as_operations_validate(&engine->operations);
 }

@@ -8,7 +8,8 @@
  *   commands   begin, command, argument, submit, rollback, cancel, release
  *   events     on_connected, on_bytes, on_written, on_closed, on_time
  *   outputs    next_action, next_write, next_completion, deadline_ms: pulled, never
- * called back getters    queued_operations, queued_bytes, ...
+ *              called back
+ *   getters    queued_operations, queued_bytes, ...
  *
  * Every command and event that depends on time takes `now_ms`, any monotonic clock. A
  * driver does, until nothing is left to do:
@@ -82,7 +83,8 @@ void as_engine_rollback(as_engine *engine);
  * completed. Its slot still must be released. */
 void as_engine_cancel(as_engine *engine, uint32_t slot, double now_ms);
 
-/* The caller is done with a completed slot. */
+/* The caller is done with a slot. One that has not completed still takes effect, and
+ * nobody is told. */
 void as_engine_release(as_engine *engine, uint32_t slot);
 
 /* ---- events ---- */
@@ -126,8 +128,15 @@ size_t as_engine_queued_bytes(const as_engine *engine);
 bool as_engine_completion(const as_engine *engine, uint32_t slot,
                           as_completion *out_completion);
 
-/* How many streams were made ready since the engine is there. */
-uint32_t as_engine_streams(const as_engine *engine);
+/* Since the engine is there. */
+typedef struct as_engine_totals {
+  uint32_t streams;    /* made ready */
+  uint64_t operations; /* submitted */
+  uint64_t bytes_out;
+  uint64_t bytes_in;
+} as_engine_totals;
+
+as_engine_totals as_engine_get_totals(const as_engine *engine);
 
 /* Whether all structures agree; for tests. */
 bool as_engine_validate(const as_engine *engine);

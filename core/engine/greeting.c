@@ -130,8 +130,10 @@ static as_greeting_result learn_info(as_greeting *greeting, as_slice info) {
 static as_greeting_result end_or_kill(as_greeting *greeting) {
   if (!greeting->has_victim) return AS_GREETING_DONE;
   const char *run_id = greeting->identity.run_id;
-  if (greeting->victim.id == 0 || run_id[0] == '\0') return AS_GREETING_DONE_KILL_REFUSED;
-  if (strcmp(run_id, greeting->victim.run_id) != 0) return AS_GREETING_DONE;
+  const char *victim_run_id = greeting->victim.run_id;
+  if (run_id[0] == '\0' || victim_run_id[0] == '\0') return AS_GREETING_DONE_KILL_REFUSED;
+  if (strcmp(run_id, victim_run_id) != 0) return AS_GREETING_DONE;
+  if (greeting->victim.id == 0) return AS_GREETING_DONE_KILL_REFUSED;
   char id[24];
   snprintf(id, sizeof id, "%lld", (long long)greeting->victim.id);
   as_status status =
@@ -151,8 +153,8 @@ static uint32_t step_kind(const as_greeting *greeting) {
 /* An answer that only costs knowledge when refused: CLIENT ID and INFO may be forbidden,
  * and then the connection works, but cannot be killed by its successor. */
 static bool may_be_refused(uint32_t kind, as_status status) {
-  return status != AS_ERR_AUTH && status != AS_ERR_LOADING &&
-         (kind == STEP_CLIENT_ID || kind == STEP_INFO);
+  return (kind == STEP_CLIENT_ID || kind == STEP_INFO) &&
+         (status == AS_ERR_DENIED || status == AS_ERR_SERVER);
 }
 
 static as_greeting_result advance(as_greeting *greeting, uint32_t kind) {

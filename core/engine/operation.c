@@ -52,8 +52,7 @@ as_status as_operations_take(as_operations *operations, as_operation **out_opera
       AS_LIST_OWNER(as_list_first(&operations->free), as_operation, queue_node);
   as_list_remove(&operation->queue_node);
   operation->commands = 0;
-  operation->replies_seen = 0;
-  operation->replies_counted = 0;
+  as_operation_forget_replies(operation);
   operation->attempts = 0;
   operation->script_reloads = 0;
   operation->is_atomic = false;
@@ -61,6 +60,7 @@ as_status as_operations_take(as_operations *operations, as_operation **out_opera
   operation->is_held = false;
   operation->is_pulled = false;
   operation->is_abandoned = false;
+  operation->is_unwanted = false;
   operation->status = AS_OK;
   operations->in_use++;
   *out_operation = operation;
@@ -101,6 +101,8 @@ static void give_if_unused(as_operations *operations, as_operation *operation) {
 }
 
 void as_operations_release(as_operations *operations, as_operation *operation) {
+  as_heap_remove(&operations->deadlines, &operation->deadline);
+  as_list_remove(&operation->done_node);
   operation->is_held = false;
   give_if_unused(operations, operation);
 }
@@ -109,4 +111,25 @@ void as_operations_unqueue(as_operations *operations, as_operation *operation) {
   as_list_remove(&operation->queue_node);
   operation->is_queued = false;
   give_if_unused(operations, operation);
+}
+
+void as_operation_forget_replies(as_operation *operation) {
+  operation->replies_seen = 0;
+  operation->replies_counted = 0;
+  operation->commands_walked = 0;
+  operation->walked_bytes = 0;
+  as_replies_clear(&operation->replies);
+}
+
+bool as_operations_validate(const as_operations *operations) {
+  size_t free_count = 0;
+  for (as_list_node *node = as_list_first(&operations->free); node != NULL;
+       node = as_list_after(&operations->free, node)) {
+    const as_operation *operation = AS_LIST_OWNER(node, as_operation, queue_node);
+    if (operation->is_held || operation->is_queued || operation->deadline.place != 0)
+      return false;
+    free_count++;
+  }
+  return free_count + operations->in_use == slot_count(operations) &&
+         as_heap_validate(&operations->deadlines);
 }

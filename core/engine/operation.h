@@ -22,17 +22,21 @@ typedef struct as_operation {
   as_list_node done_node;  /* among the completions not pulled yet */
   as_heap_node deadline;   /* among the deadlines; key in ms */
   uint32_t slot;
-  uint32_t connection;     /* which connection's queue it stands in */
-  uint32_t commands;       /* replies the caller gets */
-  uint32_t replies_seen;   /* replies read from the wire so far */
-  size_t replies_counted;  /* nodes of those replies that matter */
-  uint32_t attempts;       /* streams on which any byte of it went out */
+  uint32_t connection;    /* which connection's queue it stands in */
+  uint32_t commands;      /* replies the caller gets */
+  uint32_t replies_seen;  /* replies read from the wire so far */
+  size_t replies_counted; /* nodes of those replies that matter */
+  uint32_t
+      commands_walked;   /* while it is sent in parts: how many commands were measured */
+  uint64_t walked_bytes; /* their length */
+  uint32_t attempts;     /* streams on which any byte of it went out */
   uint32_t script_reloads; /* how often its scripts had to be loaded again */
   bool is_atomic;          /* wrapped in MULTI and EXEC */
   bool is_queued;          /* its replies are still owed, or it is not sent yet */
   bool is_held;            /* its caller has not released it */
   bool is_pulled;          /* its completion was handed out */
   bool is_abandoned;       /* completed before its reply came */
+  bool is_unwanted;        /* abandoned, and no byte of it is on this stream */
   double submitted_ms;
   double completed_ms;
   uint64_t begin; /* its bytes in the connection's output stream: [begin, end) */
@@ -70,10 +74,17 @@ as_operation *as_operations_at(const as_operations *operations, uint32_t slot);
 void as_operations_complete(as_operations *operations, as_operation *operation,
                             as_status status, as_slice message, double now_ms);
 
-/* The caller lets go. The slot is free as soon as no reply is owed to it. */
+/* The caller lets go: of a completion not pulled yet, too. The slot is free as soon as no
+ * reply is owed to it. */
 void as_operations_release(as_operations *operations, as_operation *operation);
 
 /* The operation left its connection's queue: no reply is owed any more. */
 void as_operations_unqueue(as_operations *operations, as_operation *operation);
+
+/* Forgets the replies read so far: the request will be sent again. */
+void as_operation_forget_replies(as_operation *operation);
+
+/* Whether every slot is either free or in use; for tests. */
+bool as_operations_validate(const as_operations *operations);
 
 #endif

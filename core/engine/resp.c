@@ -2,7 +2,9 @@
 /* hiredis calls the object functions depth first, which is the order of as_replies. It
  * wants a non-NULL object for each; ours carry nothing, so any non-NULL address will do.
  * The text that createString gets lies in hiredis' own buffer and is copied. hiredis 0.14
- * and 1.x differ in the type of an array's count and in what functions they know. */
+ * and 1.x differ in the type of an array's count and in what functions they know: 1.x
+ * reads RESP3 too, and a type without a function would leave no node and so a hole in
+ * the walk. It also nests without a limit, where 0.14 refuses. */
 #include "engine/resp.h"
 
 #include <hiredis/hiredis.h>
@@ -13,6 +15,14 @@ typedef size_t element_count;
 #else
 typedef int element_count;
 #endif
+
+#if HIREDIS_MAJOR >= 1
+#define ROOT_TASK(reader) ((reader)->task[0])
+#else
+#define ROOT_TASK(reader) (&(reader)->rstack[0])
+#endif
+
+enum { MAX_DEPTH = 8 };
 
 static const char placeholder;
 
@@ -40,7 +50,16 @@ static void *create_string(const redisReadTask *task, char *text, size_t length)
   return push(task, type, 0, as_slice_of(text, length));
 }
 
+/* How many arrays the element of a task stands in. */
+static size_t depth_of(const redisReadTask *task) {
+  size_t depth = 0;
+  for (const redisReadTask *each = task->parent; each != NULL; each = each->parent)
+    depth++;
+  return depth;
+}
+
 static void *create_array(const redisReadTask *task, element_count count) {
+  if (depth_of(task) >= MAX_DEPTH) return NULL;
   return push(task, AS_REPLY_ARRAY, (int64_t)count, as_slice_of(NULL, 0));
 }
 
@@ -56,12 +75,28 @@ static void free_object(void *object) {
   (void)object;
 }
 
+#if HIREDIS_MAJOR >= 1
+static void *create_double(const redisReadTask *task, double value, char *text,
+                           size_t length) {
+  (void)value;
+  return push(task, AS_REPLY_STRING, 0, as_slice_of(text, length));
+}
+
+static void *create_bool(const redisReadTask *task, int value) {
+  return push(task, AS_REPLY_INTEGER, value, as_slice_of(NULL, 0));
+}
+#endif
+
 static const redisReplyObjectFunctions object_functions = {
     .createString = create_string,
     .createArray = create_array,
     .createInteger = create_integer,
     .createNil = create_nil,
     .freeObject = free_object,
+#if HIREDIS_MAJOR >= 1
+    .createDouble = create_double,
+    .createBool = create_bool,
+#endif
 };
 
 as_status as_resp_reader_init(as_resp_reader *reader, as_mem *mem) {
@@ -105,8 +140,11 @@ as_status as_resp_reader_next(as_resp_reader *reader, as_replies *target,
 }
 
 bool as_resp_reader_is_amid(const as_resp_reader *reader) {
-  /* ridx counts the arrays that are open; a scalar is consumed only when it is whole. */
-  return reader->reader->ridx > 0 || reader->reader->pos < reader->reader->len;
+  const redisReader *inner = reader->reader;
+  /* ridx counts the arrays that are open; of a scalar nothing is consumed before it is
+   * whole but its first byte, which sets the type. */
+  if (inner->pos < inner->len || inner->ridx > 0) return true;
+  return inner->ridx == 0 && ROOT_TASK(inner)->type >= 0;
 }
 
 const char *as_resp_reader_error(const as_resp_reader *reader) {
@@ -135,6 +173,23 @@ as_status as_resp_write_argument(as_buffer *out, as_slice argument) {
   AS_TRY(write_head(out, '$', argument.length));
   AS_TRY(as_buffer_append_slice(out, argument));
   return as_buffer_append(out, "\r\n", 2);
+}
+
+/* The number of a head; moves *at behind it. */
+static size_t read_head(const uint8_t **at) {
+  size_t number = 0;
+  for ((*at)++; **at != '\r'; (*at)++) number = number * 10 + (size_t)(**at - '0');
+  *at += 2;
+  return number;
+}
+
+size_t as_resp_command_length(const uint8_t *request) {
+  const uint8_t *at = request;
+  for (size_t arguments = read_head(&at); arguments > 0; arguments--) {
+    size_t length = read_head(&at);
+    at += length + 2;
+  }
+  return (size_t)(at - request);
 }
 
 as_status as_resp_write_words(as_buffer *out, const char *word, ...) {

@@ -41,6 +41,10 @@ const char *as_resp_reader_error(const as_resp_reader *reader);
 AS_MUST_USE as_status as_resp_write_command(as_buffer *out, size_t arguments);
 AS_MUST_USE as_status as_resp_write_argument(as_buffer *out, as_slice argument);
 
+/* The length in bytes of the command that begins at `request`, written by the functions
+ * here. */
+size_t as_resp_command_length(const uint8_t *request);
+
 /* Appends a whole command of text arguments, ended by NULL. */
 AS_MUST_USE as_status as_resp_write_words(as_buffer *out, const char *word, ...);
 

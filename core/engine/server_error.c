@@ -11,6 +11,8 @@ static const struct {
     {"ERR invalid password", AS_ERR_AUTH},
     {"ERR AUTH ", AS_ERR_AUTH},
     {"NOPERM ", AS_ERR_DENIED},
+    {"DENIED ", AS_ERR_AUTH}, /* protected mode: no password is set */
+    {"ERR max number of clients", AS_ERR_UNAVAILABLE},
     {"READONLY ", AS_ERR_READONLY},
     {"OOM ", AS_ERR_OOM},
     {"LOADING ", AS_ERR_LOADING},

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "io/directory.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,6 +26,11 @@ int as_directory_make(const char *path) {
     part[i] = '/';
   }
   return make_one(part);
+}
+
+int as_directory_resolve(const char *path, char *out) {
+  static_assert(AS_DIRECTORY_PATH_SIZE >= PATH_MAX, "realpath writes up to PATH_MAX");
+  return realpath(path, out) != NULL ? 0 : errno;
 }
 
 as_directory_fault as_directory_check(const char *path) {

@@ -6,6 +6,12 @@
 /* Makes the directory and its missing parents, all with mode 0700. Returns 0 or errno. */
 int as_directory_make(const char *path);
 
+enum { AS_DIRECTORY_PATH_SIZE = 4096 };
+
+/* Writes the absolute path of a directory that is there, symbolic links resolved, to
+ * `out` of AS_DIRECTORY_PATH_SIZE bytes. Returns 0 or errno. */
+int as_directory_resolve(const char *path, char *out);
+
 typedef enum as_directory_fault {
   AS_DIRECTORY_FINE,
   AS_DIRECTORY_MISSING, /* errno says why */

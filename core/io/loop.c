@@ -81,10 +81,16 @@ static void close_channel(as_loop *loop, uint32_t index, const char *reason) {
   as_engine_on_closed(loop->engine, index, as_slice_text(reason), as_clock_now_ms());
 }
 
-/* After connect or finish_connect succeeded. The descriptor may be a new one. */
+/* No longer watches a channel's descriptor, which may be followed by a new one. */
+static void unwatch(as_loop *loop, uint32_t index) {
+  as_channel *channel = &loop->channels[index];
+  (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, channel->peer.fd, NULL);
+  channel->events = 0;
+}
+
+/* After connect or finish_connect succeeded, on a descriptor that is not watched. */
 static void on_connect_progress(as_loop *loop, uint32_t index) {
   as_channel *channel = &loop->channels[index];
-  channel->events = 0;
   if (channel->peer.state == AS_SOCKET_OPEN) {
     watch(loop, index, EPOLLIN);
     as_engine_on_connected(loop->engine, index, as_clock_now_ms());
@@ -164,6 +170,7 @@ static void on_event(as_loop *loop, const struct epoll_event *event) {
   as_channel *channel = &loop->channels[index];
   char reason[AS_SOCKET_REASON_SIZE];
   if (channel->peer.state == AS_SOCKET_CONNECTING) {
+    unwatch(loop, index);
     if (as_socket_finish_connect(&channel->peer, &loop->address, reason))
       on_connect_progress(loop, index);
     else

@@ -21,11 +21,19 @@ static void report_and_exit(int pipe_fd) {
 
 /* Leaves open 0-2, kept_fd and pipe_fd. */
 static void close_other_descriptors(int kept_fd, int pipe_fd) {
+  if (kept_fd < FIRST_OTHER_FD) kept_fd = pipe_fd;
   int low = kept_fd < pipe_fd ? kept_fd : pipe_fd;
   int high = kept_fd < pipe_fd ? pipe_fd : kept_fd;
   if (low > FIRST_OTHER_FD) close_range(FIRST_OTHER_FD, (unsigned)low - 1, 0);
   if (high > low + 1) close_range((unsigned)low + 1, (unsigned)high - 1, 0);
   close_range((unsigned)high + 1, ~0U, 0);
+}
+
+/* Fills the gaps below FIRST_OTHER_FD, so that no descriptor made later lies there. */
+static void fill_standard_descriptors(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd < FIRST_OTHER_FD);
 }
 
 static void redirect_standard_streams(const char *log_path, int pipe_fd) {
@@ -37,8 +45,11 @@ static void redirect_standard_streams(const char *log_path, int pipe_fd) {
 }
 
 static void run_daemon(char *const argv[], const char *log_path, int kept_fd,
-                       int pipe_fd) {
+                       int first_pipe_fd) {
   sigset_t none;
+  int pipe_fd = fcntl(first_pipe_fd, F_DUPFD_CLOEXEC, FIRST_OTHER_FD);
+  if (pipe_fd < 0) report_and_exit(first_pipe_fd);
+  fill_standard_descriptors();
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   redirect_standard_streams(log_path, pipe_fd);

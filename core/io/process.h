@@ -8,8 +8,8 @@
 
 /* Starts argv[0] (looked up in PATH) in a session of its own, not as our child, with
  * /dev/null as standard input and output and `log_path` appended as standard error.
- * It inherits no descriptor but `kept_fd`. Returns 0, or the errno of what failed, exec
- * included. */
+ * It inherits no descriptor but `kept_fd` (-1: none). Returns 0, or the errno of what
+ * failed, exec included. */
 int as_process_start_daemon(char *const argv[], const char *log_path, int kept_fd);
 
 #endif
