@@ -5,6 +5,7 @@ local embedded = require "authstate.embedded"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
 local layout = require "authstate.layout"
+local log = require "authstate.log"
 local meta = require "authstate.meta"
 local native = require "authstate.drivers.native"
 local option_rows = require "authstate.options"
@@ -63,11 +64,16 @@ function store.open(given)
     return failure.new("unsupported", "inside nginx no private server can be started; start "
       .. "a Redis server and pass its URL: authstate.open { redis = \"redis://...\" }")
   end
-  local server, guard = options.redis, nil
+  local server, guard, tell = options.redis, nil, log.new(options)
   if not server then
     local started, message, code, details = embedded.start(options)
-    if not started then return nil, message, code, details end
+    if not started then
+      tell("error", message, { code = code })
+      return nil, message, code, details
+    end
     guard = started
+    tell("info", "uses the private redis-server in " .. guard.directory,
+      { directory = guard.directory })
     server = {
       path = started.socket_path, database = 0, socket = option_rows.default_socket(),
     }
@@ -79,6 +85,7 @@ function store.open(given)
     node = url.show(server),
     driver = new_driver(options, server),
     guard = guard,
+    log = tell,
     writers = setmetatable({}, { __mode = "v" }),
   }, Store)
 end
@@ -175,6 +182,7 @@ function Store:perform(call, request)
   elseif code == "wrong_type" then
     message = name_wrong_key(self, call, request.commands) or message
   end
+  self.log("warn", message, { code = code, node = self.node, session = call.session })
   return failure.new(code, message, describe(self, call, request, code, facts))
 end
 
