@@ -49,7 +49,7 @@ PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-
 TEST_PACKAGES := lua-busted lua-socket lua-filesystem
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build test demo clean
+.PHONY: help deps test-deps build test demo valgrind clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -96,6 +96,13 @@ test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
 
 demo: build ## import a real session, replay its life, check it, export it
 	@AUTHSTATE_BUILD=$(FLAVOUR) LUAJIT=$(LUAJIT) bin/authstate demo $(if $(FAULT),--fault $(FAULT))
+
+valgrind: deps build ## one real session through the core under valgrind
+	$(call install,valgrind)
+	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
+	  $(LUA_ENV) valgrind -q --error-exitcode=9 --leak-check=full \
+	    --errors-for-leak-kinds=definite \
+	    $(LUAJIT) -joff spec/valgrind/short_run.lua "$$directory/state"
 
 clean: ## remove build/
 	rm -rf build
