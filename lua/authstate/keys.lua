@@ -26,12 +26,24 @@ local function check_type(kind, level)
 end
 keys.check_type = check_type
 
+local function count_keys(list)
+  local count = 0
+  for _ in pairs(list) do count = count + 1 end
+  return count
+end
+
 local function check_ids(ids, level)
   if type(ids) ~= "table" then
     error(("ids: %s is no list of ids; accepted: { \"1\", \"2\" }")
       :format(failure.show(ids)), level + 1)
   end
-  for i = 1, #ids do
+  -- Nothing behind the last element: a plain list. All keys are counted only when there is.
+  local length = #ids
+  if next(ids, length > 0 and length or nil) ~= nil and count_keys(ids) ~= length then
+    error("ids: has other keys than 1 to n; accepted: a list such as { \"1\", \"2\" }",
+      level + 1)
+  end
+  for i = 1, length do
     if type(ids[i]) ~= "string" then
       error(("ids[%d]: %s is no id; accepted: a string"):format(i, failure.show(ids[i])),
         level + 1)

@@ -97,24 +97,36 @@ function Session:read(call, commands, shapes)
 end
 
 -- Names the record of a load that could not be opened.
-local function name_corrupt(details, message, kinds)
-  local kind = kinds[details.reply] or "meta"
+local function name_corrupt(details, message, kind)
   details.type, details.id = kind, details.element
   if kind == "creds" then details.id = "creds" end
   return ("%s %s: %s"):format(kind, failure.show(details.id), message)
+end
+
+-- Credentials are an object. Anything else in their place is damage, not absence.
+local function check_stored_creds(self, creds, shape)
+  local is_object = type(creds) == "table" and getmetatable(creds) ~= core.array_mt
+  if shape:find("json", 1, true) then is_object = creds:find("^%s*{") ~= nil end
+  if is_object then return true end
+  return failure.new("corrupt", 'creds "creds": not a JSON object',
+    { session = self.id, sent = true, type = "creds", id = "creds" })
 end
 
 local function load_creds(self, shape, options)
   local call = self.store:begin(self.id, options, LEVEL)
   local key, field = self.store.layout.key(self.id, "creds", "creds")
   local replies, found, code, details = read_first(self, call,
-    { { "HGET", key, field } }, { shape }, true)
+    { { "HMGET", key, field } }, { shape }, true)
   if not replies then
-    if code == "corrupt" then found = name_corrupt(details, found, { [2] = "creds" }) end
+    if code == "corrupt" then found = name_corrupt(details, found, "creds") end
     return nil, found, code, details
   end
-  if not replies[1] then return nil end
-  return replies[1], found.version
+  local creds = replies[1][1]
+  if creds == nil then return nil end
+  local is_right, message
+  is_right, message, code, details = check_stored_creds(self, creds, shape)
+  if not is_right then return nil, message, code, details end
+  return creds, found.version
 end
 
 --- Reads the credentials and pins the handle to what is stored.
@@ -139,7 +151,7 @@ local function load_whole(self, call, kinds, shape)
     { commands = commands, shapes = { "raw", shape }, atomic = true })
   if replies then return replies end
   if code == "corrupt" then
-    message = name_corrupt(details, message, { [0] = "meta", unpack(kinds, 1) })
+    message = name_corrupt(details, message, kinds[details.reply - 1])
   end
   return nil, message, code, details
 end
@@ -185,7 +197,12 @@ local function load_session(self, shape, options)
     if not extend_known_types(self, found.types) then
       pin_to(self, found, true)
       local loaded = assemble(kinds, replies, found)
-      if found.generation == nil and not loaded.creds and next(loaded.keys) == nil or
+      if loaded.creds ~= nil then
+        local is_right
+        is_right, message, code, details = check_stored_creds(self, loaded.creds, shape)
+        if not is_right then return nil, message, code, details end
+      end
+      if found.generation == nil and loaded.creds == nil and next(loaded.keys) == nil or
          found.is_deleted then
         return nil
       end
@@ -314,6 +331,9 @@ local function check_creds(creds, level)
   if type(creds) ~= "table" then
     error(("creds: %s are no credentials; accepted: a table"):format(failure.show(creds)),
       level + 1)
+  elseif creds[1] ~= nil or getmetatable(creds) == core.array_mt then
+    error("creds: an array is no credentials; accepted: a table with named fields",
+      level + 1)
   end
 end
 
@@ -323,6 +343,14 @@ end
 function Session:save_creds(creds, options)
   check_creds(creds, LEVEL)
   return self:write(creds, {}, "set_value", options, LEVEL)
+end
+
+-- The options of a call, which are checked later, with an expected version.
+local function with_expect(options, expect)
+  if expect == nil or options ~= nil and type(options) ~= "table" then return options end
+  local merged = { expect = expect }
+  for name, value in pairs(options or {}) do merged[name] = value end
+  return merged
 end
 
 local COMMIT_FIELDS = { creds = true, keys = true, expect = true }
@@ -344,13 +372,8 @@ function Session:commit(changes, options)
     end
   end
   if changes.creds ~= nil then check_creds(changes.creds, LEVEL) end
-  if changes.expect ~= nil and type(changes.expect) ~= "number" then
-    error(("changes.expect: %s is no version; accepted: a number")
-      :format(failure.show(changes.expect)), LEVEL)
-  end
-  local merged = { expect = changes.expect }
-  for name, value in pairs(options or {}) do merged[name] = value end
-  return self:write(changes.creds, changes.keys or {}, "set_value", merged, LEVEL)
+  return self:write(changes.creds, changes.keys or {}, "set_value",
+    with_expect(options, changes.expect), LEVEL)
 end
 
 --- The same from one JSON text `{"creds":{...},"keys":{"<type>":{"<id>":record|null}}}`,

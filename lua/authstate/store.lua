@@ -22,6 +22,7 @@ local store = {}
 
 local MAX_SESSION_ID_BYTES = 512
 local MAX_PAGE = 100000
+local MAX_VERSION = 2 ^ 53
 local LEVEL = 2
 
 -- What a call may be given. Those of features to come are accepted with the value that says
@@ -106,9 +107,10 @@ local function check_call_option(name, value, level)
         :format(failure.show(value)), level + 1)
     end
   elseif name == "expect" then
-    if type(value) ~= "number" then
-      error(("expect: %s is no version; accepted: a number"):format(failure.show(value)),
-        level + 1)
+    if type(value) ~= "number" or not (value >= 0 and value <= MAX_VERSION) or
+       value % 1 ~= 0 then
+      error(("expect: %s is no version; accepted: a whole number from 0 on")
+        :format(failure.show(value)), level + 1)
     end
   elseif CALL_VALUES[name] == nil then
     error(("unknown option %q%s; accepted: %s"):format(tostring(name),
@@ -281,6 +283,10 @@ end
 -- @param options { after = `next` of the page before, limit = 1000, timeout_ms }
 -- @return list of ids, next (nil at the end); or E
 function Store:sessions(options)
+  if options ~= nil and type(options) ~= "table" then
+    error(("options: %s are no options; accepted: a table"):format(failure.show(options)),
+      LEVEL)
+  end
   options = options or {}
   check_list_options(options, LEVEL)
   local call = self:begin(nil, { timeout_ms = options.timeout_ms }, LEVEL)

@@ -22,6 +22,9 @@ local writer = {}
 -- In the place of a message: the write was refused, and may go through when sent anew.
 local RETRY = {}
 
+-- How many writers of a session the server remembers (server/prelude.lua).
+local MAX_WRITERS = 8
+
 -- A write that meets other writers begins again at most this often.
 local MAX_ROUNDS = 16
 
@@ -43,6 +46,7 @@ function writer.new(store, session)
     session = session,
     meta_key = store.layout.meta_key(session),
     seq = nil,       -- the newest seq that is known to be recorded; nil: not read yet
+    seen = nil,      -- the version of the session when the server did not know us
     unsettled = nil, -- the seq of a write whose outcome is unknown
     applied = nil,   -- what became of the last write: "yes" "no" "maybe"
   }, Writer)
@@ -53,17 +57,28 @@ function Writer:token()
   return self.own_token or self.store:token()
 end
 
+-- What became of the write whose outcome is unknown. A server that has forgotten us cannot
+-- tell.
+local function settle(self, found)
+  if found.recorded then return found.recorded >= self.unsettled and "yes" or "no" end
+  local is_forgotten = self.unsettled > 1 or found.version - self.seen > MAX_WRITERS
+  return is_forgotten and "maybe" or "no"
+end
+
 --- Learns from what a read of `meta` found.
 function Writer:learn(found)
+  if self.seq and not self.unsettled then return end
   if self.unsettled then
-    local is_applied = found.recorded ~= nil and found.recorded >= self.unsettled
-    self.applied = is_applied and "yes" or "no"
-    self.last_seq = self.unsettled
+    self.applied, self.last_seq = settle(self, found), self.unsettled
     self.unsettled = nil
-    self.seq = found.recorded or 0
-  elseif not self.seq then
-    self.seq = found.recorded or 0
   end
+  self.seq = found.recorded or 0
+  if not found.recorded then self.seen = found.version end
+end
+
+-- What a first write says of the version that we saw.
+local function seen_argument(self)
+  return self.seq == 0 and ("%.0f"):format(self.seen) or ""
 end
 
 --- Reads the state of the session and the time of the server.
@@ -142,7 +157,7 @@ local function resume_after_gap(self, call, seq, recorded, attempts)
       .. "whether it applied it", { session = call.session, sent = true, applied = "maybe" })
   end
   if recorded == "" then
-    self.own_token, self.seq = new_token(), 0
+    self.own_token, self.seq = new_token(), nil
   else
     self.seq = tonumber(recorded)
   end
@@ -222,6 +237,7 @@ local function commit_once(self, call, pin, batch, options, opens)
     self:token(), ("%.0f"):format(seq), write_pin, proposal,
     options.creates and "create" or "write", batch.has_creds and "1" or "",
     batch.registered, options.expect and ("%.0f"):format(options.expect) or "",
+    seen_argument(self),
   }
   table.insert(keys, 1, self.meta_key)
   return send(self, call, "commit", seq, keys, arguments)
@@ -268,7 +284,7 @@ local function delete_once(self, call, pin, types, id_hash)
   local keys = { self.meta_key, (layout.key(self.session, "creds", "creds")) }
   local arguments = {
     self:token(), ("%.0f"):format(seq), pin or "", id_hash,
-    ("%.0f"):format(self.store.options.tombstone_ttl_ms),
+    ("%.0f"):format(self.store.options.tombstone_ttl_ms), seen_argument(self),
   }
   for _, kind in ipairs(types) do
     keys[#keys + 1] = layout.key(self.session, kind, "")

@@ -21,7 +21,12 @@ local function count_stored(session)
 end
 
 -- Deletes what is stored and not in the file. True, or nil and a sentence.
-local function delete_others(session, filled, counts, wanted)
+local function delete_others(session, filled, counts, split)
+  local wanted = split.keys
+  if not split.creds then
+    local is_put, message = filled:delete("creds", "creds")
+    if not is_put then return nil, message end
+  end
   for kind in pairs(counts) do
     local ids, message = session.keys:list(kind, TIMEOUT)
     if not ids then return nil, message end
@@ -70,19 +75,25 @@ local function import(context, path)
     return nil, path .. ': a key type "creds" cannot be kept: the name is that of the creds'
   end
   local session = context.session()
+  -- Before anything else of the session is read: what is written later is a conflict.
+  local expect
+  expect, message = stored_version(session)
+  if expect == nil then return nil, message end
   local stored, counts = count_stored(session)
   if not stored then return nil, counts end
   if stored > 0 and not context.options.replace then
     return nil, ("session %s has %d records; --replace replaces them all"):format(
       report.id(session.id), stored)
+  elseif stored > 0 and not expect then
+    return nil, ("session %s was begun by another process meanwhile; try again"):format(
+      report.id(session.id))
   end
-  local expect
-  expect, message = stored_version(session)
-  if expect == nil then return nil, message end
   local filled = batch.new(session:batch_context())
   local is_done
   is_done, message = fill(filled, split, context)
-  if is_done then is_done, message = delete_others(session, filled, counts, split.keys) end
+  if is_done and stored > 0 then
+    is_done, message = delete_others(session, filled, counts, split)
+  end
   if not is_done then return nil, message end
   local started_ms = core.now_ms()
   local result

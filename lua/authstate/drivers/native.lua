@@ -49,6 +49,11 @@ local function open_loop(self)
   return loop
 end
 
+local function turn(self, timeout_ms)
+  local turned, reason = self.loop:step(timeout_ms)
+  if not turned then error("authstate: epoll_wait failed: " .. reason) end
+end
+
 -- Turns the loop until the operation of `slot` has ended.
 local function wait(self, slot)
   while true do
@@ -56,8 +61,7 @@ local function wait(self, slot)
     if done == slot then
       return code, message, { attempts = attempts, elapsed_ms = elapsed_ms }
     elseif not done then
-      local turned, reason = self.loop:step(math.huge)
-      if not turned then error("authstate: epoll_wait failed: " .. reason) end
+      turn(self, math.huge)
     end
   end
 end
@@ -76,6 +80,12 @@ function Native:perform(request)
   end
   local slot, message, code = self.engine:submit(now_ms, request.deadline_ms,
     request.atomic or false, request.commands)
+  if code == "overloaded" then
+    -- Replies that nobody waits for may be there by now and make room.
+    turn(self, 0)
+    slot, message, code = self.engine:submit(now_ms, request.deadline_ms,
+      request.atomic or false, request.commands)
+  end
   if not slot then return nil, message, code, { attempts = 0 } end
   local facts
   code, message, facts = wait(self, slot)

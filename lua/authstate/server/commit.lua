@@ -5,7 +5,8 @@
 -- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session),
 --       the generation to open if there is none or a tombstone ("" may not open),
 --       "create" or "write", whether creds are among it ("1" or ""), registered
---       ("1", "0", "" unknown), the expected version ("" any);
+--       ("1", "0", "" unknown), the expected version ("" any), for a writer's first write
+--       the version that it saw (else "");
 --       then for KEYS[2], KEYS[3], ...: its type ("creds" for the credentials), the number
 --       of deletes and of sets, the fields to delete, and field and value to set.
 -- Verdicts: ok gen ver | again gen ver | gap seq | fenced gen | exists | reopen gen |
@@ -13,13 +14,13 @@
 
 local writer, seq, pinned, proposal = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local creates, has_creds, registered = ARGV[5] == "create", ARGV[6] == "1", ARGV[7]
-local expected = ARGV[8]
+local expected, seen = ARGV[8], ARGV[9]
 
 local meta = read_meta(writer)
 if not meta then return { "wrong_type", KEYS[1] } end
 
 -- 1. Generation. A write that opened it is known by its token, wherever it is now.
-local token = check_token(meta, seq)
+local token = check_token(meta, seq, seen)
 if token and token[1] == "again" then return token end
 local generation = meta.gen
 local opens = not meta.gen or meta.tombstone
@@ -33,7 +34,8 @@ elseif pinned ~= "" and pinned ~= "0" then
 end
 if meta.tombstone and not has_creds then return { "fenced", decimal(meta.gen) } end
 if opens then
-  if proposal == "" then return { "fenced", meta.gen and decimal(meta.gen) or "" } end
+  if proposal == "" and meta.tombstone then return { "reopen", decimal(meta.gen) } end
+  if proposal == "" then return { "fenced", "" } end
   generation = tonumber(proposal)
   if meta.gen and generation <= meta.gen then return { "reopen", decimal(meta.gen) } end
 end
@@ -64,7 +66,7 @@ local fields = {
   "gen", decimal(generation), "ver", decimal(version), "at", at,
   "w:" .. writer, next_runs(meta, seq, version),
 }
-local at_argument = 9
+local at_argument = 10
 for i = 2, #KEYS do
   local kind = ARGV[at_argument]
   local deletes, sets = tonumber(ARGV[at_argument + 1]), tonumber(ARGV[at_argument + 2])

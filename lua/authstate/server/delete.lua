@@ -3,17 +3,17 @@
 --
 -- KEYS: meta, creds, then one key for each type.
 -- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session), hash of
---       the session's id, how long the tombstone is kept in ms, then the types of KEYS[3],
---       KEYS[4], ...
+--       the session's id, how long the tombstone is kept in ms, for a writer's first write
+--       the version that it saw (else ""), then the types of KEYS[3], KEYS[4], ...
 -- Verdicts: ok gen ver records bytes deleted_gen | again, the same | gap seq | fenced gen |
 --           absent | gone gen | types type ... (meta names these too) | wrong_type key
 
 local writer, seq, pinned = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local id_hash, ttl_ms = ARGV[4], ARGV[5]
+local id_hash, ttl_ms, seen = ARGV[4], ARGV[5], ARGV[6]
 
 local meta = read_meta(writer)
 if not meta then return { "wrong_type", KEYS[1] } end
-local token = check_token(meta, seq)
+local token = check_token(meta, seq, seen)
 if token and token[1] == "again" then
   local receipt = redis.call("HMGET", KEYS[1], "records", "bytes", "deleted")
   return { "again", token[2], token[3], receipt[1], receipt[2], receipt[3] }
@@ -30,7 +30,7 @@ if token then return token end
 -- Lease: to come, in this place.
 
 local listed, missing, forgotten = {}, { "types" }, {}
-for i = 6, #ARGV do listed["t:" .. ARGV[i]] = true end
+for i = 7, #ARGV do listed["t:" .. ARGV[i]] = true end
 for _, field in ipairs(redis.call("HKEYS", KEYS[1])) do
   if string.sub(field, 1, 2) == "t:" then
     forgotten[#forgotten + 1] = field

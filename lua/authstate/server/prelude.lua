@@ -57,13 +57,18 @@ local function version_of(meta, seq)
 end
 
 -- Token check, rule 2. Answers "again" or "gap", or nil for the next write of the writer.
-local function check_token(meta, seq)
+-- A first write says which version the writer saw. When enough was written since for its
+-- token to be forgotten, nobody knows whether it is the first.
+local function check_token(meta, seq, seen)
   local recorded = recorded_seq(meta)
   if recorded and seq <= recorded then
     return { "again", decimal(meta.gen), decimal(version_of(meta, seq)) }
   end
   if seq ~= (recorded or 0) + 1 then
     return { "gap", recorded and decimal(recorded) or "" }
+  end
+  if not recorded and seen ~= "" and meta.ver - tonumber(seen) > MAX_WRITERS then
+    return { "gap", "" }
   end
 end
 

@@ -1,0 +1,185 @@
+-- SPDX-License-Identifier: MIT
+
+local authstate = require "authstate"
+local outcome = require "spec.api.outcome"
+
+local raises = outcome.raises
+
+local URL = "redis://127.0.0.1:1"
+
+-- What was given, and what the message has to say. All but `redis` are merged with a URL.
+local MISTAKES = {
+  { { prefixx = "a" }, 'unknown option "prefixx", did you mean "prefix"?' },
+  { { maxValueBytes = 1 }, 'unknown option "maxValueBytes", did you mean "max_value_bytes"?' },
+  { { tombstone_ttl = 1 }, 'did you mean "tombstone_ttl_ms"?' },
+  { { zzzzzzzzzz = 1 }, 'unknown option "zzzzzzzzzz"' },
+  { { [1] = "a" }, 'unknown option "1"' },
+  { { prefix = 5 }, 'option "prefix": 5 must be a string' },
+  { { prefix = "a{b" }, 'option "prefix": "a{b" must have at most 128 bytes and no braces' },
+  { { prefix = ("x"):rep(129) }, "at most 128 bytes" },
+  { { layout = "typo" }, 'there is no layout "typo"; accepted: typed' },
+  { { layout = "type" }, 'there is no layout "type", did you mean "typed"?' },
+  { { layout = {} }, 'option "layout": a table must be a string' },
+  { { profile = "fast" }, 'must be one of "default"' },
+  { { max_value_bytes = "8MB" }, 'option "max_value_bytes": "8MB" must be a number' },
+  { { max_value_bytes = 1 }, "must be a whole number from 1024 to 268435456 bytes" },
+  { { max_value_bytes = 2048.5 }, "must be a whole number" },
+  { { max_value_bytes = 0 / 0 }, "must be a whole number" },
+  { { max_value_bytes = math.huge }, "must be a whole number" },
+  { { max_commit_bytes = -1 }, 'option "max_commit_bytes": -1 must be' },
+  { { queue_max_operations = 0 }, 'option "queue_max_operations": 0 must be' },
+  { { queue_max_bytes = true }, 'option "queue_max_bytes": true must be a number' },
+  { { tombstone_ttl_ms = 999 }, "from 1000 to" },
+  { { log = "warn" }, 'option "log": "warn" must be a function' },
+  { { log_level = "warning" }, 'must be one of "error", "warn", "info", "debug", "verbose"' },
+  { { log_level = "warm" }, 'did you mean "warn"?' },
+  { { append_fsync = "never" }, 'must be one of "everysec", "always"' },
+  { { enable_cache = true }, 'option "enable_cache": true is not there yet' },
+  { { pool_size = 4 }, "is not there yet in this version; accepted now: 1" },
+  { { compression = "lz4" }, "is not there yet in this version; accepted now: false" },
+  { { durability = { replicas = 1 } }, "is not there yet in this version" },
+  { { data_dir = "/tmp/x" }, "exclude each other" },
+  { { redis = 6379 }, 'option "redis": 6379 must be a URL or a table' },
+  { { redis = "127.0.0.1:6379" }, "not a URL; accepted: redis://" },
+  { { redis = "http://127.0.0.1" }, 'unknown scheme "http"' },
+  { { redis = "rediss://127.0.0.1" }, "TLS is not there yet" },
+  { { redis = "redis://127.0.0.1:port" }, "the port is not a number" },
+  { { redis = "redis://127.0.0.1:70000" }, "the port is not in 1 to 65535" },
+  { { redis = "redis://127.0.0.1:0" }, "the port is not in 1 to 65535" },
+  { { redis = "redis://127.0.0.1/one" }, "the database is not a number" },
+  { { redis = "unix://relative" }, "the path of a unix socket begins with /" },
+  { { redis = "unix:///a?database=1" }, "only ?db=NUMBER is known" },
+  { { redis = "unix:///" .. ("x"):rep(107) }, "the socket path has 108 bytes" },
+  { { redis = { hosts = "a" } }, 'unknown option "redis.hosts", did you mean "host"?' },
+  { { redis = { port = "6379" } }, 'option "redis.port": "6379" must be a number' },
+  { { redis = { port = 0 } }, "from 1 to 65535" },
+  { { redis = { socket = 5 } }, 'option "redis.socket": 5 must be a table' },
+  { { redis = { socket = { connectTimeout = 5 } } }, 'unknown option "redis.socket.connectTimeout"' },
+  { { redis = { socket = { connect_timeout_ms = 0 } } }, "from 1 to 600000 ms" },
+  { { redis = { socket = { no_delay = 1 } } }, "must be true or false" },
+  { { redis = { tls = {} } }, 'option "redis.tls": a table is not there yet' },
+}
+
+describe("authstate.open", function()
+  for _, mistake in ipairs(MISTAKES) do
+    local given, words = mistake[1], mistake[2]
+    it("refuses " .. words, function()
+      if given.redis == nil then given.redis = URL end
+      local message = raises(function() authstate.open(given) end)
+      assert.match(words, message, 1, true)
+    end)
+  end
+
+  it("tells all mistakes at once, one line each, in the order of the names", function()
+    local message = raises(function() authstate.open { redis = URL, a1b2c3 = 1, maxCommitBytes = 2, prefix = "{" } end)
+    local lines = {}
+    for line in message:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    assert.equal(3, #lines)
+    assert.match('"a1b2c3"', lines[1], 1, true)
+    assert.match('"maxCommitBytes", did you mean "max_commit_bytes"?', lines[2], 1, true)
+    assert.match('"prefix"', lines[3], 1, true)
+  end)
+
+  it("suggests a name for each of the usual camelCase options", function()
+    local given = {
+      enableBatching = true, batchSize = 100, batchWindowMs = 10, poolSize = 5, enableCache = true,
+      cacheTtlMs = 1000, memoryEfficient = true, slowMs = 5, logLevel = "info",
+    }
+    local wanted = {
+      "enable_batching", "batch_size", "batch_window_ms", "pool_size", "enable_cache",
+      "cache_ttl_ms", "memory_efficient", "slow_ms", "log_level",
+    }
+    local message = raises(function() authstate.open(given) end)
+    for _, name in ipairs(wanted) do
+      assert.match(('did you mean "%s"?'):format(name), message, 1, true)
+    end
+  end)
+
+  it("takes a value that says what happens anyway", function()
+    local store = assert(authstate.open {
+      redis = URL, enable_cache = false, enable_batching = false, pool_size = 1,
+      compression = false, serializer = "cbor", writes = "checked", memory_efficient = true,
+      debug = false, enable_metrics = false, log_level = "debug", log = print,
+      profile = "default", layout = "typed",
+    })
+    store:close()
+  end)
+
+  it("does not show a password or URL in a message", function()
+    for _, redis in ipairs {
+      "redis://user:hunter2@127.0.0.1:port", "http://user:hunter2@127.0.0.1",
+      { password = 42, host = "a" }, { url = "redis://:hunter2@127.0.0.1/x" },
+      "unix://user:hunter2@relative", "rediss://:hunter2@a",
+    } do
+      local message = raises(function() authstate.open { redis = redis } end)
+      assert.is_nil(message:find("hunter2", 1, true), message)
+      assert.is_nil(message:find("42", 1, true), message)
+    end
+  end)
+
+  it("refuses what is no table", function()
+    for _, given in ipairs { "redis://127.0.0.1", 6379, true, print } do
+      assert.match("accepted: a table", raises(function() authstate.open(given) end), 1, true)
+    end
+  end)
+end)
+
+describe("an option of a call", function()
+  local store = authstate.open { redis = URL }
+  local session = store:session "s"
+
+  it("that is unknown is refused with what is meant", function()
+    assert.match('unknown option "timeout", did you mean "timeout_ms"?', raises(function() session:load_creds { timeout = 1 } end), 1, true)
+    assert.match('unknown option "expects", did you mean "expect"?', raises(function() session.keys:set({}, { expects = 1 }) end), 1, true)
+    assert.match('unknown option "1"', raises(function() session.keys:get("a", {}, { "x" }) end), 1, true)
+    assert.match('unknown option "limits", did you mean "limit"?', raises(function() store:sessions { limits = 1 } end), 1, true)
+  end)
+
+  it("that is no time, version, page or cursor is refused", function()
+    for _, timeout_ms in ipairs { 0, -1, "5", 0 / 0, math.huge, 3600001, true } do
+      assert.match("^timeout_ms: ", raises(function() session:load { timeout_ms = timeout_ms } end))
+      assert.match("^timeout_ms: ", raises(function() store:ping { timeout_ms = timeout_ms } end))
+      assert.match("^timeout_ms: ", raises(function() store:sessions { timeout_ms = timeout_ms } end))
+    end
+    for _, expect in ipairs { "1", true, {}, 1.5, -1, 0 / 0, math.huge } do
+      assert.match("expect: ", raises(function() session:commit { expect = expect } end))
+      assert.match("expect: ", raises(function() session:save_creds({}, { expect = expect }) end))
+    end
+    for _, limit in ipairs { 0, -1, 1.5, "10", 100001, 0 / 0 } do
+      assert.match("^limit: ", raises(function() store:sessions { limit = limit } end))
+    end
+    for _, after in ipairs { "x", 5, "64:1:a", "1:x:a", "" } do
+      assert.match("^after: ", raises(function() store:sessions { after = after } end))
+    end
+  end)
+
+  it("that is to come is refused, unless it says what happens anyway", function()
+    assert.match("cache: only false", raises(function() session:load { cache = true } end), 1, true)
+    assert.match("replace: only true", raises(function() session:save_creds({}, { replace = false }) end), 1, true)
+    assert.match("unowned: ", raises(function() store:sessions { unowned = true } end), 1, true)
+  end)
+
+  it("list that is no table is refused by every call", function()
+    for _, options in ipairs { "x", 5, true } do
+      assert.match("options: ", raises(function() session:load_creds(options) end))
+      assert.match("options: ", raises(function() session:load_creds_json(options) end))
+      assert.match("options: ", raises(function() session:load(options) end))
+      assert.match("options: ", raises(function() session:load_json(options) end))
+      assert.match("options: ", raises(function() session:load_or_create(print, options) end))
+      assert.match("options: ", raises(function() session:save_creds({}, options) end))
+      assert.match("options: ", raises(function() session:commit({}, options) end))
+      assert.match("options: ", raises(function() session:commit_json("{}", options) end))
+      assert.match("options: ", raises(function() session:delete(options) end))
+      assert.match("options: ", raises(function() session.keys:get("a", {}, options) end))
+      assert.match("options: ", raises(function() session.keys:get_json("a", {}, options) end))
+      assert.match("options: ", raises(function() session.keys:set({}, options) end))
+      assert.match("options: ", raises(function() session.keys:set_json({}, options) end))
+      assert.match("options: ", raises(function() session.keys:list("a", options) end))
+      assert.match("options: ", raises(function() session.keys:count("a", options) end))
+      assert.match("options: ", raises(function() session.keys:types(options) end))
+      assert.match("options: ", raises(function() store:ping(options) end))
+      assert.match("options: ", raises(function() store:sessions(options) end))
+      assert.match("options: ", raises(function() store:session_info("s", options) end))
+    end
+  end)
+end)
