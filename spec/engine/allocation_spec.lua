@@ -1,0 +1,21 @@
+-- SPDX-License-Identifier: MIT
+
+-- The engine when memory runs out.
+
+local program = require "spec.base.program"
+
+describe("an allocation that fails", function()
+  local binary
+
+  setup(function()
+    binary = program.compile("spec/engine/allocation.c", { "core/base", "core/engine" },
+      { "-lhiredis", "-lm" })
+  end)
+
+  for _, in_a_row in ipairs { 1, 2, 5 } do
+    it(("%d in a row, anywhere: nothing is lost, nothing leaks"):format(in_a_row), function()
+      local failures = tonumber(program.run(binary, 1, in_a_row))
+      assert.is_true(failures > 30)
+    end)
+  end
+end)

@@ -1,0 +1,88 @@
+-- SPDX-License-Identifier: MIT
+
+--- An engine behind its epoll loop, for specs with real servers: submits operations and
+-- turns the loop until they end.
+-- @module spec.io.client
+
+local core = require "authstate.core"
+
+local CONFIG = {
+  pool_size = 1,
+  max_operations = 100000,
+  max_queued_bytes = 256 * 1024 * 1024,
+  max_value_bytes = 64 * 1024 * 1024,
+  connect_timeout_ms = 5000,
+  health_timeout_ms = 10000,
+  database = 0,
+}
+
+local Client = { __name = "client" }
+Client.__index = Client
+
+local client = {}
+
+--- @param address { path } or { host, port }, see core/binding/loop.h
+-- @param changes to the configuration of the engine
+function client.open(address, changes)
+  local config = {}
+  for _, source in ipairs { CONFIG, changes or {} } do
+    for name, value in pairs(source) do config[name] = value end
+  end
+  local engine = assert(core.engine(config))
+  local self = { engine = engine, loop = assert(core.loop(engine, address)), ended = {} }
+  return setmetatable(self, Client)
+end
+
+--- Submits one operation; returns its slot.
+-- @param options { timeout_ms = 10000, atomic }
+function Client:submit(commands, options)
+  options = options or {}
+  local now_ms = core.now_ms()
+  return assert(self.engine:submit(now_ms, now_ms + (options.timeout_ms or 10000),
+    options.atomic or false, commands))
+end
+
+--- One turn of the loop; keeps what ended.
+function Client:step(timeout_ms)
+  assert(self.loop:step(timeout_ms))
+  assert(self.engine:validate())
+  while true do
+    local slot, code, message, attempts = self.engine:next_completion()
+    if not slot then return end
+    local ended = { code = code, message = message, attempts = attempts }
+    if code then
+      self.engine:release(slot)
+    else
+      ended.replies = assert(self.engine:take(slot))
+    end
+    self.ended[slot] = ended
+  end
+end
+
+--- Turns the loop until an operation ended.
+-- @return { code, message, attempts, replies }
+function Client:wait(slot)
+  while not self.ended[slot] do self:step(1000) end
+  local ended = self.ended[slot]
+  self.ended[slot] = nil
+  return ended
+end
+
+--- Submits one operation and waits for its end.
+function Client:perform(commands, options)
+  return self:wait(self:submit(commands, options))
+end
+
+--- Sends one command and returns its reply, or nil, message, code.
+function Client:command(...)
+  local ended = self:perform { { ... } }
+  if ended.code then return nil, ended.message, ended.code end
+  return ended.replies[1]
+end
+
+function Client:close()
+  self.loop:close()
+  self.engine:close()
+end
+
+return client
