@@ -295,6 +295,7 @@ describe("a server that dies", function()
     local mortal = redis_server.start { config = { appendonly = "yes" } }
     local peer = client.open { path = mortal.socket }
     peer:command("PING")
+    mortal:pause() -- so that it dies with requests unread, however slow we are
     local slots, value = {}, ("x"):rep(1000)
     for i = 1, 3000 do
       slots[i] = peer:submit({ { "RPUSH", "list", i .. value } }, { timeout_ms = 20000 })
