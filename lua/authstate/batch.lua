@@ -81,8 +81,8 @@ function Batch:set_creds(stored, registered)
   return self:set("creds", "creds", stored)
 end
 
--- A value that cannot be encoded is a mistake of the caller (code "invalid", which the API
--- raises), but for its size.
+-- A value that cannot be encoded is a mistake of the caller (code "invalid", which the
+-- API raises), but for its size.
 local function refuse(self, kind, id, message, code)
   local place = kind == "creds" and "creds" or ("%s %s"):format(kind, failure.show(id))
   if code == "too_large" or code == "oom" then

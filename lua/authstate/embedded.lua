@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
---- The embedded default: a private redis-server on a unix socket in a data directory, with
--- its append-only file on, shared by the processes that open the directory and shut down by
--- the last one that closes it.
+--- The embedded default: a private redis-server on a unix socket in a data directory,
+-- with its append-only file on, shared by the processes that open the directory and shut
+-- down by the last one that closes it.
 --
 -- Two files in the directory are locked with flock. `server.lock` is taken exclusively by
 -- who starts the server and inherited by the server, so it is held for as long as the
@@ -114,7 +114,8 @@ local function start_server(directory, options, lock_fd)
   return true
 end
 
--- The last lines of the server's log, for the message about a server that did not come up.
+-- The last lines of the server's log, for the message about a server that did not come
+-- up.
 local function log_tail(directory)
   local file = io.open(directory .. "/server.log", "rb")
   if not file then return "" end
@@ -165,8 +166,8 @@ local function await_server(directory, socket_path, options, lock_fd)
     .. "%d ms%s"):format(directory, START_TIMEOUT_MS, log_tail(directory)))
 end
 
--- A shared lock on users.lock: from here on no other user shuts the server down. One who is
--- doing so holds it exclusively.
+-- A shared lock on users.lock: from here on no other user shuts the server down. One who
+-- is doing so holds it exclusively.
 local function join_users(directory)
   local path = directory .. "/users.lock"
   local fd, reason = core.lock_open(path, false)

@@ -2,10 +2,11 @@
 --- How the API says no: `nil, message, code, details` for what the world did, and
 -- `error(message, level)` for what the caller did.
 --
--- Codes: timeout unavailable overloaded auth denied readonly oom loading cluster_down disk
--- corrupt fenced held lease_lost conflict not_durable too_large wrong_type unsupported
--- cancelled closed server. Details: `{ sent, applied = "no"|"maybe"|"yes", retry, node,
--- elapsed_ms, session, type, id, owner, epoch }`; what does not apply is absent.
+-- Codes: timeout unavailable overloaded auth denied readonly oom loading cluster_down
+-- disk corrupt fenced held lease_lost conflict not_durable too_large wrong_type
+-- unsupported cancelled closed server. Details: `{ sent, applied = "no"|"maybe"|"yes",
+-- retry, node, elapsed_ms, session, type, id, owner, epoch }`; what does not apply is
+-- absent.
 
 local failure = {}
 

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The sessions index: 64 sorted sets `<prefix>{index:<0..63>}` of session ids, scored by
--- generation. An id is put in before the first write of a generation is sent and taken out
--- after its tombstone is there, so the index may name too much, never too little.
+-- generation. An id is put in before the first write of a generation is sent and taken
+-- out after its tombstone is there, so the index may name too much, never too little.
 
 local bit = require "bit"
 

@@ -12,8 +12,8 @@ function keys.new(session)
   return setmetatable({ session = session }, Keys)
 end
 
--- A caller's mistake is raised at the line that called the public method. The helpers below
--- are called as tails, so that line is the second level for them too.
+-- A caller's mistake is raised at the line that called the public method. The helpers
+-- below are called as tails, so that line is the second level for them too.
 local LEVEL = 2
 
 local function check_type(kind, level)
@@ -37,7 +37,8 @@ local function check_ids(ids, level)
     error(("ids: %s is no list of ids; accepted: { \"1\", \"2\" }")
       :format(failure.show(ids)), level + 1)
   end
-  -- Nothing behind the last element: a plain list. All keys are counted only when there is.
+  -- Nothing behind the last element: a plain list. All keys are counted only when there
+  -- is.
   local length = #ids
   if next(ids, length > 0 and length or nil) ~= nil and count_keys(ids) ~= length then
     error("ids: has other keys than 1 to n; accepted: a list such as { \"1\", \"2\" }",

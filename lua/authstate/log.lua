@@ -8,7 +8,8 @@ local LEVELS = { error = 1, warn = 2, info = 3, debug = 4, verbose = 5 }
 local function say_nothing() end
 
 --- @param options { log = function(level, message, fields) or nil, log_level }
--- @return function(level, message, fields); calls `log` up to the level, in the same order
+-- @return function(level, message, fields); calls `log` up to the level, in the same
+--   order
 function log.new(options)
   if not options.log then return say_nothing end
   local least = LEVELS[options.log_level]

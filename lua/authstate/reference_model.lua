@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- What a session ought to hold: Lua tables that share nothing with the store, for the demo
--- to compare with.
+--- What a session ought to hold: Lua tables that share nothing with the store, for the
+-- demo to compare with.
 --
 -- A trace names the records of a write but not what was written. So the model gives each
 -- write the text of another real record of the same type, in turn: a write that did not

@@ -2,9 +2,9 @@
 --- A handle on one session: its creds, its keys, and writes of both together.
 --
 -- A handle is pinned to a generation of the session: the one that its first read or write
--- found. `load_creds`, `load_or_create` and `load` pin it anew, also to "nothing is there".
--- When another generation is stored, reads and writes answer `fenced`, so that keys of a
--- deleted session never meet the creds of its successor.
+-- found. `load_creds`, `load_or_create` and `load` pin it anew, also to "nothing is
+-- there". When another generation is stored, reads and writes answer `fenced`, so that
+-- keys of a deleted session never meet the creds of its successor.
 
 local batch = require "authstate.batch"
 local core = require "authstate.core"
@@ -46,8 +46,8 @@ end
 
 -- ---- reading ----------------------------------------------------------------------
 
--- Takes over what a read of `meta` in the same transaction found. Only a load pins a handle
--- to a session that is not there.
+-- Takes over what a read of `meta` in the same transaction found. Only a load pins a
+-- handle to a session that is not there.
 local function pin_to(self, found, is_load)
   self.writer:learn(found)
   if found.generation and not found.is_deleted then
@@ -57,8 +57,8 @@ local function pin_to(self, found, is_load)
   end
 end
 
--- A pinned read is followed by the generation in the same pipeline: generations only grow,
--- so that the same one afterwards proves what was read before.
+-- A pinned read is followed by the generation in the same pipeline: generations only
+-- grow, so that the same one afterwards proves what was read before.
 local function read_pinned(self, call, commands, shapes)
   commands[#commands + 1] = { "HGET", self.writer.meta_key, "gen" }
   shapes[#commands] = "raw"
@@ -73,7 +73,8 @@ local function read_pinned(self, call, commands, shapes)
   return replies
 end
 
--- The first read of a handle learns the generation, in one transaction with what it reads.
+-- The first read of a handle learns the generation, in one transaction with what it
+-- reads.
 local function read_first(self, call, commands, shapes, is_load)
   table.insert(commands, 1, meta.command(self.writer.meta_key, self.writer:token()))
   table.insert(shapes, 1, "raw")
@@ -394,7 +395,8 @@ function Session:commit_json(text, options)
   return self:write(split.creds, split.keys, "set_text", options, LEVEL)
 end
 
--- Writes new creds unless there are some. { exists = true }, the outcome of the write, or E.
+-- Writes new creds unless there are some. { exists = true }, the outcome of the write, or
+-- E.
 local function create(self, creds, options)
   check_creds(creds, LEVEL + 1)
   local call = self.store:begin(self.id, options, LEVEL + 1)
@@ -432,10 +434,10 @@ function Session:load_or_create(make, options)
     { session = self.id, sent = true, retry = true })
 end
 
---- Deletes the whole session in one step. A tombstone stays for `tombstone_ttl_ms`: a late
--- writer is fenced, and only a handle that loads the session again may begin anew.
--- @return { records, bytes, generation } of what was deleted (bytes as Redis counts them),
---   records = 0 when there was none; or E
+--- Deletes the whole session in one step. A tombstone stays for `tombstone_ttl_ms`: a
+-- late writer is fenced, and only a handle that loads the session again may begin anew.
+-- @return { records, bytes, generation } of what was deleted (bytes as Redis counts
+--   them), records = 0 when there was none; or E
 function Session:delete(options)
   local call = self.store:begin(self.id, options, LEVEL)
   local receipt, message, code, details = self.writer:delete(call, self.pin,

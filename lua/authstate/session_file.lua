@@ -32,8 +32,8 @@ function session_file.read_text(path)
 end
 
 --- Splits a session's text into the texts of its records.
--- @return { creds = text or nil, keys = { [type] = { [id] = text } }, records }; or nil and
---   a sentence with the byte offset
+-- @return { creds = text or nil, keys = { [type] = { [id] = text } }, records }; or nil
+--   and a sentence with the byte offset
 function session_file.parse(text, name)
   local split, message = core.split_session(text)
   if not split then return nil, name .. ": " .. message end

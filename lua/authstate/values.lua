@@ -63,8 +63,8 @@ local FORMS = { base64 = true, array = true, object = true }
 --   `{"type":"Buffer","data":"AQI="}`, `array` for `{"type":"Buffer","data":[1,2]}`,
 --   `object` for `{"0":1,"1":2}`
 -- @treturn string text
--- @raise when the value cannot be JSON (a function, NaN, a cycle, ...), naming its path, or
---   the form is unknown
+-- @raise when the value cannot be JSON (a function, NaN, a cycle, ...), naming its path,
+--   or the form is unknown
 function values.to_json(value, form)
   if form ~= nil and not FORMS[form] then
     error(("to_json: unknown form %s; accepted are \"base64\", \"array\" and \"object\"")

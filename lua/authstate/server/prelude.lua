@@ -15,9 +15,9 @@
 -- A script answers { verdict, ... } and changes nothing unless the verdict is "ok".
 --
 -- Token: a writer numbers its writes of a session 1, 2, 3 ... A field w:<writer> is
--- "seq:ver" of its newest write, followed by ",seq:ver" for each earlier write after which
--- another writer came between, newest first: so the version of each write is known as long
--- as its run is kept. Numbers are written with %.0f: `..` would give 1.79e+15.
+-- "seq:ver" of its newest write, followed by ",seq:ver" for each earlier write after
+-- which another writer came between, newest first: so the version of each write is known
+-- as long as its run is kept. Numbers are written with %.0f: `..` would give 1.79e+15.
 
 local MAX_WRITERS = 8
 local MAX_RUNS = 16
