@@ -46,7 +46,9 @@ local function take_option(rows, words, at, options)
   if not has_value then
     at = at + 1
     value = words[at]
-    if value == nil then return nil, ("--%s needs a value: %s"):format(name, row.value) end
+    if value == nil then
+      return nil, ("--%s needs a value: %s"):format(name, row.value)
+    end
   end
   local wrong = check_value(row, value)
   if wrong then return nil, wrong end

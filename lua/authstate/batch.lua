@@ -56,8 +56,8 @@ end
 --- Puts in a stored value. True, or E.
 function Batch:set(kind, id, stored)
   if #stored > self.context.max_value_bytes then
-    return too_large(self, kind, id, ("the value of %s %s"):format(kind, failure.show(id)),
-      #stored, "max_value_bytes")
+    local what = ("the value of %s %s"):format(kind, failure.show(id))
+    return too_large(self, kind, id, what, #stored, "max_value_bytes")
   end
   local group, field = group_of(self, kind, id)
   local sets = group.sets

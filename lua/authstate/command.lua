@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
---- The command line: finds the command, checks its arguments, runs it, and ends the process
--- with 0 when it is done, 1 when it failed, 2 when it was called wrongly.
+--- The command line: finds the command, checks its arguments, runs it, and ends the
+-- process with 0 when it is done, 1 when it failed, 2 when it was called wrongly.
 --
 -- A command is a file in commands/: { summary, usage, options = rows (see arguments.lua),
--- positional = { min, max }, run = function(context) -> true | nil, message }. The context
--- has `options`, `arguments` (the positional ones), `report` (see report.lua), `open()` for
--- a store that is closed at the end, `session()` for the session that --session names in
--- it, and `misuse(message)` for a wrong call.
+-- positional = { min, max }, run = function(context) -> true | nil, message }. The
+-- context has `options`, `arguments` (the positional ones), `report` (see report.lua),
+-- `open()` for a store that is closed at the end, `session()` for the session that
+-- --session names in it, and `misuse(message)` for a wrong call.
 
 local arguments = require "authstate.arguments"
 local report = require "authstate.report"
@@ -22,7 +22,8 @@ local NAMES = { "import", "export", "sessions", "get", "delete", "demo" }
 
 -- What every command understands.
 local COMMON_OPTIONS = {
-  { name = "redis", value = "URL", sentence = "the Redis server; without it the private one" },
+  { name = "redis", value = "URL",
+    sentence = "the Redis server; without it the private one" },
   { name = "data-dir", value = "DIR", sentence = "directory of the private server" },
   { name = "prefix", value = "PREFIX", sentence = "first part of every key" },
   { name = "json", sentence = "JSON for programs" },
@@ -46,7 +47,8 @@ local function general_help()
     lines[#lines + 1] = ("  %-10s %s"):format(name, load_command(name).summary)
   end
   lines[#lines + 1] = ""
-  lines[#lines + 1] = "authstate COMMAND --help tells more; authstate --version the version."
+  lines[#lines + 1] =
+    "authstate COMMAND --help tells more; authstate --version the version."
   return table.concat(lines, "\n") .. "\n"
 end
 
@@ -92,13 +94,17 @@ local function run(chosen, parsed)
     return opened
   end
   function context.session()
-    local is_right, session = pcall(context.open().session, opened, parsed.options.session)
+    local is_right, session =
+      pcall(context.open().session, opened, parsed.options.session)
     if not is_right then context.misuse("--session: " .. session) end
     return session
   end
   local is_whole, result, message = xpcall(function() return chosen.run(context) end,
     function(raised)
       if type(raised) == "table" then return raised end
+      if tostring(raised):find "interrupted!$" then -- SIGINT, in luajit's words
+        return { message = "interrupted", status = FAILED }
+      end
       return { message = debug.traceback(tostring(raised)), status = FAILED }
     end)
   local is_closed, close_message = true, nil
@@ -122,8 +128,8 @@ function command.call(words)
     io.stdout:write("authstate ", version, "\n")
     return DONE
   elseif not is_known(name) then
-    return usage_error(('unknown command "%s"%s; authstate --help lists them'):format(name,
-      suggest.phrase(name, NAMES)))
+    return usage_error(('unknown command "%s"%s; authstate --help lists them')
+      :format(name, suggest.phrase(name, NAMES)))
   end
   local chosen = load_command(name)
   local rows = rows_of(chosen)
@@ -144,7 +150,11 @@ end
 --- Runs the call of this process and ends it.
 function command.main(words)
   local status = command.call(words)
-  if not io.stdout:flush() then status = FAILED end
+  local is_written, reason = io.stdout:flush()
+  if not is_written and status == DONE then
+    io.stderr:write("authstate: standard output: ", reason, "\n")
+    status = FAILED
+  end
   os.exit(status)
 end
 

@@ -47,7 +47,8 @@ local DIRECTORY_FAULTS = {
 local function prepare_directory(given)
   local directory = given or default_directory()
   if not directory then
-    return failure.new("unavailable", "neither XDG_STATE_HOME nor HOME is set; give data_dir")
+    return failure.new("unavailable",
+      "neither XDG_STATE_HOME nor HOME is set; give data_dir")
   end
   local made, reason = core.make_directory(directory)
   if not made then
@@ -108,8 +109,8 @@ local function start_server(directory, options, lock_fd)
     directory .. "/server.log", lock_fd)
   if not started then
     return failure.new("unavailable", ("redis-server cannot be started: %s; install it "
-      .. "(Debian: apt-get install redis-server) or pass the URL of a running one as redis")
-      :format(reason))
+      .. "(Debian: apt-get install redis-server) or pass the URL of a running one as "
+      .. "redis"):format(reason))
   end
   return true
 end
@@ -162,8 +163,8 @@ local function await_server(directory, socket_path, options, lock_fd)
     core.sleep_ms(POLL_MS)
   until native.now_ms() > deadline_ms
   core.lock_close(lock_fd)
-  return failure.new("unavailable", ("the private redis-server in %s did not answer within "
-    .. "%d ms%s"):format(directory, START_TIMEOUT_MS, log_tail(directory)))
+  return failure.new("unavailable", ("the private redis-server in %s did not answer "
+    .. "within %d ms%s"):format(directory, START_TIMEOUT_MS, log_tail(directory)))
 end
 
 -- A shared lock on users.lock: from here on no other user shuts the server down. One who
@@ -193,8 +194,8 @@ function embedded.start(options)
   if not directory then return nil, message, code, details end
   local socket_path = directory .. "/redis.sock"
   if #socket_path > MAX_SOCKET_PATH then
-    return failure.new("unavailable", ("data_dir %s is too long for a unix socket: at most "
-      .. "%d bytes"):format(directory, MAX_SOCKET_PATH - #"/redis.sock"))
+    return failure.new("unavailable", ("data_dir %s is too long for a unix socket: at "
+      .. "most %d bytes"):format(directory, MAX_SOCKET_PATH - #"/redis.sock"))
   end
   local users_fd
   users_fd, message, code, details = join_users(directory)

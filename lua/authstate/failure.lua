@@ -32,8 +32,9 @@ local CONTROL_ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
 --- Text of a value in a message: strings quoted and cut, anything else by its type.
 function failure.show(value)
-  if type(value) == "table" or type(value) == "function" then return "a " .. type(value) end
-  if type(value) ~= "string" then return tostring(value) end
+  local kind = type(value)
+  if kind == "table" or kind == "function" then return "a " .. kind end
+  if kind ~= "string" then return tostring(value) end
   local text = #value > 60 and value:sub(1, 60) .. "..." or value
   text = text:gsub('[\\"]', "\\%0"):gsub("%c", function(control)
     return CONTROL_ESCAPES[control] or ("\\x%02x"):format(control:byte())

@@ -27,8 +27,9 @@ options.rows = {
       .. "$XDG_STATE_HOME or ~/.local/state." },
   { name = "append_fsync", kind = "string", default = "everysec",
     values = { "everysec", "always" },
-    sentence = "When the private server forces its log to disk: always before it answers, "
-      .. "everysec once a second (a crash of the machine may lose two seconds)." },
+    sentence = "When the private server forces its log to disk: always before it "
+      .. "answers, everysec once a second (a crash of the machine may lose two "
+      .. "seconds)." },
   { name = "prefix", kind = "string", default = "authstate:",
     sentence = "First part of every key; at most 128 bytes, no braces." },
   { name = "layout", kind = "string", default = "typed",
@@ -40,7 +41,8 @@ options.rows = {
   { name = "max_commit_bytes", kind = "number", unit = "bytes", default = 64 * MIB,
     min = 1024, max = 512 * MIB, sentence = "Bound of all values of one write." },
   { name = "queue_max_operations", kind = "number", default = 100000, min = 1,
-    max = 10000000, sentence = "Operations that may wait; beyond, `overloaded` at once." },
+    max = 10000000,
+    sentence = "Operations that may wait; beyond, `overloaded` at once." },
   { name = "queue_max_bytes", kind = "number", unit = "bytes", default = 256 * MIB,
     min = 4096, max = 2048 * MIB,
     sentence = "Request bytes that may wait; beyond, `overloaded` at once." },
@@ -225,8 +227,8 @@ end
 
 local function check_prefix(prefix, faults)
   if prefix and (#prefix > 128 or prefix:find("[{}]")) then
-    faults[#faults + 1] = ('option "prefix": %s must have at most 128 bytes and no braces')
-      :format(failure.show(prefix))
+    faults[#faults + 1] = ('option "prefix": %s must have at most 128 bytes and no '
+      .. "braces"):format(failure.show(prefix))
   end
 end
 
@@ -240,8 +242,8 @@ function options.check(given)
   if given.redis ~= nil then checked.redis = check_redis(given.redis, faults) end
   check_prefix(checked.prefix, faults)
   if given.redis ~= nil and given.data_dir ~= nil then
-    faults[#faults + 1] = 'options "redis" and "data_dir" exclude each other: data_dir is '
-      .. "the directory of the private server"
+    faults[#faults + 1] = 'options "redis" and "data_dir" exclude each other: data_dir '
+      .. "is the directory of the private server"
   end
   if #faults > 0 then return nil, table.concat(faults, "\n") end
   return checked

@@ -16,7 +16,8 @@ local reference_model = {}
 --- @param session { creds = text, keys = { [type] = { [id] = text } } }; copied
 function reference_model.new(session)
   local model = setmetatable({
-    creds = session.creds, records = {}, pools = {}, turns = {}, lost = {}, lost_count = 0,
+    creds = session.creds, records = {}, pools = {}, turns = {},
+    lost = {}, lost_count = 0,
   }, Model)
   for kind, records in pairs(session.keys) do
     local pool, copy = {}, {}

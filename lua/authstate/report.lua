@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- What a command prints: lines for people or one JSON document for programs, and progress
--- on a terminal.
+--- What a command prints: lines for people or one JSON document for programs, and
+-- progress on a terminal.
 
 local core = require "authstate.core"
 
@@ -34,14 +34,11 @@ function Report:document(value)
   if self.is_json then io.stdout:write(assert(core.to_json(value)), "\n") end
 end
 
---- Prints a list of ids for programs: { [name] = ids }. An id that is not UTF-8 cannot stand
--- in JSON text and comes as { hex = digits }.
+--- Prints a list of ids for programs: { [name] = ids }.
 function Report:names(name, ids)
   if not self.is_json then return end
   local list = core.array {}
-  for i, id in ipairs(ids) do
-    list[i] = core.to_json(id) and id or { hex = core.bytes(id):hex() }
-  end
+  for i, id in ipairs(ids) do list[i] = report.json_id(id) end
   self:document { [name] = list }
 end
 
@@ -77,6 +74,12 @@ function report.bytes(count)
   if count < 1024 then return ("%d B"):format(count) end
   if count < 1024 * 1024 then return ("%.1f KiB"):format(count / 1024) end
   return ("%.1f MiB"):format(count / 1024 / 1024)
+end
+
+--- An id in a document: one that is not UTF-8 cannot stand in JSON text and comes as
+-- { hex = digits }.
+function report.json_id(id)
+  return core.to_json(id) and id or { hex = core.bytes(id):hex() }
 end
 
 --- An id on a line of its own: as it is, but for control characters and backslashes.

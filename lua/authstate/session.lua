@@ -278,15 +278,16 @@ function Session:batch_context()
   local options = self.store.options
   return {
     layout = self.store.layout, session = self.id,
-    max_value_bytes = options.max_value_bytes, max_commit_bytes = options.max_commit_bytes,
+    max_value_bytes = options.max_value_bytes,
+    max_commit_bytes = options.max_commit_bytes,
   }
 end
 
 -- Fills a batch. True, or E, or nil, message, "invalid" for a mistake of the caller.
 local function fill(filled, creds, changes, put)
   if creds ~= nil then
-    local put_creds = put == "set_text" and filled.set_creds_text or filled.set_creds_value
-    local is_put, message, code, details = put_creds(filled, creds)
+    local put_creds = put == "set_text" and "set_creds_text" or "set_creds_value"
+    local is_put, message, code, details = filled[put_creds](filled, creds)
     if not is_put then return nil, message, code, details end
   end
   for kind, records in pairs(changes) do
@@ -381,7 +382,8 @@ end
 -- whose records are kept exactly as they are written there; null deletes.
 function Session:commit_json(text, options)
   if type(text) ~= "string" then
-    error(("text: %s is no JSON text; accepted: a string"):format(failure.show(text)), LEVEL)
+    error(("text: %s is no JSON text; accepted: a string")
+      :format(failure.show(text)), LEVEL)
   end
   local split, message = core.split_session(text)
   if not split then

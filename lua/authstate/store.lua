@@ -8,6 +8,7 @@ local layout = require "authstate.layout"
 local log = require "authstate.log"
 local meta = require "authstate.meta"
 local native = require "authstate.drivers.native"
+local openresty = require "authstate.drivers.openresty"
 local option_rows = require "authstate.options"
 local server_scripts = require "authstate.server_scripts"
 local session = require "authstate.session"
@@ -25,8 +26,8 @@ local MAX_PAGE = 100000
 local MAX_VERSION = 2 ^ 53
 local LEVEL = 2
 
--- What a call may be given. Those of features to come are accepted with the value that says
--- what happens anyway.
+-- What a call may be given. Those of features to come are accepted with the value that
+-- says what happens anyway.
 local CALL_OPTIONS = { "timeout_ms", "expect", "cache", "replace" }
 local CALL_VALUES = { cache = false, replace = true }
 
@@ -61,9 +62,9 @@ end
 -- @return the store; or E
 function store.open(given)
   local options, made_layout = check_open(given or {}, LEVEL)
-  if not options.redis and ngx then
-    return failure.new("unsupported", "inside nginx no private server can be started; start "
-      .. "a Redis server and pass its URL: authstate.open { redis = \"redis://...\" }")
+  if not options.redis and openresty.is_here() then
+    return failure.new("unsupported", "inside nginx no private server can be started; "
+      .. "start a Redis server and pass its URL: authstate.open { redis = \"redis://...\" }")
   end
   local server, guard, tell = options.redis, nil, log.new(options)
   if not server then
@@ -134,18 +135,19 @@ function Store:begin(session_id, options, level)
   end
   for name, value in pairs(options or {}) do check_call_option(name, value, level + 1) end
   local started_ms = native.now_ms()
-  local timeout_ms = options and options.timeout_ms or self.server.socket.command_timeout_ms
+  local default_ms = self.server.socket.command_timeout_ms
+  local timeout_ms = options and options.timeout_ms or default_ms
   return {
     session = session_id, started_ms = started_ms, deadline_ms = started_ms + timeout_ms,
   }
 end
 
 -- The details of a call that the driver could not do.
-local function describe(self, call, request, code, facts)
+local function describe(self, call, facts)
   return {
     sent = facts.attempts > 0,
     attempts = facts.attempts,
-    applied = request.is_write and code == "timeout" and "maybe" or "no",
+    applied = "no", -- for a write, the writer knows better
     elapsed_ms = native.now_ms() - call.started_ms,
     node = self.node,
     session = call.session,
@@ -172,8 +174,7 @@ end
 
 --- Sends one operation and waits for it.
 -- @param call from `begin`
--- @param request { commands, shapes, atomic }, see drivers/native.lua; is_write when an
---   unknown outcome leaves open whether the session was changed
+-- @param request { commands, shapes, atomic }, see drivers/native.lua
 -- @return list of replies, nil, nil, nil, facts; or E
 function Store:perform(call, request)
   request.deadline_ms = call.deadline_ms
@@ -185,14 +186,15 @@ function Store:perform(call, request)
     message = name_wrong_key(self, call, request.commands) or message
   end
   self.log("warn", message, { code = code, node = self.node, session = call.session })
-  return failure.new(code, message, describe(self, call, request, code, facts))
+  return failure.new(code, message, describe(self, call, facts))
 end
 
 --- Asks the server now.
 -- @return true; or E
 function Store:ping(options)
   local call = self:begin(nil, options, LEVEL)
-  local replies, message, code, details = self:perform(call, { commands = { { "PING" } } })
+  local replies, message, code, details =
+    self:perform(call, { commands = { { "PING" } } })
   if not replies then return nil, message, code, details end
   return true
 end
@@ -202,8 +204,8 @@ end
 local function check_session_id(id, level)
   if type(id) ~= "string" or #id == 0 or #id > MAX_SESSION_ID_BYTES or
      id:sub(1, 1) == "}" then
-    error(("session id: %s; accepted: a string of 1 to %d bytes that does not begin with }")
-      :format(failure.show(id), MAX_SESSION_ID_BYTES), level + 1)
+    error(("session id: %s; accepted: a string of 1 to %d bytes that does not begin with "
+      .. "}"):format(failure.show(id), MAX_SESSION_ID_BYTES), level + 1)
   end
 end
 
@@ -279,7 +281,8 @@ local function check_list_options(options, level)
 end
 
 --- Lists the sessions, a page at a time, in no particular order. A session that is there
--- all the time is listed once; one that is deleted and made again meanwhile may come twice.
+-- all the time is listed once; one that is deleted and made again meanwhile may come
+-- twice.
 -- @param options { after = `next` of the page before, limit = 1000, timeout_ms }
 -- @return list of ids, next (nil at the end); or E
 function Store:sessions(options)
@@ -333,8 +336,8 @@ end
 
 --- What is known of a session without reading its records.
 -- @return { counts = { [type] = n }, bytes (memory in Redis), version, generation,
---   registered (nil when the creds do not say), last_write_ms (server time, Unix epoch) };
---   nil alone when there is no such session; or E
+--   registered (nil when the creds do not say), last_write_ms (server time, Unix epoch)
+--   }; nil alone when there is no such session; or E
 function Store:session_info(id, options)
   check_session_id(id, LEVEL)
   local call = self:begin(id, options, LEVEL)
@@ -354,8 +357,8 @@ function Store:session_info(id, options)
   }
 end
 
---- Closes the store; the private server is shut down when nobody else uses it. Every later
--- call answers `closed`. Closing twice does nothing.
+--- Closes the store; the private server is shut down when nobody else uses it. Every
+-- later call answers `closed`. Closing twice does nothing.
 -- @return true; or E when the private server did not shut down
 function Store:close()
   if self.is_closed then return true end

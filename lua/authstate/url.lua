@@ -33,7 +33,9 @@ local function parse_unix(text)
   if path:sub(1, 1) ~= "/" then return nil, "the path of a unix socket begins with /" end
   local database = parse_database(query:match("^db=(.+)$") or query)
   if not database then return nil, "after the path only ?db=NUMBER is known" end
-  return { path = decode(path), username = user, password = password, database = database }
+  return {
+    path = decode(path), username = user, password = password, database = database,
+  }
 end
 
 local function parse_tcp(text)
@@ -62,7 +64,9 @@ function url.parse(text)
   local scheme, rest = text:match("^(%a[%w+.-]*)://(.*)$")
   if not scheme then return nil, "not a URL; accepted: " .. ACCEPTED end
   scheme = scheme:lower()
-  if scheme == "rediss" then return nil, "TLS is not there yet; accepted: " .. ACCEPTED end
+  if scheme == "rediss" then
+    return nil, "TLS is not there yet; accepted: " .. ACCEPTED
+  end
   local parse = PARSERS[scheme]
   if not parse then
     return nil, ('unknown scheme "%s"; accepted: %s'):format(scheme, ACCEPTED)

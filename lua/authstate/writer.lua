@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
 --- The write side of one session in one store: numbers its writes, sends them through the
--- commit and delete scripts, and knows what became of the last one. All session objects of
--- an id in a store share one, so that their writes are numbered once.
+-- commit and delete scripts, and knows what became of the last one. All session objects
+-- of an id in a store share one, so that their writes are numbered once.
 --
 -- A write carries the token (writer, seq). The server applies seq = recorded + 1 and
 -- answers `again` for what it has applied before, so a request that is sent twice takes
--- effect once. A refused write uses up no seq. When the outcome of a write is unknown, the
--- next one first reads what the server recorded.
+-- effect once. A refused write uses up no seq. When the outcome of a write is unknown,
+-- the next one first reads what the server recorded.
 
 local core = require "authstate.core"
 local failure = require "authstate.failure"
@@ -57,8 +57,8 @@ function Writer:token()
   return self.own_token or self.store:token()
 end
 
--- What became of the write whose outcome is unknown. A server that has forgotten us cannot
--- tell.
+-- What became of the write whose outcome is unknown. A server that has forgotten us
+-- cannot tell.
 local function settle(self, found)
   if found.recorded then return found.recorded >= self.unsettled and "yes" or "no" end
   local is_forgotten = self.unsettled > 1 or found.version - self.seen > MAX_WRITERS
@@ -98,8 +98,8 @@ local function fenced(call, message)
   return failure.new("fenced", message, { session = call.session, sent = true })
 end
 
--- Whether the handle may write to what is stored. Gives the pin to write under and whether
--- the write opens a generation; or E.
+-- Whether the handle may write to what is stored. Gives the pin to write under and
+-- whether the write opens a generation; or E.
 local function admit(call, pin, found, has_creds)
   if not found.generation then
     if pin and pin ~= writer.NOTHING then
@@ -137,8 +137,9 @@ local function must_read(self, pin, opens)
   return opens or not pin or not self.seq or self.unsettled
 end
 
--- Notes what a failed call leaves behind. Only a request that left can have done anything;
--- one that was sent twice may have been applied the first time, whatever the second says.
+-- Notes what a failed call leaves behind. Only a request that left can have done
+-- anything; one that was sent twice may have been applied the first time, whatever the
+-- second says.
 local function note_failure(self, seq, code, details)
   local is_unknown = code == "timeout" or (details.attempts or 0) > 1
   if is_unknown and details.sent then
@@ -148,13 +149,14 @@ local function note_failure(self, seq, code, details)
   self.last_seq, self.applied = seq, details.applied
 end
 
--- The server does not know our token, or is behind. Sent once, the write was certainly not
--- applied: go on with what the server has, under a new name if it forgot ours.
+-- The server does not know our token, or is behind. Sent once, the write was certainly
+-- not applied: go on with what the server has, under a new name if it forgot ours.
 local function resume_after_gap(self, call, seq, recorded, attempts)
   if attempts > 1 then
     self.unsettled = seq
-    return failure.new("timeout", "the write was sent twice and the server no longer knows "
-      .. "whether it applied it", { session = call.session, sent = true, applied = "maybe" })
+    return failure.new("timeout",
+      "the write was sent twice and the server no longer knows whether it applied it",
+      { session = call.session, sent = true, applied = "maybe" })
   end
   if recorded == "" then
     self.own_token, self.seq = new_token(), nil
@@ -196,7 +198,7 @@ local VERDICTS = {
 -- Sends one script call. A result { generation, version, verdict }, E, or nil and RETRY.
 local function send(self, call, name, seq, keys, arguments)
   local replies, message, code, details, facts = self.store:perform(call, {
-    commands = { server_scripts.command(name, keys, arguments) }, is_write = true,
+    commands = { server_scripts.command(name, keys, arguments) },
   })
   if not replies then
     note_failure(self, seq, code, details)
@@ -213,8 +215,8 @@ local function gave_up(call)
     { session = call.session, sent = true, retry = true })
 end
 
--- What a commit is sent under: the generation that must be stored, and the one to open, ""
--- for none; or E.
+-- What a commit is sent under: the generation that must be stored, and the one to open,
+-- "" for none; or E.
 local function prepare(self, call, pin, batch, opens)
   if not must_read(self, pin, opens) then return pin, "" end
   local found, message, code, details = self:read_meta(call)
@@ -297,8 +299,8 @@ end
 -- @param types list of the types to delete, as far as they are known; extended by those
 --   that the server names
 -- @param id_hash what the tombstone keeps of the id
--- @return { generation, records, bytes, deleted_generation }, the last absent and records 0
---   when there was nothing to delete; or E
+-- @return { generation, records, bytes, deleted_generation }, the last absent and records
+--   0 when there was nothing to delete; or E
 function Writer:delete(call, pin, types, id_hash)
   for _ = 1, MAX_ROUNDS do
     local result, message, code, details = delete_once(self, call, pin, types, id_hash)

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT
 
--- A mistake of the caller is raised at the caller's line and says what is accepted. Nothing
--- is sent, so no server is needed here.
+-- A mistake of the caller is raised at the caller's line and says what is accepted.
+-- Nothing is sent, so no server is needed here.
 
 local authstate = require "authstate"
 local outcome = require "spec.api.outcome"
 
-local raises = outcome.raises
+local raises, says = outcome.raises, outcome.says
 
 local store = authstate.open {
   redis = { url = "redis://127.0.0.1:1", socket = { connect_timeout_ms = 1 } },
@@ -34,37 +34,46 @@ end
 
 describe("a caller's mistake", function()
   it("in what a method was called on or with is raised at its line", function()
-    assert.match("make: nil is no function", raises(function() session:load_or_create() end), 1, true)
-    assert.match("make: a table is no function", raises(function() session:load_or_create {} end), 1, true)
-    assert.match("creds: nil are no credentials; accepted: a table", raises(function() session:save_creds() end), 1, true)
-    assert.match("creds: \"x\" are no credentials", raises(function() session:save_creds "x" end), 1, true)
-    assert.match("creds: an array is no credentials", raises(function() session:save_creds { "x" } end), 1, true)
-    assert.match("creds: an array is no credentials", raises(function() session:save_creds(authstate.array {}) end), 1, true)
-    assert.match("creds: 5 are no credentials", raises(function() session:commit { creds = 5 } end), 1, true)
-    assert.match("changes: nil is no table", raises(function() session:commit() end), 1, true)
-    assert.match("changes: unknown field \"key\"; accepted: creds, keys, expect", raises(function() session:commit { key = {} } end), 1, true)
-    assert.match("keys: 5 is no table of changes", raises(function() session:commit { keys = 5 } end), 1, true)
-    assert.match("keys: \"x\" is no table of changes", raises(function() keys:set "x" end), 1, true)
-    assert.match("keys: nil is no table of changes", raises(function() keys:set() end), 1, true)
-    assert.match("keys: nil is no table of changes", raises(function() keys:set_json() end), 1, true)
-    assert.match('keys["session"]: "x" is no table of records', raises(function() keys:set { session = "x" } end), 1, true)
-    assert.match('keys["session"]: the id 1 is a number; accepted: a string', raises(function() keys:set { session = { "x" } } end), 1, true)
-    assert.match('keys["session"]: the id true is a boolean', raises(function() keys:set_json { session = { [true] = "1" } } end), 1, true)
-    assert.match("type: 1 is no key type", raises(function() keys:set { { a = "b" } } end), 1, true)
-    assert.match("type: nil is no key type", raises(function() keys:get() end), 1, true)
-    assert.match("type: 5 is no key type", raises(function() keys:list(5) end), 1, true)
-    assert.match("type: nil is no key type", raises(function() keys:count() end), 1, true)
-    assert.match("ids: nil is no list of ids", raises(function() keys:get "session" end), 1, true)
-    assert.match('ids: "1" is no list of ids; accepted: { "1", "2" }', raises(function() keys:get("session", "1") end), 1, true)
-    assert.match("ids[1]: 1 is no id; accepted: a string", raises(function() keys:get("session", { 1 }) end), 1, true)
-    assert.match("ids[2]: a table is no id", raises(function() keys:get_json("session", { "1", {} }) end), 1, true)
+    says("make: nil is no function", function() session:load_or_create() end)
+    says("make: a table is no function", function() session:load_or_create {} end)
+    says("creds: nil are no credentials; accepted: a table",
+      function() session:save_creds() end)
+    says("creds: \"x\" are no credentials", function() session:save_creds "x" end)
+    says("creds: an array is no credentials", function() session:save_creds { "x" } end)
+    says("creds: an array is no credentials",
+      function() session:save_creds(authstate.array {}) end)
+    says("creds: 5 are no credentials", function() session:commit { creds = 5 } end)
+    says("changes: nil is no table", function() session:commit() end)
+    says("changes: unknown field \"key\"; accepted: creds, keys, expect",
+      function() session:commit { key = {} } end)
+    says("keys: 5 is no table of changes", function() session:commit { keys = 5 } end)
+    says("keys: \"x\" is no table of changes", function() keys:set "x" end)
+    says("keys: nil is no table of changes", function() keys:set() end)
+    says("keys: nil is no table of changes", function() keys:set_json() end)
+    says('keys["session"]: "x" is no table of records',
+      function() keys:set { session = "x" } end)
+    says('keys["session"]: the id 1 is a number; accepted: a string',
+      function() keys:set { session = { "x" } } end)
+    says('keys["session"]: the id true is a boolean',
+      function() keys:set_json { session = { [true] = "1" } } end)
+    says("type: 1 is no key type", function() keys:set { { a = "b" } } end)
+    says("type: nil is no key type", function() keys:get() end)
+    says("type: 5 is no key type", function() keys:list(5) end)
+    says("type: nil is no key type", function() keys:count() end)
+    says("ids: nil is no list of ids", function() keys:get "session" end)
+    says('ids: "1" is no list of ids; accepted: { "1", "2" }',
+      function() keys:get("session", "1") end)
+    says("ids[1]: 1 is no id; accepted: a string",
+      function() keys:get("session", { 1 }) end)
+    says("ids[2]: a table is no id", function() keys:get_json("session", { "1", {} }) end)
   end)
 
   it("to use creds as a type is told how to do it right", function()
-    assert.match("load_creds and save_creds", raises(function() keys:get("creds", { "creds" }) end), 1, true)
-    assert.match("load_creds and save_creds", raises(function() keys:set { creds = { creds = "x" } } end), 1, true)
-    assert.match("load_creds and save_creds", raises(function() keys:list "creds" end), 1, true)
-    assert.match("load_creds and save_creds", raises(function() session:commit_json '{"keys":{"creds":{"a":1}}}' end), 1, true)
+    says("load_creds and save_creds", function() keys:get("creds", { "creds" }) end)
+    says("load_creds and save_creds", function() keys:set { creds = { creds = "x" } } end)
+    says("load_creds and save_creds", function() keys:list "creds" end)
+    says("load_creds and save_creds",
+      function() session:commit_json '{"keys":{"creds":{"a":1}}}' end)
   end)
 
   it("to give ids as names, not as a list, is refused", function()
@@ -74,9 +83,10 @@ describe("a caller's mistake", function()
   it("in a value names the way to it", function()
     for _, case in ipairs(no_json()) do
       local value, path = case[1], case[2]
+      local changes = { session = { ["id 1"] = value } }
       for _, message in ipairs {
-        raises(function() keys:set { session = { ["id 1"] = value } } end),
-        raises(function() session:commit { keys = { session = { ["id 1"] = value } } } end),
+        raises(function() keys:set(changes) end),
+        raises(function() session:commit { keys = changes } end),
       } do
         assert.match('session "id 1": ', message, 1, true)
         assert.match(path, message, 1, true)
@@ -85,8 +95,10 @@ describe("a caller's mistake", function()
   end)
 
   it("in creds names the way to it", function()
-    assert.match("^creds: .*a%.b", raises(function() session:save_creds { a = { b = 0 / 0 } } end))
-    assert.match("^creds: .*a%.b", raises(function() session:commit { creds = { a = { b = print } } } end))
+    assert.match("^creds: .*a%.b",
+      raises(function() session:save_creds { a = { b = 0 / 0 } } end))
+    assert.match("^creds: .*a%.b",
+      raises(function() session:commit { creds = { a = { b = print } } } end))
   end)
 
   it("to give nil in a list is refused, not cut short", function()
@@ -100,29 +112,32 @@ describe("a caller's mistake", function()
       ['{"keys":{"a":{"b":}}}'] = "byte 18", ["{} x"] = "byte 3",
       ['{"keys":{"a":{"b":1,"b":2}}}'] = "byte 20",
     } do
-      assert.match(words, raises(function() session:commit_json(text) end), 1, true)
+      says(words, function() session:commit_json(text) end)
     end
     for _, text in ipairs { "", "{", "1 2", "nul", "'a'", "NaN", "[1,]", "\"\n\"" } do
-      assert.match('session "x": ', raises(function() keys:set_json { session = { x = text } } end), 1, true)
+      says('session "x": ', function() keys:set_json { session = { x = text } } end)
     end
   end)
 
   it("to give something else than text as JSON is refused", function()
-    assert.match("text: nil is no JSON text", raises(function() session:commit_json() end), 1, true)
-    assert.match("text: a table is no JSON text", raises(function() session:commit_json {} end), 1, true)
+    says("text: nil is no JSON text", function() session:commit_json() end)
+    says("text: a table is no JSON text", function() session:commit_json {} end)
     for _, value in ipairs { 5, true, {}, print, authstate.bytes "1" } do
-      assert.match('session "x": ', raises(function() keys:set_json { session = { x = value } } end), 1, true)
+      says('session "x": ', function() keys:set_json { session = { x = value } } end)
     end
   end)
 
   it("by make is raised too", function()
     local server = require("spec.support.redis_server").start()
     local live = authstate.open { redis = server.url }
+    local handle = live:session "s"
     for _, made in ipairs { false, 5, "creds", print } do
-      assert.match("creds: ", raises(function() live:session("s"):load_or_create(function() return made end) end))
+      assert.match("creds: ",
+        raises(function() handle:load_or_create(function() return made end) end))
     end
-    assert.match("creds: nil", raises(function() live:session("s"):load_or_create(function() end) end), 1, true)
-    assert.match("^creds: .*x", raises(function() live:session("s"):load_or_create(function() return { x = 0 / 0 } end) end))
+    says("creds: nil", function() handle:load_or_create(function() end) end)
+    assert.match("^creds: .*x",
+      raises(function() handle:load_or_create(function() return { x = 0 / 0 } end) end))
     assert.equal(0, server:command("DBSIZE"))
     live:close()
     server:stop()

@@ -51,8 +51,9 @@ describe("deleting a session", function()
     session:commit_json(sample.text "small")
     server:command("CONFIG", "RESETSTAT")
     assert(session:delete())
-    local calls = server:command("INFO", "commandstats"):match("cmdstat_evalsha:calls=(%d+)")
-    assert.equal("2", calls) -- the delete, and the entry of the index
+    -- The delete, and the entry of the index.
+    local statistics = server:command("INFO", "commandstats")
+    assert.equal("2", statistics:match "cmdstat_evalsha:calls=(%d+)")
   end)
 
   it("removes types this handle has never heard of", function()
@@ -132,7 +133,9 @@ describe("deleting a session", function()
 
   it("leaves all other sessions alone", function()
     for _, id in ipairs { "s:", "s}", "ss", "S", "*", "s*" } do
-      store:session(id):commit { creds = sample.creds(), keys = { session = { a = "b" } } }
+      store:session(id):commit {
+        creds = sample.creds(), keys = { session = { a = "b" } },
+      }
     end
     local before = stored.everything(server)
     session:save_creds(sample.creds())

@@ -42,8 +42,8 @@ describe("a write whose connection breaks", function()
     server:stop()
   end)
 
-  -- Calls `call(n)` with the connection cut at byte n, for all n until the cut order finds
-  -- nothing to cut. Returns how many bytes there were.
+  -- Calls `call(n)` with the connection cut at byte n, for all n until the cut order
+  -- finds nothing to cut. Returns how many bytes there were.
   local function at_every_byte(cut, options, prepare, call)
     local n = 0
     repeat
@@ -130,7 +130,8 @@ describe("a write whose connection breaks", function()
       local bytes = at_every_byte(cut, options(), function(n)
         id = ("%s old%04d"):format(cut, n)
         assert(direct:session(id):commit {
-          creds = short_creds(n), keys = { session = { a = 1, b = 2 }, ["pre-key"] = { c = 3 } },
+          creds = short_creds(n),
+          keys = { session = { a = 1, b = 2 }, ["pre-key"] = { c = 3 } },
         })
         info = direct:session_info(id)
         handle = store:session(id)
@@ -185,9 +186,13 @@ end)
 describe("a write that is sent again while others write", function()
   local server, between, direct, theirs
 
+  local SET_A = [[return session.keys:set { session = { x = "A" } }]]
+
   local WRITER = [[
     assert(session:load_creds())
-    for _ = 1, tonumber(arg[4] or 0) do assert(session.keys:set { session = { w = "0" } }) end
+    for _ = 1, tonumber(arg[4] or 0) do
+      assert(session.keys:set { session = { w = "0" } })
+    end
     await(arg[2])
     local chunk = assert(loadstring(arg[3]))
     setfenv(chunk, setmetatable({
@@ -216,13 +221,14 @@ describe("a write that is sent again while others write", function()
     theirs = direct:session "s"
     theirs:load_creds()
     assert.equal(1, theirs:commit {
-      creds = sample.creds(1), keys = { session = { x = "old" }, ["pre-key"] = { ["1"] = "1" } },
+      creds = sample.creds(1),
+      keys = { session = { x = "old" }, ["pre-key"] = { ["1"] = "1" } },
     })
   end)
 
-  -- Another process does `write`. The proxy hands the request on, whole ("applied") or not
-  -- ("lost"), is silent while `meanwhile` is done, and then cuts the connection. The words
-  -- that the process reports.
+  -- Another process does `write`. The proxy hands the request on, whole ("applied") or
+  -- not ("lost"), is silent while `meanwhile` is done, and then cuts the connection.
+  -- Returns the words that the process reports.
   local function interleave(cut, write, meanwhile, options)
     options = options or {}
     local go = temporary.directory() .. "/go"
@@ -241,14 +247,14 @@ describe("a write that is sent again while others write", function()
       return between:stats().request_bytes > before.request_bytes
     end))
     meanwhile()
-    assert.equal(before.cuts, between:stats().cuts, "the machine is too slow for this spec")
+    assert.equal(before.cuts, between:stats().cuts, "the machine is too slow")
     local words = writer:finish()
     assert.equal(before.cuts + 1, between:stats().cuts)
     return words
   end
 
   it("does not undo a later write of another", function()
-    local words = interleave("applied", [[return session.keys:set { session = { x = "A" } }]],
+    local words = interleave("applied", SET_A,
       function()
         assert.equal("A", theirs.keys:get("session", { "x" }).x)
         assert.equal(3, theirs.keys:set { session = { x = "B" } })
@@ -259,7 +265,7 @@ describe("a write that is sent again while others write", function()
   end)
 
   it("takes effect after the other's when it had none before", function()
-    local words = interleave("lost", [[return session.keys:set { session = { x = "A" } }]],
+    local words = interleave("lost", SET_A,
       function() assert.equal(2, theirs.keys:set { session = { x = "B" } }) end)
     assert.equal("3", words[1])
     assert.same({ x = "A" }, theirs.keys:get("session", { "x" }))
@@ -282,7 +288,7 @@ describe("a write that is sent again while others write", function()
     assert.same({ ["1"] = "new" }, theirs.keys:get("pre-key", { "1" }))
   end)
 
-  it("is no conflict with itself: its expected version was there when it was applied", function()
+  it("is no conflict with itself when it expects a version", function()
     local words = interleave("applied",
       [[return session:commit { keys = { session = { x = "A" } }, expect = 1 }]],
       function() assert.equal(3, theirs.keys:set { session = { y = "B" } }) end)
@@ -290,7 +296,7 @@ describe("a write that is sent again while others write", function()
     assert.same({ x = "A", y = "B" }, theirs.keys:get("session", { "x", "y" }))
   end)
 
-  it("is a conflict when it was not applied and the version is no longer there", function()
+  it("is a conflict when the version it expects is no longer there", function()
     local words = interleave("lost",
       [[return session:commit { keys = { session = { x = "A" } }, expect = 1 }]],
       function() assert.equal(2, theirs.keys:set { session = { y = "B" } }) end)
@@ -299,14 +305,14 @@ describe("a write that is sent again while others write", function()
   end)
 
   it("does not revive a session that was deleted: applied before", function()
-    local words = interleave("applied", [[return session.keys:set { session = { x = "A" } }]],
+    local words = interleave("applied", SET_A,
       function() assert.equal(3, theirs:delete().records) end)
     assert.equal("2", words[1])
     assert.same({ "authstate:{s}:meta" }, stored.session_keys(server, "s"))
   end)
 
   it("does not revive a session that was deleted: not applied", function()
-    local words = interleave("lost", [[return session.keys:set { session = { x = "A" } }]],
+    local words = interleave("lost", SET_A,
       function() assert.equal(3, theirs:delete().records) end)
     assert.same({ "nil", "fenced" }, { unpack(words, 1, 2) })
     assert.same({ "authstate:{s}:meta" }, stored.session_keys(server, "s"))
@@ -314,7 +320,7 @@ describe("a write that is sent again while others write", function()
 
   it("does not reach the successor of a session that was deleted", function()
     for _, cut in ipairs { "applied", "lost" } do
-      interleave(cut, [[return session.keys:set { session = { x = "A" } }]], function()
+      interleave(cut, SET_A, function()
         theirs:load_creds()
         theirs:delete()
         is_absent(theirs:load_creds())
@@ -345,7 +351,7 @@ describe("a write that is sent again while others write", function()
   end)
 
   it("is still known after seven other writers", function()
-    local words = interleave("applied", [[return session.keys:set { session = { x = "A" } }]],
+    local words = interleave("applied", SET_A,
       function()
         for n = 1, 7 do
           local other = authstate.open { redis = server.url }
@@ -359,8 +365,8 @@ describe("a write that is sent again while others write", function()
 
   -- The server remembers the newest eight writers of a session.
   for before, name in pairs { [0] = "its first", [2] = "a later one" } do
-    it("and is forgotten by the server says that its outcome is unknown: " .. name, function()
-      local words = interleave("applied", [[return session.keys:set { session = { x = "A" } }]],
+    it("and is forgotten by the server is of unknown outcome: " .. name, function()
+      local words = interleave("applied", SET_A,
         function()
           for n = 1, 8 do
             local other = authstate.open { redis = server.url }

@@ -44,7 +44,8 @@ describe("JSON that another program put in place of a value", function()
 
   it("comes out of get_json exactly as it stands there", function()
     for _, text in ipairs {
-      '{"k":{"type":"Buffer","data":[1,2,255]}}', ' { "a" : 1.0 }\n', '"\\/\\u0041"', "1E5",
+      '{"k":{"type":"Buffer","data":[1,2,255]}}', ' { "a" : 1.0 }\n', '"\\/\\u0041"',
+      "1E5",
       '{"a":1,"a":2}', "null", "[]", "{}", '"日本語"',
     } do
       put("x", text)

@@ -51,10 +51,14 @@ describe("a generation of a session", function()
     ["keys:set of null"] = function()
       return session.keys:set { session = { a = authstate.null } }
     end,
-    ["keys:set_json"] = function() return session.keys:set_json { session = { a = "1" } } end,
+    ["keys:set_json"] = function()
+      return session.keys:set_json { session = { a = "1" } }
+    end,
     ["save_creds"] = function() return session:save_creds(sample.creds(9)) end,
     ["commit"] = function()
-      return session:commit { creds = sample.creds(9), keys = { session = { a = "late" } } }
+      return session:commit {
+        creds = sample.creds(9), keys = { session = { a = "late" } },
+      }
     end,
     ["commit_json"] = function() return session:commit_json(sample.text "small") end,
     ["delete"] = function() return session:delete() end,
@@ -80,7 +84,7 @@ describe("a generation of a session", function()
   }
 
   for name, write in pairs(WRITES) do
-    it("fences a late " .. name .. " of its predecessor, which changes nothing", function()
+    it("fences a late " .. name .. " of its predecessor: no change", function()
       session:commit { creds = sample.creds(1), keys = { session = { a = "old" } } }
       replace()
       local before = stored.everything(server)

@@ -112,7 +112,8 @@ describe("the list of sessions", function()
   it("does not name what has no session, whatever the index says", function()
     store:session("real"):save_creds { registrationId = 1 }
     for bucket = 0, 63 do
-      server:command("ZADD", ("authstate:{index:%d}"):format(bucket), bucket, "ghost" .. bucket)
+      local key = ("authstate:{index:%d}"):format(bucket)
+      server:command("ZADD", key, bucket, "ghost" .. bucket)
     end
     assert.same({ "real" }, (list(1)))
     assert.same({ "real" }, (list(1000)))
@@ -148,6 +149,17 @@ describe("the list of sessions", function()
     is_absent(session:load_creds())
     session:save_creds { registrationId = 2 }
     assert(store:unindex(store:begin("s", nil, 1), "s", ("%.0f"):format(old)))
+    assert.same({ "s" }, (list()))
+  end)
+
+  it("never puts an older generation in place of a newer", function()
+    store:session("s"):save_creds { registrationId = 1 }
+    local _, key = stored.index_entry(server, "s")
+    server:command("FLUSHALL")
+    server:command("ZADD", key, "9000000000000000", "s")
+    store:session("s"):load_creds()
+    assert(store:session("s"):load_or_create(sample.creds))
+    assert.equal("9000000000000000", (stored.index_entry(server, "s")))
     assert.same({ "s" }, (list()))
   end)
 

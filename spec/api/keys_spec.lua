@@ -158,8 +158,8 @@ describe("the keys of a session", function()
     }
     keys:set { ["sender-key-memory"] = written }
     assert.same({
-      number = "7", text = '"7"', yes = "true", no = "false", list = "[1,2,3]", empty = "[]",
-      object = "{}",
+      number = "7", text = '"7"', yes = "true", no = "false", list = "[1,2,3]",
+      empty = "[]", object = "{}",
     }, keys:get_json("sender-key-memory",
       { "number", "text", "yes", "no", "list", "empty", "object" }))
     local found = keys:get("sender-key-memory", { "number", "text", "no", "empty" })

@@ -13,8 +13,8 @@ local TYPES = {
   { "{a}", "{a%7D" }, { "%", "%25" }, { "%7D", "%257D" }, { "%257D", "%25257D" },
   { "", "" }, { " ", " " }, { ":", ":" }, { "\n", "\n" }, { "\0", "\0" }, { "*", "*" },
   { "sender-key", "sender-key" }, { "Приве́т", "Приве́т" }, { "\255\254", "\255\254" },
-  { ("t"):rep(1000), ("t"):rep(1000) }, { "w:0", "w:0" }, { "gen", "gen" }, { "ver", "ver" },
-  { "tombstone", "tombstone" }, { "index:0", "index:0" },
+  { ("t"):rep(1000), ("t"):rep(1000) }, { "w:0", "w:0" }, { "gen", "gen" },
+  { "ver", "ver" },   { "tombstone", "tombstone" }, { "index:0", "index:0" },
 }
 
 local IDS = {
@@ -54,7 +54,9 @@ describe("the typed layout", function()
     end
     table.sort(expected)
     assert.same(expected, stored.keys(server))
-    for _, key in ipairs(expected) do assert.equal("hash", server:command("TYPE", key)) end
+    for _, key in ipairs(expected) do
+      assert.equal("hash", server:command("TYPE", key))
+    end
   end)
 
   it("keeps the creds in a field `creds`, a record in a field of its id", function()
@@ -135,7 +137,7 @@ describe("the typed layout", function()
     end
   end)
 
-  it("keeps odd types apart: each is counted, listed, loaded and deleted by itself", function()
+  it("keeps odd types apart: each is counted, listed and loaded by itself", function()
     local creds = sample.creds(5)
     local changes, counts = {}, {}
     for i, case in ipairs(TYPES) do

@@ -53,7 +53,7 @@ describe("a limit", function()
       assert.is_true(fits == session.keys:get("session", { "x" }).x)
       local before = stored.everything(server)
       local message, details = fails("too_large",
-        session.keys:set { session = { x = blob(8 * MIB) }, ["pre-key"] = { ["1"] = "1" } })
+        session.keys:set { session = { x = blob(8 * MIB), y = "1" } })
       assert.match("max_value_bytes", message, 1, true)
       assert.equal("session", details.type)
       assert.equal("x", details.id)
@@ -64,15 +64,18 @@ describe("a limit", function()
 
     it("is what max_value_bytes says", function()
       local session = open({ max_value_bytes = 1024 }):session "s"
+      local long_text = '"' .. ("x"):rep(1100) .. '"'
       assert(session.keys:set { session = { x = blob(1000) } })
       for _, write in ipairs {
         function() return session.keys:set { session = { a = 1, big = blob(1100) } } end,
         function()
-          return session.keys:set_json { session = { a = "1", big = '"' .. ("x"):rep(1100) .. '"' } }
+          return session.keys:set_json { session = { a = "1", big = long_text } }
         end,
-        function() return session:commit { keys = { session = { big = blob(1100) } } } end,
         function()
-          return session:commit_json('{"keys":{"session":{"big":"' .. ("x"):rep(1100) .. '"}}}')
+          return session:commit { keys = { session = { big = blob(1100) } } }
+        end,
+        function()
+          return session:commit_json('{"keys":{"session":{"big":' .. long_text .. "}}}")
         end,
       } do
         local message, details = fails("too_large", write())
@@ -147,7 +150,8 @@ describe("a limit", function()
       local store = open { queue_max_bytes = 4096 }
       local session = store:session "s"
       local began_ms = clock.now_ms()
-      local _, details = fails("overloaded", session.keys:set { session = { x = blob(5000) } })
+      local _, details =
+        fails("overloaded", session.keys:set { session = { x = blob(5000) } })
       assert.is_true(clock.now_ms() - began_ms < 1000)
       assert.is_false(details.sent)
       assert.equal("no", details.applied)

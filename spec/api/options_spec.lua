@@ -3,19 +3,21 @@
 local authstate = require "authstate"
 local outcome = require "spec.api.outcome"
 
-local raises = outcome.raises
+local raises, says = outcome.raises, outcome.says
 
 local URL = "redis://127.0.0.1:1"
 
 -- What was given, and what the message has to say. All but `redis` are merged with a URL.
 local MISTAKES = {
   { { prefixx = "a" }, 'unknown option "prefixx", did you mean "prefix"?' },
-  { { maxValueBytes = 1 }, 'unknown option "maxValueBytes", did you mean "max_value_bytes"?' },
+  { { maxValueBytes = 1 },
+    'unknown option "maxValueBytes", did you mean "max_value_bytes"?' },
   { { tombstone_ttl = 1 }, 'did you mean "tombstone_ttl_ms"?' },
   { { zzzzzzzzzz = 1 }, 'unknown option "zzzzzzzzzz"' },
   { { [1] = "a" }, 'unknown option "1"' },
   { { prefix = 5 }, 'option "prefix": 5 must be a string' },
-  { { prefix = "a{b" }, 'option "prefix": "a{b" must have at most 128 bytes and no braces' },
+  { { prefix = "a{b" },
+    'option "prefix": "a{b" must have at most 128 bytes and no braces' },
   { { prefix = ("x"):rep(129) }, "at most 128 bytes" },
   { { layout = "typo" }, 'there is no layout "typo"; accepted: typed' },
   { { layout = "type" }, 'there is no layout "type", did you mean "typed"?' },
@@ -31,7 +33,8 @@ local MISTAKES = {
   { { queue_max_bytes = true }, 'option "queue_max_bytes": true must be a number' },
   { { tombstone_ttl_ms = 999 }, "from 1000 to" },
   { { log = "warn" }, 'option "log": "warn" must be a function' },
-  { { log_level = "warning" }, 'must be one of "error", "warn", "info", "debug", "verbose"' },
+  { { log_level = "warning" },
+    'must be one of "error", "warn", "info", "debug", "verbose"' },
   { { log_level = "warm" }, 'did you mean "warn"?' },
   { { append_fsync = "never" }, 'must be one of "everysec", "always"' },
   { { enable_cache = true }, 'option "enable_cache": true is not there yet' },
@@ -54,7 +57,8 @@ local MISTAKES = {
   { { redis = { port = "6379" } }, 'option "redis.port": "6379" must be a number' },
   { { redis = { port = 0 } }, "from 1 to 65535" },
   { { redis = { socket = 5 } }, 'option "redis.socket": 5 must be a table' },
-  { { redis = { socket = { connectTimeout = 5 } } }, 'unknown option "redis.socket.connectTimeout"' },
+  { { redis = { socket = { connectTimeout = 5 } } },
+    'unknown option "redis.socket.connectTimeout"' },
   { { redis = { socket = { connect_timeout_ms = 0 } } }, "from 1 to 600000 ms" },
   { { redis = { socket = { no_delay = 1 } } }, "must be true or false" },
   { { redis = { tls = {} } }, 'option "redis.tls": a table is not there yet' },
@@ -71,7 +75,8 @@ describe("authstate.open", function()
   end
 
   it("tells all mistakes at once, one line each, in the order of the names", function()
-    local message = raises(function() authstate.open { redis = URL, a1b2c3 = 1, maxCommitBytes = 2, prefix = "{" } end)
+    local given = { redis = URL, a1b2c3 = 1, maxCommitBytes = 2, prefix = "{" }
+    local message = raises(function() authstate.open(given) end)
     local lines = {}
     for line in message:gmatch "[^\n]+" do lines[#lines + 1] = line end
     assert.equal(3, #lines)
@@ -82,8 +87,9 @@ describe("authstate.open", function()
 
   it("suggests a name for each of the usual camelCase options", function()
     local given = {
-      enableBatching = true, batchSize = 100, batchWindowMs = 10, poolSize = 5, enableCache = true,
-      cacheTtlMs = 1000, memoryEfficient = true, slowMs = 5, logLevel = "info",
+      enableBatching = true, batchSize = 100, batchWindowMs = 10, poolSize = 5,
+      enableCache = true, cacheTtlMs = 1000, memoryEfficient = true, slowMs = 5,
+      logLevel = "info",
     }
     local wanted = {
       "enable_batching", "batch_size", "batch_window_ms", "pool_size", "enable_cache",
@@ -98,8 +104,9 @@ describe("authstate.open", function()
   it("takes a value that says what happens anyway", function()
     local store = assert(authstate.open {
       redis = URL, enable_cache = false, enable_batching = false, pool_size = 1,
-      compression = false, serializer = "cbor", writes = "checked", memory_efficient = true,
-      debug = false, enable_metrics = false, log_level = "debug", log = print,
+      compression = false, serializer = "cbor", writes = "checked",
+      memory_efficient = true, debug = false, enable_metrics = false, log_level = "debug",
+      log = print,
       profile = "default", layout = "typed",
     })
     store:close()
@@ -119,7 +126,7 @@ describe("authstate.open", function()
 
   it("refuses what is no table", function()
     for _, given in ipairs { "redis://127.0.0.1", 6379, true, print } do
-      assert.match("accepted: a table", raises(function() authstate.open(given) end), 1, true)
+      says("accepted: a table", function() authstate.open(given) end)
     end
   end)
 end)
@@ -129,21 +136,28 @@ describe("an option of a call", function()
   local session = store:session "s"
 
   it("that is unknown is refused with what is meant", function()
-    assert.match('unknown option "timeout", did you mean "timeout_ms"?', raises(function() session:load_creds { timeout = 1 } end), 1, true)
-    assert.match('unknown option "expects", did you mean "expect"?', raises(function() session.keys:set({}, { expects = 1 }) end), 1, true)
-    assert.match('unknown option "1"', raises(function() session.keys:get("a", {}, { "x" }) end), 1, true)
-    assert.match('unknown option "limits", did you mean "limit"?', raises(function() store:sessions { limits = 1 } end), 1, true)
+    says('unknown option "timeout", did you mean "timeout_ms"?',
+      function() session:load_creds { timeout = 1 } end)
+    says('unknown option "expects", did you mean "expect"?',
+      function() session.keys:set({}, { expects = 1 }) end)
+    says('unknown option "1"', function() session.keys:get("a", {}, { "x" }) end)
+    says('unknown option "limits", did you mean "limit"?',
+      function() store:sessions { limits = 1 } end)
   end)
 
   it("that is no time, version, page or cursor is refused", function()
     for _, timeout_ms in ipairs { 0, -1, "5", 0 / 0, math.huge, 3600001, true } do
-      assert.match("^timeout_ms: ", raises(function() session:load { timeout_ms = timeout_ms } end))
-      assert.match("^timeout_ms: ", raises(function() store:ping { timeout_ms = timeout_ms } end))
-      assert.match("^timeout_ms: ", raises(function() store:sessions { timeout_ms = timeout_ms } end))
+      assert.match("^timeout_ms: ",
+        raises(function() session:load { timeout_ms = timeout_ms } end))
+      assert.match("^timeout_ms: ",
+        raises(function() store:ping { timeout_ms = timeout_ms } end))
+      assert.match("^timeout_ms: ",
+        raises(function() store:sessions { timeout_ms = timeout_ms } end))
     end
     for _, expect in ipairs { "1", true, {}, 1.5, -1, 0 / 0, math.huge } do
       assert.match("expect: ", raises(function() session:commit { expect = expect } end))
-      assert.match("expect: ", raises(function() session:save_creds({}, { expect = expect }) end))
+      assert.match("expect: ",
+        raises(function() session:save_creds({}, { expect = expect }) end))
     end
     for _, limit in ipairs { 0, -1, 1.5, "10", 100001, 0 / 0 } do
       assert.match("^limit: ", raises(function() store:sessions { limit = limit } end))
@@ -154,9 +168,9 @@ describe("an option of a call", function()
   end)
 
   it("that is to come is refused, unless it says what happens anyway", function()
-    assert.match("cache: only false", raises(function() session:load { cache = true } end), 1, true)
-    assert.match("replace: only true", raises(function() session:save_creds({}, { replace = false }) end), 1, true)
-    assert.match("unowned: ", raises(function() store:sessions { unowned = true } end), 1, true)
+    says("cache: only false", function() session:load { cache = true } end)
+    says("replace: only true", function() session:save_creds({}, { replace = false }) end)
+    says("unowned: ", function() store:sessions { unowned = true } end)
   end)
 
   it("list that is no table is refused by every call", function()
@@ -165,13 +179,15 @@ describe("an option of a call", function()
       assert.match("options: ", raises(function() session:load_creds_json(options) end))
       assert.match("options: ", raises(function() session:load(options) end))
       assert.match("options: ", raises(function() session:load_json(options) end))
-      assert.match("options: ", raises(function() session:load_or_create(print, options) end))
+      assert.match("options: ",
+        raises(function() session:load_or_create(print, options) end))
       assert.match("options: ", raises(function() session:save_creds({}, options) end))
       assert.match("options: ", raises(function() session:commit({}, options) end))
       assert.match("options: ", raises(function() session:commit_json("{}", options) end))
       assert.match("options: ", raises(function() session:delete(options) end))
       assert.match("options: ", raises(function() session.keys:get("a", {}, options) end))
-      assert.match("options: ", raises(function() session.keys:get_json("a", {}, options) end))
+      assert.match("options: ",
+        raises(function() session.keys:get_json("a", {}, options) end))
       assert.match("options: ", raises(function() session.keys:set({}, options) end))
       assert.match("options: ", raises(function() session.keys:set_json({}, options) end))
       assert.match("options: ", raises(function() session.keys:list("a", options) end))

@@ -40,4 +40,9 @@ function outcome.raises(mistake)
   return message:sub(#position + 1)
 end
 
+--- The same, and checks that the message has these words.
+function outcome.says(words, mistake)
+  assert.match(words, outcome.raises(mistake), 1, true)
+end
+
 return outcome

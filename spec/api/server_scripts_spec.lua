@@ -71,7 +71,7 @@ describe("the commit script", function()
     assert.same({ "ok", "100", "2" }, commit { seq = 2, pinned = "100", proposal = "" })
   end)
 
-  it("opens one for a caller that saw no session, and for one that saw nothing yet", function()
+  it("opens one for a caller that saw none, and for one that did not look", function()
     assert.same({ "ok", "100", "1" }, commit { pinned = "0" })
     server:command("FLUSHALL")
     assert.same({ "ok", "100", "1" }, commit { pinned = "" })
@@ -89,7 +89,8 @@ describe("the commit script", function()
     refused({ "fenced", "100" }, function() return commit { seq = 2, pinned = "101" } end)
     refused({ "fenced", "100" }, function() return commit { seq = 2, pinned = "0" } end)
     server:command("FLUSHALL")
-    refused({ "fenced", "" }, function() return commit { pinned = "100", proposal = "200" } end)
+    refused({ "fenced", "" },
+      function() return commit { pinned = "100", proposal = "200" } end)
     refused({ "fenced", "" }, function() return commit { pinned = "", proposal = "" } end)
   end)
 
@@ -98,10 +99,13 @@ describe("the commit script", function()
     refused({ "again", "100", "1" }, function() return commit { value = "other" } end)
     commit { seq = 2, pinned = "100", value = "two" }
     for _, pinned in ipairs { "100", "", "0", "7" } do
-      refused({ "again", "100", "1" }, function() return commit { seq = 1, pinned = pinned } end)
-      refused({ "again", "100", "2" }, function() return commit { seq = 2, pinned = pinned } end)
+      refused({ "again", "100", "1" },
+        function() return commit { seq = 1, pinned = pinned } end)
+      refused({ "again", "100", "2" },
+        function() return commit { seq = 2, pinned = pinned } end)
     end
-    refused({ "again", "100", "1" }, function() return commit { seq = 1, expect = "77" } end)
+    refused({ "again", "100", "1" },
+      function() return commit { seq = 1, expect = "77" } end)
     assert.equal("two", server:command("HGET", KEYS, "a"))
   end)
 
@@ -139,7 +143,8 @@ describe("the commit script", function()
     refused({ "gap", "" }, function() return commit { seq = 2 } end)
     commit {}
     refused({ "gap", "1" }, function() return commit { seq = 3, pinned = "100" } end)
-    refused({ "gap", "" }, function() return commit { writer = "w9", seq = 2, pinned = "100" } end)
+    refused({ "gap", "" },
+      function() return commit { writer = "w9", seq = 2, pinned = "100" } end)
     assert.same({ "ok", "100", "2" }, commit { seq = 2, pinned = "100" })
   end)
 
@@ -167,7 +172,8 @@ describe("the commit script", function()
     commit { writer = "w5", seq = 2, pinned = "100" }
     commit { writer = "w13", pinned = "100" }
     assert.same({ "w10", "w11", "w12", "w13", "w5", "w7", "w8", "w9" }, writers())
-    refused({ "gap", "" }, function() return commit { writer = "w1", seq = 2, pinned = "100" } end)
+    refused({ "gap", "" },
+      function() return commit { writer = "w1", seq = 2, pinned = "100" } end)
   end)
 
   it("says `gap` to a first write that may have been forgotten", function()
@@ -180,7 +186,8 @@ describe("the commit script", function()
         return delete { writer = "new", seq = 1, pinned = "100", seen = seen }
       end)
     end
-    assert.same({ "ok", "100", "11" }, commit { writer = "new", pinned = "100", seen = "2" })
+    assert.same({ "ok", "100", "11" },
+      commit { writer = "new", pinned = "100", seen = "2" })
   end)
 
   it("says `exists` to one who would create what is there", function()
@@ -200,10 +207,13 @@ describe("the commit script", function()
     commit {}
     server:command("DEL", KEYS)
     server:command("SET", KEYS, "text")
-    refused({ "wrong_type", KEYS }, function() return commit { seq = 2, pinned = "100" } end)
+    refused({ "wrong_type", KEYS },
+      function() return commit { seq = 2, pinned = "100" } end)
     server:command("SET", META, "text")
-    refused({ "wrong_type", META }, function() return commit { seq = 2, pinned = "100" } end)
-    refused({ "wrong_type", META }, function() return delete { seq = 2, pinned = "100" } end)
+    refused({ "wrong_type", META },
+      function() return commit { seq = 2, pinned = "100" } end)
+    refused({ "wrong_type", META },
+      function() return delete { seq = 2, pinned = "100" } end)
   end)
 
   describe("on a tombstone", function()
@@ -252,8 +262,10 @@ describe("the commit script", function()
     end)
 
     it("says `gone` to another delete", function()
-      refused({ "gone", generation }, function() return delete { seq = 3, pinned = generation } end)
-      refused({ "gone", generation }, function() return delete { writer = "w2", seq = 1 } end)
+      refused({ "gone", generation },
+        function() return delete { seq = 3, pinned = generation } end)
+      refused({ "gone", generation },
+        function() return delete { writer = "w2", seq = 1 } end)
     end)
   end)
 
@@ -273,7 +285,8 @@ describe("the commit script", function()
 
     it("a delete of an older generation is fenced", function()
       commit {}
-      refused({ "fenced", "100" }, function() return delete { seq = 2, pinned = "99" } end)
+      refused({ "fenced", "100" },
+        function() return delete { seq = 2, pinned = "99" } end)
     end)
 
     it("gap and again are as for a commit", function()

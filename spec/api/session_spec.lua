@@ -107,7 +107,8 @@ describe("a session", function()
 
   describe("load_or_create", function()
     it("makes the creds when there are none", function()
-      local creds, created = session:load_or_create(function() return sample.creds(77) end)
+      local creds, created =
+        session:load_or_create(function() return sample.creds(77) end)
       assert.is_true(created)
       assert.equal(77, creds.registrationId)
       local seen = assert(store:session("s"):load_creds())

@@ -17,6 +17,11 @@ describe("a store", function()
     return store
   end
 
+  -- How many connections the server has ever had.
+  local function count_connections()
+    return server:command("INFO", "stats"):match "total_connections_received:(%d+)"
+  end
+
   setup(function()
     server = redis_server.start { tcp = true }
   end)
@@ -38,9 +43,9 @@ describe("a store", function()
     local store = open { redis = "redis://127.0.0.1:1" }
     assert.is_truthy(store:session "s")
     store:close()
-    local before = server:command("INFO", "stats"):match("total_connections_received:(%d+)")
+    local before = count_connections()
     open { redis = server.url }
-    local after = server:command("INFO", "stats"):match("total_connections_received:(%d+)")
+    local after = count_connections()
     assert.equal(before, after)
   end)
 
@@ -57,7 +62,8 @@ describe("a store", function()
 
   it("reaches the server by its socket or its port, given as a URL or a table", function()
     for _, redis in ipairs {
-      server.url, "redis://127.0.0.1:" .. server.port, "redis://localhost:" .. server.port,
+      server.url, "redis://127.0.0.1:" .. server.port,
+      "redis://localhost:" .. server.port,
       { path = server.socket }, { port = server.port },
       { host = "127.0.0.1", port = server.port }, { url = server.url },
     } do
@@ -153,9 +159,9 @@ describe("a store", function()
   it("uses one connection, however many sessions it has", function()
     local store = open { redis = server.url }
     store:ping()
-    local before = server:command("INFO", "stats"):match("total_connections_received:(%d+)")
+    local before = count_connections()
     for i = 1, 50 do assert(store:session("s" .. i):save_creds(sample.creds(i))) end
-    local after = server:command("INFO", "stats"):match("total_connections_received:(%d+)")
+    local after = count_connections()
     assert.equal(before, after)
   end)
 

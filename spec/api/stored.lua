@@ -47,7 +47,7 @@ function stored.version(server, id)
   return tonumber(server:command("HGET", "authstate:{" .. id .. "}:meta", "ver") or 0)
 end
 
---- The generation in the sessions index, and the key it stands in; nil when there is none.
+--- The generation in the sessions index and the key it stands in; nil without any.
 function stored.index_entry(server, id)
   local commands = {}
   for bucket = 0, 63 do

@@ -9,11 +9,11 @@
 #include "check.h"
 #include "engine/engine.h"
 
-enum { OPERATIONS = 12, MAX_TURNS = 1000 };
+/* The script is long, so that loading it again needs memory. */
+enum { OPERATIONS = 12, MAX_TURNS = 1000, SCRIPT_BYTES = 5000 };
 
-static const char info[] =
-    "$74\r\n_\r\nredis_version:7.0.15\r\n"
-    "run_id:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
+static const char info[] = "$74\r\n_\r\nredis_version:7.0.15\r\n"
+                           "run_id:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
 
 /* The conversation: the engine, and the server's side of one stream. */
 typedef struct talk {
@@ -71,7 +71,8 @@ static void answer(talk *talk, const char *command) {
     snprintf(text, sizeof text, "-WRONGTYPE %03d\r\n", number);
     feed_text(talk, text);
   } else if (sscanf(command, "*2\r\n$4\r\nECHO\r\n$3\r\n%d", &number) == 1 ||
-             sscanf(command, "*3\r\n$7\r\nEVALSHA\r\n$1\r\nx\r\n$3\r\n%d", &number) == 1) {
+             sscanf(command, "*3\r\n$7\r\nEVALSHA\r\n$1\r\nx\r\n$3\r\n%d", &number) ==
+                 1) {
     snprintf(text, sizeof text, "$3\r\n%03d\r\n", number);
     feed_text(talk, text);
   } else if (strstr(command, "EXEC") != NULL) {
@@ -100,7 +101,7 @@ static size_t command_length(const char *bytes, size_t length) {
 }
 
 static void serve(talk *talk) {
-  char command[1024];
+  static char command[2 * SCRIPT_BYTES];
   size_t length;
   while ((length = command_length((const char *)talk->received, talk->received_length))) {
     CHECK(length < sizeof command);
@@ -168,12 +169,17 @@ static int number_of(const talk *talk, uint32_t slot) {
 
 static void submit(talk *talk, int number);
 
-/* An operation that was never sent may fail for want of memory, and is submitted again. */
+/* An operation that was not executed may fail for want of memory: never sent, or its
+ * script could not be loaded again. It is submitted again. */
 static void pull(talk *talk) {
   as_completion completion;
   while (as_engine_next_completion(talk->engine, &completion)) {
     int number = number_of(talk, completion.slot);
-    bool is_retried = completion.attempts == 0 && failures_so_far(talk) > 0;
+    bool has_no_script = completion.status == AS_ERR_SERVER &&
+                         (completion.message.length == 0 || /* no memory for the words */
+                          as_slice_starts_with(completion.message, "NOSCRIPT "));
+    bool is_unexecuted = completion.attempts == 0 || has_no_script;
+    bool is_retried = is_unexecuted && failures_so_far(talk) > 0;
     if (completion.status == AS_OK)
       check_reply(&completion, number);
     else if (number % 6 == 5)
@@ -234,19 +240,25 @@ static bool is_all_over(const talk *talk) {
   return true;
 }
 
-static void converse(talk *talk) {
+static void submit_all(talk *talk) {
   for (int number = 0; number < OPERATIONS; number++) submit(talk, number);
+}
+
+/* The socket is lost after the next `most` bytes, whatever they are. */
+static void lose_after(talk *talk, size_t most) {
+  act(talk);
+  write_some(talk, most);
+  if (talk->is_open) lose(talk);
+  pull(talk);
+}
+
+static void finish(talk *talk) {
   for (int turn = 0; !is_all_over(talk); turn++) {
     CHECK(turn < MAX_TURNS);
     act(talk);
-    write_some(talk, turn == 3 ? 200 : SIZE_MAX);
-    if (turn == 3 || turn == 20) lose(talk);
-    if (turn == 5) talk->forgot_scripts = true;
+    write_some(talk, SIZE_MAX);
     serve(talk);
     pull(talk);
-    if (turn == 5)
-      for (int number = 0; number < OPERATIONS; number++)
-        if (talk->is_over[number]) submit(talk, number);
     talk->now_ms += 20;
     as_engine_on_time(talk->engine, talk->now_ms);
     CHECK(as_engine_validate(talk->engine));
@@ -255,19 +267,35 @@ static void converse(talk *talk) {
   CHECK(as_engine_queued_bytes(talk->engine) == 0);
 }
 
+static void converse(talk *talk) {
+  submit_all(talk);
+  finish(talk);
+  submit_all(talk);
+  lose_after(talk, 200);
+  finish(talk);
+  submit_all(talk);
+  talk->forgot_scripts = true;
+  finish(talk);
+  submit_all(talk);
+  lose_after(talk, SIZE_MAX);
+  finish(talk);
+}
+
 /* Returns whether any allocation failed. */
 static bool run(uint64_t first, uint64_t in_a_row) {
   static talk talk;
   memset(&talk, 0, sizeof talk);
   check_mem_init(&talk.mem, first, first + in_a_row - 1);
   for (int number = 0; number < OPERATIONS; number++) talk.is_over[number] = true;
-  as_engine_config config = {.pool_size = 1,
-                             .max_operations = 100,
-                             .max_queued_bytes = 100000,
-                             .connection = {.connect_timeout_ms = 100,
-                                            .health_timeout_ms = 100}};
+  as_engine_config config = {
+      .pool_size = 1,
+      .max_operations = 100,
+      .max_queued_bytes = 100000,
+      .connection = {.connect_timeout_ms = 100, .health_timeout_ms = 100}};
   config.connection.greeting.password = "secret";
-  config.connection.greeting.scripts[0] = as_slice_text("return 1");
+  static char script[SCRIPT_BYTES];
+  memset(script, ' ', sizeof script);
+  config.connection.greeting.scripts[0] = as_slice_of(script, sizeof script);
   config.connection.greeting.script_count = 1;
   while (as_engine_new(&talk.mem.mem, &config, &talk.engine) != AS_OK) {
     CHECK(talk.mem.failed > 0);

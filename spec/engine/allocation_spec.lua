@@ -13,7 +13,7 @@ describe("an allocation that fails", function()
   end)
 
   for _, in_a_row in ipairs { 1, 2, 5 } do
-    it(("%d in a row, anywhere: nothing is lost, nothing leaks"):format(in_a_row), function()
+    it(in_a_row .. " in a row, anywhere: nothing is lost, nothing leaks", function()
       local failures = tonumber(program.run(binary, 1, in_a_row))
       assert.is_true(failures > 30)
     end)

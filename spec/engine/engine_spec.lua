@@ -254,10 +254,13 @@ local function pass(self)
   self.engine:on_time(self.now_ms)
 end
 
+local function cut(self)
+  if self.stream and chance(self, 0.5) then lose(self, "lost") end
+end
+
 local STEPS_BY_WEIGHT = {
-  { 10, submit }, { 2, cancel }, { 6, act }, { 12, write }, { 12, serve }, { 12, deliver },
-  { 6, pass }, { 8, pull }, { 4, release },
-  { 1, function(self) if self.stream and chance(self, 0.5) then lose(self, "lost") end end },
+  { 10, submit }, { 2, cancel }, { 6, act }, { 12, write }, { 12, serve },
+  { 12, deliver }, { 6, pass }, { 8, pull }, { 4, release }, { 1, cut },
 }
 
 local TOTAL_WEIGHT = 0
@@ -280,7 +283,8 @@ local function finish(self)
   self.is_calm = true
   for _ = 1, 10000 do
     act(self) write(self) serve(self) deliver(self) pull(self) release(self)
-    if self.waiting == 0 and self.engine:statistics().queued_operations == 0 then break end
+    local queued = self.engine:statistics().queued_operations
+    if self.waiting == 0 and queued == 0 then break end
     self.now_ms = self.now_ms + 1
     self.engine:on_time(self.now_ms)
     assert.is_true(self.engine:validate())
@@ -319,7 +323,8 @@ describe("the memory of an engine", function()
   local function run(p, count)
     for i = 1, count, 10 do
       for j = i, i + 9 do
-        p.engine:submit(p.now_ms, p.now_ms + 1000, false, { { "ECHO", tostring(j % 10) } })
+        p.engine:submit(p.now_ms, p.now_ms + 1000, false,
+          { { "ECHO", tostring(j % 10) } })
       end
       p.engine:on_written(0, #p.engine:next_write(0), p.now_ms)
       p.engine:on_bytes(0, p.reply, p.now_ms)

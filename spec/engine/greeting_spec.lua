@@ -58,7 +58,7 @@ local TOLERATED = {
 describe("a greeting", function()
   for _, case in ipairs(GREETINGS) do
     local name, config, commands = unpack(case)
-    it("with " .. name .. " says what is needed, in order, before any operation", function()
+    it("with " .. name .. " says what is needed, in order, before all else", function()
       local result = peer.each_cut(function(p)
         p:start(config)
         p:submit { { "ECHO", "first" } }
@@ -175,7 +175,9 @@ describe("the configuration of an engine", function()
       pool_size = 0, max_operations = -1, max_queued_bytes = 0 / 0, database = 2 ^ 32,
       connect_timeout_ms = "500", user = 5, password = "a\0b", max_value_bytes = 2 ^ 60,
     } do
-      assert.error_matches(function() core.engine(peer.config { [name] = wrong }) end, name)
+      assert.error_matches(function()
+        core.engine(peer.config { [name] = wrong })
+      end, name)
     end
     assert.error_matches(function() core.engine(peer.config { scripts = { 1 } }) end,
       "a script must be a string")
@@ -193,7 +195,7 @@ describe("the configuration of an engine", function()
     config.password, config.scripts[1], config.scripts = nil, nil, nil
     collectgarbage()
     collectgarbage()
-    for i = 1, 1000 do p[("secret %d"):format(i + 1000)] = ("return %d"):format(i + 1000) end
+    for i = 1001, 2000 do p[("secret %d"):format(i)] = ("return %d"):format(i) end
     p:submit { { "PING" } }
     p:pump()
     assert.same({ "AUTH secret 18", "CLIENT ID", "INFO server", "SCRIPT LOAD return 17",

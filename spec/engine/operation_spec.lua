@@ -40,14 +40,15 @@ describe("a deadline", function()
   end)
 
   -- For every number of bytes that went out of three operations.
-  it("over anywhere on the way: what began to be sent is a timeout and is read to its end",
+  it("over anywhere on the way: what began to be sent is a timeout, read to its end",
     function()
       for written = 0, 3 * #REQUEST do
         local p = ready()
         local deadline_ms = p.now_ms + 10
         local place = {}
         for i = 1, 3 do
-          local slot = p:submit({ { "ECHO", tostring(i) } }, { deadline_ms = deadline_ms })
+          local slot = p:submit({ { "ECHO", tostring(i) } },
+            { deadline_ms = deadline_ms })
           place[slot] = i
         end
         p:submit { { "ECHO", "4" } }
@@ -230,7 +231,8 @@ describe("a slot", function()
     function()
       local p = ready()
       for i = 1, 3 do
-        local slot = p:submit({ { "ECHO", tostring(i) } }, { deadline_ms = p.now_ms + 10 })
+        local slot = p:submit({ { "ECHO", tostring(i) } },
+          { deadline_ms = p.now_ms + 10 })
         if i == 2 then p:write() end
         p.engine:release(slot)
         p.engine:release(slot)
@@ -288,7 +290,8 @@ describe("a bound", function()
   it("on bytes is exact, counts the request itself, and changes nothing", function()
     local p = ready { max_queued_bytes = 3 * #REQUEST }
     local function submit(text, is_atomic)
-      return p.engine:submit(p.now_ms, math.huge, is_atomic or false, { { "ECHO", text } })
+      return p.engine:submit(p.now_ms, math.huge, is_atomic or false,
+        { { "ECHO", text } })
     end
     assert.is_number(submit "1")
     assert.is_number(submit "2")
@@ -316,8 +319,9 @@ describe("submit", function()
     local p = ready()
     local before = p.engine:statistics()
     for _, wrong in ipairs {
-      { {} }, { { {} } }, { { "PING" } }, { { { "ECHO", 1 } } }, { { { "ECHO", false } } },
-      { { { "PING" }, {} } }, { { { "PING" }, { "ECHO", {} } } }, { "PING" },
+      { {} }, { { {} } }, { { "PING" } }, { { { "ECHO", 1 } } },
+      { { { "ECHO", false } } }, { { { "PING" }, {} } },
+      { { { "PING" }, { "ECHO", {} } } }, { "PING" },
     } do
       assert.has_error(function()
         p.engine:submit(p.now_ms, math.huge, false, wrong[1])

@@ -178,7 +178,9 @@ end
 --- The socket takes the next `count` bytes, or all.
 function Peer:write(count)
   local bytes = self.engine:next_write(0):sub(1, count)
-  in_parts(bytes, self.cut_out, self.bytes_out, function(part) take_bytes(self, #part) end)
+  in_parts(bytes, self.cut_out, self.bytes_out, function(part)
+    take_bytes(self, #part)
+  end)
   self.bytes_out = self.bytes_out + #bytes
   return #bytes
 end

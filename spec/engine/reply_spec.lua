@@ -36,7 +36,8 @@ local STORED_SHAPES = {
   { "value", peer.bulk(STORED), core.decode(STORED) },
   { "value", peer.array { peer.bulk "1", peer.bulk '"x"' }, { 1, "x" } },
   { "value_map", "*0\r\n", {} },
-  { "value_map", peer.array { peer.bulk "f", peer.bulk "1", peer.bulk "g", peer.bulk "2" },
+  { "value_map",
+    peer.array { peer.bulk "f", peer.bulk "1", peer.bulk "g", peer.bulk "2" },
     { f = 1, g = 2 } },
   { "json_map", peer.array { peer.bulk "", peer.bulk '{"a":1}' }, { [""] = '{"a":1}' } },
 }
@@ -168,7 +169,8 @@ describe("a reply", function()
     p:pump()
     assert.error_matches(function() p.engine:take(slot) end, pattern)
     assert.equal(slot, (p.engine:next_completion()))
-    assert.error_matches(function() p.engine:take(slot, "xml") end, "invalid option 'xml'")
+    assert.error_matches(function() p.engine:take(slot, "xml") end,
+      "invalid option 'xml'")
     assert.same({ "OK" }, p.engine:take(slot))
     for _, wrong in ipairs { slot, slot + 1, 4294967294 } do
       assert.error_matches(function() p.engine:take(wrong) end, pattern)
@@ -207,7 +209,8 @@ local TRANSACTIONS = {
   { "has two errors when queued", { OK, "-OOM no\r\n", "-ERR no\r\n", ABORTED },
     "oom", "OOM no" },
   { "is aborted", { OK, QUEUED, QUEUED, ABORTED }, "server", ABORTED:sub(2, -3) },
-  { "has an error inside", { OK, QUEUED, QUEUED, peer.array { ":1\r\n", "-WRONGTYPE x\r\n" } },
+  { "has an error inside",
+    { OK, QUEUED, QUEUED, peer.array { ":1\r\n", "-WRONGTYPE x\r\n" } },
     "wrong_type", "WRONGTYPE x" },
   { "is refused", { "-NOPERM multi\r\n", OK, OK, "-ERR EXEC without MULTI\r\n" },
     "denied", "NOPERM multi" },
@@ -241,7 +244,8 @@ describe("a transaction", function()
       assert.equal(code, first.code or "ok")
       assert.same(expected, first.code and first.message or first.replies)
       assert.same({ "after" }, result.ends[2].replies)
-      assert.same({ "MULTI", "SET a 1", "SET b 2", "EXEC", "ECHO after" }, result.commands)
+      assert.same({ "MULTI", "SET a 1", "SET b 2", "EXEC", "ECHO after" },
+        result.commands)
     end)
   end
 

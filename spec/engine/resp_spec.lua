@@ -157,18 +157,48 @@ describe("a length that is only promised", function()
   end)
 end)
 
-describe("nesting", function()
-  it("of eight arrays is read", function()
-    for depth = 1, 8 do
+-- Types of RESP3: hiredis 0.14 refuses them, 1.x reads them unasked.
+local LATER_TYPES = {
+  "_\r\n", "#t\r\n", ",1.5\r\n", "(123456789012345678901234567890\r\n",
+  "=7\r\ntxt:abc\r\n", "%1\r\n:1\r\n:2\r\n", "~1\r\n:1\r\n", ">1\r\n:1\r\n",
+}
+
+describe("a type of a later protocol", function()
+  -- A type without a function of ours left a hole, and the walk went on behind the end.
+  it("ends the stream, or is read whole: what follows it is in its place", function()
+    for _, wire in ipairs(LATER_TYPES) do
       local p = peer.new()
       p:start {}
+      p:ready()
+      p.answers.GET = peer.array { wire, peer.bulk "after", wire }
+      p:submit { { "GET", "a" }, { "ECHO", "next" } }
+      p:write()
+      p:feed(p:answer { "GET", "a" } .. peer.bulk "next")
+      if p:action() ~= "close" then
+        local replies = p:ended().replies
+        assert.equal(3, #replies[1])
+        assert.equal("after", replies[1][2])
+        assert.equal("next", replies[2])
+      end
+      p.engine:close()
+    end
+  end)
+end)
+
+describe("nesting", function()
+  it("of seven arrays is read, of nine it ends the stream", function()
+    for depth = 1, 9 do
+      local p = peer.new()
+      p:start {}
+      p:ready()
       local wire, expected = ":7\r\n", 7
       for _ = 1, depth do wire, expected = "*1\r\n" .. wire, { expected } end
-      p.answers.GET = wire
       p:submit { { "GET", "a" } }
-      p:pump()
-      -- hiredis 0.14 stops at seven.
-      if depth < 8 or not p:action() then assert.same({ expected }, p:ended().replies) end
+      p:write()
+      p:feed(wire)
+      local is_broken = p:action() == "close"
+      if depth ~= 8 then assert.equal(depth == 9, is_broken) end
+      if not is_broken then assert.same({ expected }, p:ended().replies) end
       p.engine:close()
     end
   end)

@@ -31,7 +31,7 @@ local ERRORS = {
 describe("an error reply", function()
   for _, case in ipairs(ERRORS) do
     local code, text = unpack(case)
-    it(("%q ends its operation as %s, in the server's words"):format(text, code), function()
+    it(("%q ends its operation as %s, in these words"):format(text, code), function()
       local result = peer.each_cut(function(p)
         p:start {}
         p.answers.GET = "-" .. text .. "\r\n"

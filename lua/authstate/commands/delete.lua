@@ -16,7 +16,7 @@ local function run(context)
   context.report:line("deleted session %s: %d records, %s of Redis memory", report.id(id),
     receipt.records, report.bytes(receipt.bytes))
   context.report:document {
-    session = id, records = receipt.records, bytes = receipt.bytes,
+    session = report.json_id(id), records = receipt.records, bytes = receipt.bytes,
     generation = receipt.generation,
   }
   return true

@@ -35,8 +35,8 @@ local function read_trace(path)
   return calls
 end
 
--- Which single write to withhold: the last one of one record that nothing later touches, so
--- that exactly that record is lost.
+-- Which single write to withhold: the last one of one record that nothing later touches,
+-- so that exactly that record is lost.
 local function choose_withheld(calls)
   local is_touched = {}
   for at = #calls, 1, -1 do
@@ -44,9 +44,8 @@ local function choose_withheld(calls)
     if call[1] == "set" then
       local kind, ids = next(call[2])
       local is_single = next(call[2], kind) == nil and #ids == 1
-      if is_single and ids[1]:sub(1, 1) ~= "-" and not is_touched[kind .. "\0" .. ids[1]] then
-        return at
-      end
+      local name = kind .. "\0" .. ids[1]
+      if is_single and ids[1]:sub(1, 1) ~= "-" and not is_touched[name] then return at end
       for each_kind, each_ids in pairs(call[2]) do
         for _, id in ipairs(each_ids) do
           is_touched[each_kind .. "\0" .. id:gsub("^-", "")] = true
@@ -137,11 +136,13 @@ local function print_table(context, figures)
     ("%.0f us"):format(figures.write_p99_us))
   context.report:line("%-28s %12d", "records checked", figures.records)
   context.report:line("%-28s %12d", "round trips", figures.round_trips)
-  context.report:line("%-28s %12s", "bytes to the server", report.bytes(figures.bytes_out))
-  context.report:line("%-28s %12s", "bytes from the server", report.bytes(figures.bytes_in))
-  context.report:line("%-28s %12s", "the session as JSON", report.bytes(figures.json_bytes))
-  context.report:line("%-28s %12s", "the session as stored",
-    report.bytes(figures.stored_bytes))
+  local function size_line(what, bytes)
+    context.report:line("%-28s %12s", what, report.bytes(bytes))
+  end
+  size_line("bytes to the server", figures.bytes_out)
+  size_line("bytes from the server", figures.bytes_in)
+  size_line("the session as JSON", figures.json_bytes)
+  size_line("the session as stored", figures.stored_bytes)
   context.report:line("")
 end
 
@@ -180,7 +181,8 @@ local function prepare(context)
 end
 
 local function demonstrate(context, run, store)
-  local session, message = store:session(SESSION), nil
+  local session = store:session(SESSION)
+  local message
   context.report:line("session  %d records, %s of JSON, private redis-server in %s",
     run.split.records, report.bytes(run.json_bytes), store.guard.directory)
   run.stored_bytes, message = import(context, session, run.split)
@@ -201,7 +203,8 @@ local function demonstrate(context, run, store)
   local is_exported
   is_exported, message = compare_export(session, modelled)
   if message then return nil, message end
-  context.report:line("export   byte for byte as the model: %s", is_exported and "yes" or "NO")
+  context.report:line("export   byte for byte as the model: %s",
+    is_exported and "yes" or "NO")
   local figures = figures_of(store, run, times)
   figures.import_exact, figures.export_exact = is_same, is_exported
   return figures
@@ -219,14 +222,21 @@ local function remove_directory(path)
 end
 
 local function run_demo(context)
+  if context.options.redis then
+    context.misuse "--redis: the demo starts a server of its own; --data-dir says where"
+  end
   local run, message = prepare(context)
   if not run then return nil, message end
   local directory = context.options["data-dir"] or temporary_directory()
-  local store = context.open { data_dir = directory, append_fsync = "always" }
-  local figures
-  figures, message = demonstrate(context, run, store)
-  store:close()
+  local store
+  local is_whole, figures
+  is_whole, figures, message = pcall(function()
+    store = context.open { data_dir = directory, append_fsync = "always" }
+    return demonstrate(context, run, store)
+  end)
+  if store then store:close() end
   if not context.options["data-dir"] then remove_directory(directory) end
+  if not is_whole then error(figures, 0) end
   if not figures then return nil, message end
   print_table(context, figures)
   context.report:line("lost: %d", figures.lost)
@@ -236,11 +246,12 @@ local function run_demo(context)
 end
 
 return {
-  summary = "a real session through its life on a private server, checked record by record",
+  summary = "a real session through its life on a private server, every record checked",
   usage = "demo [FILE --trace TRACE] [--fault drop]",
   positional = { min = 0, max = 1, names = "FILE" },
   options = {
-    { name = "trace", value = "TRACE", sentence = "the access trace that belongs to FILE" },
+    { name = "trace", value = "TRACE",
+      sentence = "the access trace that belongs to FILE" },
     { name = "fault", value = "FAULT", values = { "drop" },
       sentence = "drop: withhold one write, which must be found" },
   },

@@ -23,7 +23,7 @@ local function describe(context, id, text)
     context.report:line("%s\t%d bytes\tsha256 %s", report.id(id), #text, fingerprint)
   end
   return {
-    id = id, bytes = #text, sha256 = fingerprint,
+    id = report.json_id(id), bytes = #text, sha256 = fingerprint,
     record = context.options.reveal and text or nil,
   }
 end
@@ -44,9 +44,12 @@ local function run(context)
       absent[#absent + 1] = report.id(id)
     end
   end
-  context.report:document { session = session.id, type = kind, records = described }
+  context.report:document {
+    session = report.json_id(session.id), type = report.json_id(kind),
+    records = described,
+  }
   if #absent > 0 then
-    return nil, ("session %s has no %s %s"):format(report.id(session.id), kind,
+    return nil, ("session %s has no %s %s"):format(report.id(session.id), report.id(kind),
       table.concat(absent, ", "))
   end
   return true

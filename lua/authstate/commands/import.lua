@@ -31,10 +31,11 @@ local function delete_others(session, filled, counts, split)
     local ids, message = session.keys:list(kind, TIMEOUT)
     if not ids then return nil, message end
     for _, id in ipairs(ids) do
-      local is_wanted = wanted[kind] and wanted[kind][id]
-      local is_put
-      is_put, message = is_wanted or filled:delete(kind, id)
-      if not is_put then return nil, message end
+      if not (wanted[kind] and wanted[kind][id]) then
+        local is_put
+        is_put, message = filled:delete(kind, id)
+        if not is_put then return nil, message end
+      end
     end
   end
   return true
@@ -72,7 +73,8 @@ local function import(context, path)
   split, message = session_file.parse(text, path)
   if not split then return nil, message end
   if split.keys.creds then
-    return nil, path .. ': a key type "creds" cannot be kept: the name is that of the creds'
+    return nil, path
+      .. ': a key type "creds" cannot be kept: the name is that of the credentials'
   end
   local session = context.session()
   -- Before anything else of the session is read: what is written later is a conflict.
@@ -97,12 +99,13 @@ local function import(context, path)
   if not is_done then return nil, message end
   local started_ms = core.now_ms()
   local result
-  result, message = session:commit_batch(session.store:begin(session.id, TIMEOUT, 1), filled,
-    { expect = expect or nil })
+  result, message = session:commit_batch(session.store:begin(session.id, TIMEOUT, 1),
+    filled, { expect = expect or nil })
   if not result then return nil, message end
   return {
     session = session.id, records = split.records, creds = split.creds ~= nil,
-    json_bytes = #text, stored_bytes = filled.bytes, commit_ms = core.now_ms() - started_ms,
+    json_bytes = #text, stored_bytes = filled.bytes,
+    commit_ms = core.now_ms() - started_ms,
     replaced = stored,
   }
 end
@@ -110,10 +113,11 @@ end
 local function run(context)
   local done, message = import(context, context.arguments[1])
   if not done then return nil, message end
-  context.report:line("imported %d records%s of session %s: %s of JSON, %s stored, in one "
-    .. "step of %.0f ms", done.records, done.creds and " and the creds" or "",
-    report.id(done.session), report.bytes(done.json_bytes), report.bytes(done.stored_bytes),
-    done.commit_ms)
+  context.report:line(
+    "imported %d records%s of session %s: %s of JSON, %s stored, in one step of %.0f ms",
+    done.records, done.creds and " and the creds" or "", report.id(done.session),
+    report.bytes(done.json_bytes), report.bytes(done.stored_bytes), done.commit_ms)
+  done.session = report.json_id(done.session)
   context.report:document(done)
   return true
 end

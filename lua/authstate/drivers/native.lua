@@ -72,7 +72,9 @@ end
 -- @return list of replies; or nil, message, code, facts with `attempts` (0: never sent),
 --   `elapsed_ms`, and for a value that cannot be opened `reply` and `element`
 function Native:perform(request)
-  if not self.engine then return nil, "the store is closed", "closed", { attempts = 0 } end
+  if not self.engine then
+    return nil, "the store is closed", "closed", { attempts = 0 }
+  end
   local now_ms = core.now_ms()
   if not self.loop then
     local loop, message, code = open_loop(self)

@@ -7,8 +7,8 @@
 --       "create" or "write", whether creds are among it ("1" or ""), registered
 --       ("1", "0", "" unknown), the expected version ("" any), for a writer's first write
 --       the version that it saw (else "");
--- then for KEYS[2], KEYS[3], ...: its type ("creds" for the credentials), the number
---       of deletes and of sets, the fields to delete, and field and value to set.
+--       then for KEYS[2], KEYS[3], ...: its type ("creds" for the credentials), the
+--       number of deletes and of sets, the fields to delete, and field and value to set.
 -- Verdicts: ok gen ver | again gen ver | gap seq | fenced gen | exists | reopen gen |
 --           conflict ver | wrong_type key
 

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- Deletes a session in one step and leaves a tombstone. Follows prelude.lua.
 --
--- KEYS: meta, creds, then one key for each type. ARGV: writer, seq, the caller's
--- generation ("" none yet, "0" it saw no session), hash of
--- the session's id, how long the tombstone is kept in ms, for a writer's first write
---       the version that it saw (else ""), then the types of KEYS[3], KEYS[4], ...
--- Verdicts: ok gen ver records bytes deleted_gen | again, the same | gap seq | fenced gen
--- |
---           absent | gone gen | types type ... (meta names these too) | wrong_type key
+-- KEYS: meta, creds, then one key for each type.
+-- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session), hash
+--       of the session's id, how long the tombstone is kept in ms, for a writer's first
+--       write the version that it saw (else ""), then the types of KEYS[3], KEYS[4], ...
+-- Verdicts: ok gen ver records bytes deleted_gen | again, the same | gap seq |
+--           fenced gen | absent | gone gen | types type ... (meta names these too) |
+--           wrong_type key
 
 local writer, seq, pinned = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local id_hash, ttl_ms, seen = ARGV[4], ARGV[5], ARGV[6]
