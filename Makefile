@@ -38,7 +38,7 @@ WARNINGS   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
               -Wpointer-arith -Wvla
 COMPILE    := $(CC) -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
               $(CFLAGS) -Icore -I$(LUA_INCDIR)
-LIBS       := -lhiredis -lz -lcrypto
+LIBS       := -lhiredis -lz -lcrypto -lm
 
 LUA_ENV    := LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/?.so;;' \
               AUTHSTATE_BUILD=$(FLAVOUR)

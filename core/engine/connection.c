@@ -535,7 +535,9 @@ as_slice as_connection_next_write(const as_connection *connection) {
   if (connection->state == AS_CONNECTION_GREETING)
     return as_slice_of(greeting->bytes.data + greeting->written,
                        greeting->bytes.length - greeting->written);
-  if (connection->state != AS_CONNECTION_READY) return as_slice_of("", 0);
+  bool has_unwritten = connection->written < connection->submitted;
+  if (connection->state != AS_CONNECTION_READY || !has_unwritten)
+    return as_slice_of("", 0);
   return as_slice_of(connection->output.data +
                          (connection->written - connection->output_begin),
                      connection->submitted - connection->written);

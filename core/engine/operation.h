@@ -22,21 +22,20 @@ typedef struct as_operation {
   as_list_node done_node;  /* among the completions not pulled yet */
   as_heap_node deadline;   /* among the deadlines; key in ms */
   uint32_t slot;
-  uint32_t connection;    /* which connection's queue it stands in */
-  uint32_t commands;      /* replies the caller gets */
-  uint32_t replies_seen;  /* replies read from the wire so far */
-  size_t replies_counted; /* nodes of those replies that matter */
-  uint32_t
-      commands_walked;   /* while it is sent in parts: how many commands were measured */
-  uint64_t walked_bytes; /* their length */
-  uint32_t attempts;     /* streams on which any byte of it went out */
-  uint32_t script_reloads; /* how often its scripts had to be loaded again */
-  bool is_atomic;          /* wrapped in MULTI and EXEC */
-  bool is_queued;          /* its replies are still owed, or it is not sent yet */
-  bool is_held;            /* its caller has not released it */
-  bool is_pulled;          /* its completion was handed out */
-  bool is_abandoned;       /* completed before its reply came */
-  bool is_unwanted;        /* abandoned, and no byte of it is on this stream */
+  uint32_t connection;      /* which connection's queue it stands in */
+  uint32_t commands;        /* replies the caller gets */
+  uint32_t replies_seen;    /* replies read from the wire so far */
+  size_t replies_counted;   /* nodes of those replies that matter */
+  uint32_t commands_walked; /* measured, while it is sent in parts */
+  uint64_t walked_bytes;    /* their length */
+  uint32_t attempts;        /* streams on which any byte of it went out */
+  uint32_t script_reloads;  /* how often its scripts had to be loaded again */
+  bool is_atomic;           /* wrapped in MULTI and EXEC */
+  bool is_queued;           /* its replies are still owed, or it is not sent yet */
+  bool is_held;             /* its caller has not released it */
+  bool is_pulled;           /* its completion was handed out */
+  bool is_abandoned;        /* completed before its reply came */
+  bool is_unwanted;         /* abandoned, and no byte of it is on this stream */
   double submitted_ms;
   double completed_ms;
   uint64_t begin; /* its bytes in the connection's output stream: [begin, end) */

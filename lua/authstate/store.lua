@@ -58,13 +58,13 @@ end
 
 --- Opens a store. With `redis` this does no I/O; without, it starts the private server of
 -- `data_dir` or joins the one that runs there.
--- @param given options, see doc/options.md; a mistake is raised at level 2
+-- @param given options, see doc/interfaces.md; a mistake is raised at level 2
 -- @return the store; or E
 function store.open(given)
   local options, made_layout = check_open(given or {}, LEVEL)
   if not options.redis and openresty.is_here() then
     return failure.new("unsupported", "inside nginx no private server can be started; "
-      .. "start a Redis server and pass its URL: authstate.open { redis = \"redis://...\" }")
+      .. 'start a Redis server and pass its URL: authstate.open { redis = "redis://..." }')
   end
   local server, guard, tell = options.redis, nil, log.new(options)
   if not server then

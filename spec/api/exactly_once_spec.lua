@@ -33,6 +33,7 @@ describe("a write whose connection breaks", function()
     direct = assert(authstate.open { redis = server.url })
     store = assert(authstate.open { redis = between.url })
     session = store:session "s"
+    assert(store:ping())
   end)
 
   teardown(function()

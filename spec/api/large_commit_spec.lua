@@ -51,6 +51,7 @@ describe("a large commit", function()
   setup(function()
     server = redis_server.start()
     store = assert(authstate.open { redis = server.url })
+    assert(store:ping())
   end)
 
   teardown(function()

@@ -59,8 +59,10 @@ local CASES = {
   { "an option twice", { "get", "--session", "s", "--session=t", "a", "b" }, USAGE,
     { "get", "--session", "twice" } },
   { "a switch twice", { "sessions", "--json", "--json" }, USAGE, { "--json", "twice" } },
-  { "a switch with a value", { "sessions", "--json=yes" }, USAGE, { "--json", "no value" } },
-  { "a missing value", { "delete", "--session" }, USAGE, { "--session", "needs a value" } },
+  { "a switch with a value", { "sessions", "--json=yes" }, USAGE, { "--json",
+    "no value" } },
+  { "a missing value", { "delete", "--session" }, USAGE, { "--session",
+    "needs a value" } },
   { "a value that is not accepted", { "export", "--session", "s", "--format", "jsn" },
     USAGE, { "--format", '"jsn"', 'did you mean "json"?' } },
   { "a fault that demo does not know", { "demo", "--fault", "droop" }, USAGE,
@@ -72,25 +74,30 @@ local CASES = {
 
   { "import without a session", { "import", "@good.json" }, USAGE,
     { "--session S is required" } },
-  { "import without a file", { "import", "--session", "s" }, USAGE, { "FILE is required" } },
+  { "import without a file", { "import", "--session", "s" }, USAGE,
+    { "FILE is required" } },
   { "export without a session", { "export" }, USAGE, { "--session S is required" } },
   { "get without a session", { "get", "a", "b" }, USAGE, { "--session S is required" } },
-  { "get without a type", { "get", "--session", "s" }, USAGE, { "TYPE ID... is required" } },
+  { "get without a type", { "get", "--session", "s" }, USAGE,
+    { "TYPE ID... is required" } },
   { "get without an id", { "get", "--session", "s", "pre-key" }, USAGE,
     { "TYPE ID... is required" } },
   { "delete without a session", { "delete" }, USAGE, { "--session S is required" } },
 
   { "an empty session id", { "export", "--session", "", "--redis", "URL" }, USAGE,
     { "--session", '""', "1 to 512 bytes" } },
-  { "a session id of 513 bytes", { "delete", "--session", LONG_ID, "--redis", "URL" }, USAGE,
+  { "a session id of 513 bytes", { "delete", "--session", LONG_ID, "--redis", "URL" },
+    USAGE,
     { "--session", '"aaaa', "1 to 512 bytes" } },
   { "a session id that begins with }",
     { "import", "@good.json", "--session", "}s", "--redis", "URL" }, USAGE,
     { "--session", '"}s"', "begin with }" } },
-  { "an id beginning with } for get", { "get", "a", "b", "--session=}", "--redis", "URL" },
+  { "an id beginning with } for get", { "get", "a", "b", "--session=}", "--redis",
+    "URL" },
     USAGE, { "--session", '"}"' } },
 
-  { "a file that is missing", { "import", "/no/file", "--session", "n", "--redis", "URL" },
+  { "a file that is missing", { "import", "/no/file", "--session", "n", "--redis",
+    "URL" },
     FAILED, { "/no/file: No such file or directory" } },
   { "a directory as a file", { "import", "/tmp", "--session", "n", "--redis", "URL" },
     FAILED, { "/tmp: Is a directory" } },
@@ -104,7 +111,8 @@ local CASES = {
 
   { "a URL that is none", { "sessions", "--redis", "localhost" }, USAGE,
     { "not a URL", "redis://", "unix:///path" } },
-  { "a URL of another scheme", { "sessions", "--redis", "http://h" }, USAGE, { '"http"' } },
+  { "a URL of another scheme", { "sessions", "--redis", "http://h" }, USAGE,
+    { '"http"' } },
   { "a port that is none", { "sessions", "--redis", "redis://u:hush@h:x" }, USAGE,
     { "the port is not a number" } },
   { "a port that is too high", { "sessions", "--redis", "redis://h:65536" }, USAGE,
@@ -119,9 +127,11 @@ local CASES = {
   { "a prefix with braces", { "sessions", "--prefix", "a{", "--redis", "URL" }, USAGE,
     { '"prefix"', '"a{"' } },
 
-  { "nobody on the socket", { "sessions", "--redis", "unix:///nowhere/redis.sock" }, FAILED,
+  { "nobody on the socket", { "sessions", "--redis", "unix:///nowhere/redis.sock" },
+    FAILED,
     { "unix:///nowhere/redis.sock: No such file or directory" } },
-  { "nobody on the port", { "export", "--session", "s", "--redis", "redis://127.0.0.1:1" },
+  { "nobody on the port", { "export", "--session", "s", "--redis",
+    "redis://127.0.0.1:1" },
     FAILED, { "redis://127.0.0.1:1: Connection refused" } },
   { "a host that is not known",
     { "delete", "--session", "s", "--redis", "redis://no.such.host.invalid" }, FAILED,
@@ -131,7 +141,8 @@ local CASES = {
 
   { "export of no session", { "export", "--session", "nobody", "--redis", "URL" }, FAILED,
     { "there is no session nobody" } },
-  { "get from no session", { "get", "pre-key", "1", "--session", "nobody", "--redis", "URL" },
+  { "get from no session", { "get", "pre-key", "1", "--session", "nobody", "--redis",
+    "URL" },
     FAILED, { "session nobody has no pre-key 1" } },
   { "get of creds from no session",
     { "get", "creds", "--session", "nobody", "--redis", "URL" }, FAILED,
@@ -145,7 +156,8 @@ local CASES = {
 
   { "get of a value over 8 MiB", { "get", "t", "large", "--session", "damaged", "--redis",
     "URL" }, FAILED, { 't "large"', "9437184 bytes", "max_value_bytes" } },
-  { "get of a damaged value", { "get", "t", "bad", "--session", "damaged", "--redis", "URL" },
+  { "get of a damaged value", { "get", "t", "bad", "--session", "damaged", "--redis",
+    "URL" },
     FAILED, { 't "bad"', "not JSON at byte 0" } },
   { "export with a damaged value", { "export", "--session", "damaged", "--redis", "URL" },
     FAILED, { 't "' } },
@@ -169,7 +181,8 @@ for _, case in ipairs { { "x", "meta" }, { "y", "k:t" }, { "z", "creds" } } do
   end
 end
 CASES[#CASES + 1] = { "sessions over an index of another type",
-  { "sessions", "--prefix", "other:", "--redis", "URL" }, FAILED, { '"other:{index:7}"' } }
+  { "sessions", "--prefix", "other:", "--redis", "URL" }, FAILED,
+    { '"other:{index:7}"' } }
 
 -- Files that cannot be imported.
 for _, case in ipairs {
@@ -181,7 +194,8 @@ for _, case in ipairs {
   { "null.json", "at byte 0" }, { "other.json", "at byte 12", "creds or keys" },
   { "creds-number.json", "at byte 9" }, { "creds-array.json", "at byte 9" },
   { "keys-array.json", "at byte 8" }, { "type-number.json", "at byte 13" },
-  { "type-null.json", "at byte 13" }, { "type-twice.json", "at byte 28", "each type once" },
+  { "type-null.json", "at byte 13" }, { "type-twice.json", "at byte 28",
+    "each type once" },
   { "type-twice-escaped.json", "at byte 21", "each type once" },
   { "id-twice.json", "at byte 20", "once" }, { "creds-twice.json", "at byte 12", "once" },
   { "two.json", "at byte 2" }, { "type-creds.json", '"creds"' },
@@ -190,7 +204,8 @@ for _, case in ipairs {
   CASES[#CASES + 1] = { "import of " .. case[1],
     { "import", "@" .. case[1], "--session", "n", "--redis", "URL" }, FAILED, words }
 end
-for _, case in ipairs { { "large-record.json", 't "large"' }, { "large-creds.json", "creds" } } do
+for _, case in ipairs { { "large-record.json", 't "large"' }, { "large-creds.json",
+  "creds" } } do
   CASES[#CASES + 1] = { "import of " .. case[1],
     { "import", "@" .. case[1], "--session", "n", "--redis", "URL" }, FAILED,
     { case[2], "max_value_bytes (8388608)" } }
@@ -223,7 +238,8 @@ describe("a bad call", function()
       { "HSET", "authstate:{z}:meta", "gen", "1", "ver", "1" },
       { "SET", "authstate:{z}:creds", "1" },
       { "HSET", "authstate:{damaged}:meta", "gen", "1", "ver", "1", "t:t", "1" },
-      { "HSET", "authstate:{damaged}:k:t", "bad", "garbage", "large", ("1"):rep(9 * MIB) },
+      { "HSET", "authstate:{damaged}:k:t", "bad", "garbage", "large",
+        ("1"):rep(9 * MIB) },
       { "SET", "other:{index:7}", "1" },
     } do
       assert(server:command(unpack(command)))
@@ -259,7 +275,8 @@ describe("a bad call", function()
 
   it("never says a password", function()
     for _, url in ipairs { "redis://u:hush@h:x", "redis://u:hush@127.0.0.1:1",
-        "redis://:hush@h:99999", "unix://u:hush@redis.sock", "unix://u:hush@/nowhere.sock",
+        "redis://:hush@h:99999", "unix://u:hush@redis.sock",
+          "unix://u:hush@/nowhere.sock",
         "rediss://u:hush@h", "http://u:hush@h" } do
       local outcome = tool.run { "sessions", "--redis", url }
       assert.not_equal(0, outcome.status)
@@ -272,7 +289,8 @@ describe("a bad call", function()
     for _, secret in ipairs { "", ":hush@" } do
       local outcome = tool.run { "sessions", "--redis",
         ("redis://%s127.0.0.1:%d"):format(secret, guarded.port) }
-      tool.check_failure(outcome, FAILED, { "redis://127.0.0.1:" .. guarded.port .. ": " })
+      tool.check_failure(outcome, FAILED,
+        { "redis://127.0.0.1:" .. guarded.port .. ": " })
       assert.falsy(outcome.err:find("hush", 1, true), outcome.err)
     end
     guarded:stop()
@@ -302,7 +320,8 @@ describe("a bad call", function()
       local text, offset = case.text, MOVED[case.text] or case.offset
       -- A closing bracket would close what stands around the record: put it in the other.
       local is_brace = text:sub(offset + 1, offset + 1) == "}"
-      local head = '{"creds":{"a":1},"keys":{"t":{"good":1,"i":' .. (is_brace and "[" or "")
+      local head = '{"creds":{"a":1},"keys":{"t":{"good":1,"i":'
+        .. (is_brace and "[" or "")
       local tail = (is_brace and "]" or "") .. "}}}"
       local is_cut = offset == #text and not MOVED[text]
       local file = assert(io.open(path, "wb"))
@@ -327,7 +346,8 @@ describe("a bad call", function()
       file:write(text:sub(1, length))
       file:close()
       tool.check_failure(tool.run { "import", path, "--session", "s", "--replace",
-        "--redis", server.url }, FAILED, { path .. ": not JSON at byte " .. length .. ":" })
+        "--redis", server.url }, FAILED,
+          { path .. ": not JSON at byte " .. length .. ":" })
     end
     assert.equal(before, server:command("DEBUG", "DIGEST"))
   end)
@@ -340,7 +360,8 @@ describe("a bad call", function()
       { "import", fixture.path "small.json.gz", "--session", "full" },
       { "sessions" }, { "sessions", "--json" },
       { "export", "--session", "s" }, { "export", "--session", "full" },
-      { "get", "t", "i", "--session", "s" }, { "get", "creds", "--reveal", "--session", "full" },
+      { "get", "t", "i", "--session", "s" }, { "get", "creds", "--reveal", "--session",
+        "full" },
       { "delete", "--session", "full" },
     } do
       if words[2] ~= "--help" and words[1]:sub(1, 2) ~= "--" then

@@ -41,12 +41,13 @@ describe("delete", function()
   for name, records in pairs { small = 479, large = 2935 } do
     it("leaves nothing of the " .. name .. " session but a tombstone", function()
       import("s", name)
-      assert.match(("^deleted session s: %d records, %%d+%%.%%d [KM]iB of Redis memory\n$")
-        :format(records), run("delete", "--session", "s"))
+      local said = "^deleted session s: %d records, %%d+%%.%%d [KM]iB of Redis memory\n$"
+      assert.match(said:format(records), run("delete", "--session", "s"))
       assert.same({ "authstate:{s}:meta" }, keys_of "s")
       assert.is_true(server:command("PTTL", "authstate:{s}:meta") > 29 * 24 * 3600 * 1000)
       assert.equal("", run "sessions")
-      tool.check_failure(tool.run { "export", "--session", "s", "--redis", server.url }, 1,
+      tool.check_failure(tool.run { "export", "--session", "s", "--redis", server.url },
+        1,
         { "there is no session s" })
     end)
   end

@@ -95,7 +95,8 @@ describe("the demo", function()
 
   it("tells programs the same", function()
     local directory = temporary.directory() .. "/state"
-    local figures = cjson.decode(tool.succeed { "demo", "--json", "--data-dir", directory })
+    local figures = cjson.decode(tool.succeed { "demo", "--json", "--data-dir",
+      directory })
     assert.equal(0, figures.lost)
     assert.equal(479, figures.records)
     assert.equal(4850, figures.calls)
@@ -116,8 +117,10 @@ describe("the demo", function()
   } do
     it("is what make runs, FAULT=" .. case.fault, function()
       local status, out, err = process.run {
-        "make", "demo", "FAULT=" .. case.fault, os.getenv "AUTHSTATE_BUILD" == "sanitize" and
-        "SANITIZE=1" or nil, env = { MAKEFLAGS = false, MAKELEVEL = false, HOME = "/nowhere" },
+        "make", "demo", "FAULT=" .. case.fault,
+          os.getenv "AUTHSTATE_BUILD" == "sanitize" and
+        "SANITIZE=1" or nil, env = { MAKEFLAGS = false, MAKELEVEL = false,
+          HOME = "/nowhere" },
       }
       assert.equal(case.status, status, err)
       assert.match("\nlost: " .. case.lost .. "\n", out)

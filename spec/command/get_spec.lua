@@ -140,7 +140,8 @@ describe("get", function()
 
   describe("of odd ids", function()
     local ODD = { "a\nb", "a\tb", "\27[31m", "\\n", "\255\254", "été", "--json", "" }
-    local SHOWN = { "a\\x0ab", "a\\x09b", "\\x1b[31m", "\\\\n", "\255\254", "été", "--json",
+    local SHOWN = { "a\\x0ab", "a\\x09b", "\\x1b[31m", "\\\\n", "\255\254", "été",
+      "--json",
       "" }
 
     setup(function()
@@ -181,7 +182,8 @@ describe("get", function()
     end)
 
     it("makes export say which it cannot write", function()
-      tool.check_failure(tool.run { "export", "--session", "s", "--redis", server.url }, 1,
+      tool.check_failure(tool.run { "export", "--session", "s", "--redis", server.url },
+        1,
         { "UTF-8" })
     end)
   end)

@@ -62,8 +62,8 @@ describe("import and export", function()
     return status
   end
 
-  -- Imports a text and checks what is exported against it, independently of the code under
-  -- test and with it.
+  -- Imports a text and checks what is exported against it, independently of the code
+  -- under test and with it.
   local function check_round_trip(text, ...)
     import_text(text, ...)
     local exported = export()
@@ -74,7 +74,8 @@ describe("import and export", function()
     for kind, records in pairs(expected.keys) do
       for id, record in pairs(records) do
         if found.keys[kind][id] ~= record then
-          error(("%q %q: %s instead of %s"):format(kind, id, tostring(found.keys[kind][id]),
+          error(("%q %q: %s instead of %s"):format(kind, id,
+            tostring(found.keys[kind][id]),
             record))
         end
       end
@@ -111,13 +112,14 @@ describe("import and export", function()
 
     it("says what it did", function()
       local said = import(fixture.path "small.json.gz")
-      assert.match("^import +478 of 478\nimported 478 records and the creds of session s: "
-        .. "343%.1 KiB of JSON, %d+%.%d KiB stored, in one step of %d+ ms\n$", said)
+      assert.match("^import +478 of 478\nimported 478 records and the creds of session "
+        .. "s: 343%.1 KiB of JSON, %d+%.%d KiB stored, in one step of %d+ ms\n$", said)
     end)
 
     it("keeps a session record with 40 closed states", function()
       local record = fixture.read "session-40-states.json.gz"
-      check_round_trip('{"creds":{"me":1},"keys":{"session":{"5511.0":' .. record .. "}}}")
+      check_round_trip('{"creds":{"me":1},"keys":{"session":{"5511.0":' .. record
+        .. "}}}")
     end)
   end)
 
@@ -132,7 +134,8 @@ describe("import and export", function()
     it("gives back every text as it was written", function()
       local members = {}
       for i, line in ipairs(lines) do members[i] = ('"%d":%s'):format(i, line) end
-      local exported = check_round_trip('{"keys":{"t":{' .. table.concat(members, ",") .. "}}}")
+      local exported = check_round_trip('{"keys":{"t":{' .. table.concat(members,
+        ",") .. "}}}")
       for _, line in ipairs(lines) do
         assert.truthy(exported:find(":" .. line, 1, true), line)
       end
@@ -169,7 +172,8 @@ describe("import and export", function()
 
     it("takes types that look like keys of its own", function()
       local members = {}
-      for i, kind in ipairs { "meta", "x}:creds", "x}:meta", "k:meta", "%7D", "%257D", "}",
+      for i, kind in ipairs { "meta", "x}:creds", "x}:meta", "k:meta", "%7D", "%257D",
+        "}",
           "index:0", "{s}", "t:a", "gen", "creds ", "Creds" } do
         members[i] = ('"%s":{"creds":%d,"ver":"x"," %s":{}}'):format(kind, i, kind)
       end
@@ -181,7 +185,9 @@ describe("import and export", function()
       import_text [[{"keys":{"t":{"\ud800":1,"\ue000":2,"😀":3,"Z":4,"a":5,"é":6,"":7,
         "\u0000":8,"10":9,"9":10,"\"":11,"\uffff":12}}}]]
       local ids = {}
-      for id in export():match('"t":{(.*)}}}$'):gmatch '("[^,]*"):%d' do ids[#ids + 1] = id end
+      for id in export():match('"t":{(.*)}}}$'):gmatch '("[^,]*"):%d' do
+        ids[#ids + 1] = id
+      end
       assert.same({ '""', [["\u0000"]], [["\""]], '"10"', '"9"', '"Z"', '"a"', '"é"',
         [["\ud800"]], '"\238\128\128"', '"\239\191\191"', '"😀"' }, ids)
     end)
@@ -192,7 +198,8 @@ describe("import and export", function()
       assert.equal(text, export())
     end)
 
-    for _, text in ipairs { '{"keys":{"t":{"a":1}}}', '{"creds":null,"keys":{"t":{"a":1}}}',
+    for _, text in ipairs { '{"keys":{"t":{"a":1}}}',
+      '{"creds":null,"keys":{"t":{"a":1}}}',
         '{"keys":{"t":{"a":1},"u":{}},"creds":null}' } do
       it("takes a session without creds: " .. text, function()
         import_text(text)
@@ -212,7 +219,8 @@ describe("import and export", function()
           temporary.file(('{"creds":{"n":%d},"keys":{"t":{"creds":%d}}}'):format(i, i)) }
       end
       for i, id in ipairs(ids) do
-        assert.equal(('{"creds":{"n":%d},"keys":{"t":{"creds":%d}}}'):format(i, i), export(id))
+        assert.equal(('{"creds":{"n":%d},"keys":{"t":{"creds":%d}}}'):format(i, i),
+          export(id))
       end
     end)
   end)
@@ -238,7 +246,8 @@ describe("import and export", function()
       for _, text in ipairs { '{"creds":{"a":1}}', '{"keys":{"t":{"a":null}}}' } do
         server:command("FLUSHALL")
         import_text(text)
-        local outcome = tool.run { "import", fixture.path "small.json.gz", "--session", "s",
+        local outcome = tool.run { "import", fixture.path "small.json.gz", "--session",
+          "s",
           "--redis", server.url }
         assert.equal(1, outcome.status)
         assert.match("session s has 1 records", outcome.err)
@@ -279,7 +288,8 @@ describe("import and export", function()
       local other, key = server:connect(), "authstate:{s}:meta"
       server:command("CLIENT", "PAUSE", 20000, "WRITE")
       other:send { { "HINCRBY", key, "ver", 1 } }
-      local importer = tool.start { "import", fixture.path "small.json.gz", "--session", "s",
+      local importer = tool.start { "import", fixture.path "small.json.gz", "--session",
+        "s",
         "--replace", "--redis", server.url }
       assert(clock.wait_for(function()
         return server:command("INFO", "clients"):find("blocked_clients:2", 1, true)
@@ -297,7 +307,8 @@ describe("import and export", function()
       slow:delay(15)
       local store = assert(authstate.open { redis = server.url })
       local file, late = temporary.file('{"creds":{"b":2},"keys":{"v":{"5":5}}}'), 0
-      local mixed = '{"creds":{"a":1},"keys":{"late":{"x":1},"t":{"1":1,"2":2},"u":{"3":3}}}'
+      local mixed =
+        '{"creds":{"a":1},"keys":{"late":{"x":1},"t":{"1":1,"2":2},"u":{"3":3}}}'
       repeat
         late = late + 1
         server:command("FLUSHALL")
@@ -306,7 +317,7 @@ describe("import and export", function()
         assert(monitor:command("MONITOR"))
         local importer = tool.start { "import", file, "--session", "s", "--replace",
           "--redis", slow.url }
-        local reads, is_committed = 0, false
+        local reads, is_committed = 0, nil
         repeat
           local line = monitor:receive()
           if line:find('"H%u+" "authstate:{s}') then reads = reads + 1 end
@@ -341,7 +352,8 @@ describe("import and export", function()
       end
       local seen = watcher.start(server.url, "s")
       for turn = 2, 7 do
-        import(fixture.path((turn % 2 == 0 and "large" or "small") .. ".json.gz"), "--replace")
+        import(fixture.path((turn % 2 == 0 and "large" or "small") .. ".json.gz"),
+          "--replace")
         seen:await(turn)
       end
       local saw, loads = seen:finish()
@@ -375,7 +387,8 @@ describe("import and export", function()
       end
       local types = {}
       for kind, list in pairs(members) do
-        types[#types + 1] = ("%s:{%s}"):format(core.to_json(kind), table.concat(list, ","))
+        types[#types + 1] = ("%s:{%s}"):format(core.to_json(kind), table.concat(list,
+          ","))
       end
       path = temporary.file(('{"creds":%s,"keys":{%s}}'):format(split.creds,
         table.concat(types, ",")), "session.json")
@@ -387,7 +400,8 @@ describe("import and export", function()
       return tool.start { "import", path, "--session", "s", "--redis", server.url }
     end
 
-    -- How many records there are, seen in one step: all keys, without the code under test.
+    -- How many records there are, seen in one step: all keys, without the code under
+    -- test.
     local function count()
       local commands = { { "MULTI" }, { "HLEN", "authstate:{s}:creds" } }
       for kind in pairs(expected) do
@@ -475,7 +489,8 @@ describe("import and export", function()
       server:command("CLIENT", "PAUSE", 20000, "WRITE")
       local importers = {}
       for i, path in ipairs { small, large } do
-        importers[i] = tool.start { "import", path, "--session", "s", "--redis", server.url }
+        importers[i] = tool.start { "import", path, "--session", "s", "--redis",
+          server.url }
       end
       assert(clock.wait_for(function()
         return server:command("INFO", "clients"):find("blocked_clients:2", 1, true)

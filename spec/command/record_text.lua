@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 
---- The texts of the records in a session file, found without the code under test: a scanner
--- that knows strings and brackets and nothing else of JSON.
+--- The texts of the records in a session file, found without the code under test: a
+-- scanner that knows strings and brackets and nothing else of JSON.
 -- @module spec.command.record_text
 
 local record_text = {}
@@ -70,7 +70,8 @@ local function utf8_bytes(code)
     return string.char(0xe0 + math.floor(code / 4096),
       0x80 + math.floor(code / 64) % 64, 0x80 + code % 64)
   end
-  return string.char(0xf0 + math.floor(code / 262144), 0x80 + math.floor(code / 4096) % 64,
+  return string.char(0xf0 + math.floor(code / 262144),
+    0x80 + math.floor(code / 4096) % 64,
     0x80 + math.floor(code / 64) % 64, 0x80 + code % 64)
 end
 
@@ -105,7 +106,7 @@ end
 -- Whether the names are in the order of their bytes, none twice.
 local function is_sorted(names)
   for i = 2, #names do
-    if not (names[i - 1] < names[i]) then return false end
+    if names[i - 1] >= names[i] then return false end
   end
   return true
 end

@@ -71,7 +71,8 @@ describe("sessions", function()
   it("does not list an entry of the index behind which there is nothing", function()
     create "a"
     for bucket = 0, 63 do
-      server:command("ZADD", ("authstate:{index:%d}"):format(bucket), 1, "ghost" .. bucket)
+      server:command("ZADD", ("authstate:{index:%d}"):format(bucket), 1,
+        "ghost" .. bucket)
     end
     assert.equal("a\n", run())
   end)
@@ -87,9 +88,11 @@ describe("sessions", function()
   end)
 
   it("keeps one line for each id, whatever is in it", function()
-    local ids = { "\1", "a\nb", "a\\nb", "a}b", "{a}", "\195\169", "\255", ("x"):rep(512) }
+    local ids = { "\1", "a\nb", "a\\nb", "a}b", "{a}", "\195\169", "\255",
+      ("x"):rep(512) }
     for _, id in ipairs(ids) do create(id) end
-    assert.equal(table.concat({ "\\x01", "a\\x0ab", "a\\\\nb", "a}b", ("x"):rep(512), "{a}",
+    assert.equal(table.concat({ "\\x01", "a\\x0ab", "a\\\\nb", "a}b", ("x"):rep(512),
+      "{a}",
       "\195\169", "\255" }, "\n") .. "\n", run())
     assert.same({ "\1", "a\nb", "a\\nb", "a}b", ("x"):rep(512), "{a}", "\195\169",
       { hex = "ff" } }, cjson.decode(run "--json").sessions)

@@ -8,7 +8,6 @@ local core = require "authstate.core"
 local clock = require "spec.support.clock"
 local process = require "spec.support.process"
 local temporary = require "spec.support.temporary"
-local tool = require "spec.command.tool"
 
 local PROGRAM = [[
 local authstate = require "authstate"
@@ -19,7 +18,8 @@ local session, last, loads = store:session(arg[2]), nil, 0
 repeat
   local loaded, message = session:load_json()
   if message then error(message) end
-  local seen = loaded and core.sha256_hex(assert(session_file.compose(loaded))) or "nothing"
+  local text = loaded and assert(session_file.compose(loaded))
+  local seen = text and core.sha256_hex(text) or "nothing"
   loads = loads + 1
   if seen ~= last then
     io.write(seen, "\n")
