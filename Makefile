@@ -46,7 +46,7 @@ LUA_ENV    := LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/?.
 # What a Debian 12 needs: to build and run, and to test besides.
 PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev zlib1g-dev \
                  libssl-dev lua-cjson redis-server redis-tools
-TEST_PACKAGES := lua-busted lua-socket lua-filesystem
+TEST_PACKAGES := lua-busted lua-socket lua-filesystem locales
 
 .DEFAULT_GOAL := help
 .PHONY: help deps test-deps build test demo valgrind clean

@@ -56,7 +56,7 @@ end
 --- Puts in a stored value. True, or E.
 function Batch:set(kind, id, stored)
   if #stored > self.context.max_value_bytes then
-    local what = ("the value of %s %s"):format(kind, failure.show(id))
+    local what = "the value of " .. failure.record(kind, id)
     return too_large(self, kind, id, what, #stored, "max_value_bytes")
   end
   local group, field = group_of(self, kind, id)
@@ -84,7 +84,7 @@ end
 -- A value that cannot be encoded is a mistake of the caller (code "invalid", which the
 -- API raises), but for its size.
 local function refuse(self, kind, id, message, code)
-  local place = kind == "creds" and "creds" or ("%s %s"):format(kind, failure.show(id))
+  local place = kind == "creds" and "creds" or failure.record(kind, id)
   if code == "too_large" or code == "oom" then
     return failure.new(code, place .. ": " .. message,
       { session = self.context.session, type = kind, id = id })

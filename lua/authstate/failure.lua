@@ -42,4 +42,9 @@ function failure.show(value)
   return '"' .. text .. '"'
 end
 
+--- A record in a message: its type, as it is but for control characters, and its id.
+function failure.record(kind, id)
+  return failure.show(kind):sub(2, -2) .. " " .. failure.show(id)
+end
+
 return failure

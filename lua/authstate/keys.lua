@@ -65,7 +65,7 @@ local function read_ids(self, kind, ids, shape, options)
   if not replies then
     if code == "corrupt" then
       details.type, details.id = kind, ids[details.element]
-      message = ("%s %s: %s"):format(kind, failure.show(details.id), message)
+      message = failure.record(kind, details.id) .. ": " .. message
     end
     return nil, message, code, details
   end

@@ -101,7 +101,7 @@ end
 local function name_corrupt(details, message, kind)
   details.type, details.id = kind, details.element
   if kind == "creds" then details.id = "creds" end
-  return ("%s %s: %s"):format(kind, failure.show(details.id), message)
+  return failure.record(kind, details.id) .. ": " .. message
 end
 
 -- Credentials are an object. Anything else in their place is damage, not absence.
@@ -113,8 +113,7 @@ local function check_stored_creds(self, creds, shape)
     { session = self.id, sent = true, type = "creds", id = "creds" })
 end
 
-local function load_creds(self, shape, options)
-  local call = self.store:begin(self.id, options, LEVEL)
+local function load_creds(self, shape, call)
   local key, field = self.store.layout.key(self.id, "creds", "creds")
   local replies, found, code, details = read_first(self, call,
     { { "HMGET", key, field } }, { shape }, true)
@@ -134,12 +133,12 @@ end
 -- @param options { timeout_ms }
 -- @return creds (a table), version; nil alone when Redis says that there are none; or E
 function Session:load_creds(options)
-  return load_creds(self, "value", options)
+  return load_creds(self, "value", self.store:begin(self.id, options, LEVEL))
 end
 
 --- The same as JSON text, exactly as it was written.
 function Session:load_creds_json(options)
-  return load_creds(self, "json", options)
+  return load_creds(self, "json", self.store:begin(self.id, options, LEVEL))
 end
 
 local function load_whole(self, call, kinds, shape)
@@ -397,39 +396,43 @@ function Session:commit_json(text, options)
   return self:write(split.creds, split.keys, "set_text", options, LEVEL)
 end
 
--- Writes new creds unless there are some. { exists = true }, the outcome of the write, or
--- E.
-local function create(self, creds, options)
+-- Makes creds, in time that is not the call's, and writes them unless there are some.
+-- @return creds and { version } or { exists = true }; or E
+local function create(self, make, call)
+  local started_ms = self.store.now_ms()
+  local creds = make()
+  call.deadline_ms = call.deadline_ms + self.store.now_ms() - started_ms
   check_creds(creds, LEVEL + 1)
-  local call = self.store:begin(self.id, options, LEVEL + 1)
   local filled = batch.new(self:batch_context())
   local is_filled, message, code, details = filled:set_creds_value(creds)
   if not is_filled then
     if code == "invalid" then error(message, LEVEL + 1) end
     return nil, message, code, details
   end
-  return self:commit_batch(call, filled, { creates = true })
+  local made
+  made, message, code, details = self:commit_batch(call, filled, { creates = true })
+  if not made then return nil, message, code, details end
+  return creds, made
 end
 
 --- Reads the credentials, or makes them when Redis says that there are none. Of two
 -- processes that do so at once exactly one makes them, and both get the same.
 -- @param make function without arguments that returns new creds; called only on a
---   confirmed absence, not under any lock
+--   confirmed absence, not under any lock; its time does not count against the deadline
 -- @return creds, whether this call made them; or E
 function Session:load_or_create(make, options)
   if type(make) ~= "function" then
     error(("make: %s is no function; accepted: a function that returns new creds")
       :format(failure.show(make)), LEVEL)
   end
-  self.store:begin(self.id, options, LEVEL)
+  local call = self.store:begin(self.id, options, LEVEL)
   for _ = 1, MAX_LOADS do
-    local creds, message, code, details = self:load_creds(options)
+    local creds, message, code, details = load_creds(self, "value", call)
     if creds then return creds, false end
     if message then return nil, message, code, details end
-    creds = make()
     local made
-    made, message, code, details = create(self, creds, options)
-    if not made then return nil, message, code, details end
+    creds, made, code, details = create(self, make, call)
+    if not creds then return nil, made, code, details end
     if not made.exists then return creds, true end
   end
   return failure.new("conflict", "the session is created and deleted all the time",

@@ -21,6 +21,9 @@ Store.__index = Store
 
 local store = {}
 
+--- Milliseconds of the clock that deadlines are in.
+Store.now_ms = native.now_ms
+
 local MAX_SESSION_ID_BYTES = 512
 local MAX_PAGE = 100000
 local MAX_VERSION = 2 ^ 53
@@ -134,7 +137,7 @@ function Store:begin(session_id, options, level)
       level + 1)
   end
   for name, value in pairs(options or {}) do check_call_option(name, value, level + 1) end
-  local started_ms = native.now_ms()
+  local started_ms = self.now_ms()
   local default_ms = self.server.socket.command_timeout_ms
   local timeout_ms = options and options.timeout_ms or default_ms
   return {
@@ -148,7 +151,7 @@ local function describe(self, call, facts)
     sent = facts.attempts > 0,
     attempts = facts.attempts,
     applied = "no", -- for a write, the writer knows better
-    elapsed_ms = native.now_ms() - call.started_ms,
+    elapsed_ms = self.now_ms() - call.started_ms,
     node = self.node,
     session = call.session,
     reply = facts.reply,

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 
 local authstate = require "authstate"
+local clock = require "spec.support.clock"
 local redis_server = require "spec.support.redis_server"
 local temporary = require "spec.support.temporary"
 local actor = require "spec.api.actor"
@@ -130,6 +131,15 @@ describe("a session", function()
       local minted = sample.creds()
       local creds = session:load_or_create(function() return minted end)
       assert.equal(minted, creds)
+    end)
+
+    it("does not count the time of make against the deadline", function()
+      local creds, created = session:load_or_create(function()
+        clock.sleep(1200)
+        return sample.creds()
+      end, { timeout_ms = 1000 })
+      assert.is_table(creds, created)
+      assert.is_true(created)
     end)
 
     it("makes creds for a session that has only keys", function()

@@ -317,7 +317,7 @@ describe("import and export", function()
         assert(monitor:command("MONITOR"))
         local importer = tool.start { "import", file, "--session", "s", "--replace",
           "--redis", slow.url }
-        local reads, is_committed = 0, nil
+        local reads, is_committed = 0
         repeat
           local line = monitor:receive()
           if line:find('"H%u+" "authstate:{s}') then reads = reads + 1 end

@@ -68,8 +68,8 @@ local function command_of(options)
 end
 
 --- Runs one to its end. It sees `authstate`, `core`, `report(...)`, which writes a line
--- of words, `await(path)`, `open(options)` (of `arg[1]`; reports and ends when that fails)
--- and `arg`.
+-- of words, `await(path)`, `open(options)` (of `arg[1]`; reports and ends when that
+-- fails) and `arg`.
 -- @param options arguments; besides text, env, cwd, before (words in front of the
 -- program)
 -- @treturn number exit status
