@@ -14,7 +14,7 @@ local function open(options)
 end
 
 describe("the log", function()
-  it("is told of an operation that failed, with its code and server, without secrets", function()
+  it("is told of an operation that failed, with code and server, no secrets", function()
     local path = temporary.directory() .. "/nobody.sock"
     local store, lines = open { redis = { path = path, password = "hush" } }
     assert.is_nil(store:ping())

@@ -24,7 +24,9 @@ describe("the README", function()
     assert.equal("", err)
     assert.equal(0, code)
     local promised = {}
-    for text in program:gmatch "%-%->%s*([^\n]*)" do promised[#promised + 1] = text .. "\n" end
+    for text in program:gmatch "%-%->%s*([^\n]*)" do
+      promised[#promised + 1] = text .. "\n"
+    end
     assert.equal(table.concat(promised), out)
   end)
 

@@ -67,7 +67,7 @@ function store.open(given)
   local options, made_layout = check_open(given or {}, LEVEL)
   if not options.redis and openresty.is_here() then
     return failure.new("unsupported", "inside nginx no private server can be started; "
-      .. 'start a Redis server and pass its URL: authstate.open { redis = "redis://..." }')
+      .. 'start a server and pass its URL: authstate.open { redis = "redis://..." }')
   end
   local server, guard, tell = options.redis, nil, log.new(options)
   if not server then
