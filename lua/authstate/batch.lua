@@ -13,6 +13,9 @@ local batch = {}
 -- A request has at most 1,048,576 arguments (redis, networking.c); a record takes two.
 local MAX_RECORDS = 500000
 
+-- What the commit script is told of creds.registered when the creds do not say.
+local REGISTERED_UNKNOWN = "-"
+
 --- @param context { layout, session (its id), max_value_bytes, max_commit_bytes }
 function batch.new(context)
   return setmetatable({
@@ -68,6 +71,7 @@ end
 
 --- Puts in a deletion. True, or E.
 function Batch:delete(kind, id)
+  if kind == "creds" then self.registered = REGISTERED_UNKNOWN end
   local group, field = group_of(self, kind, id)
   group.deletes[#group.deletes + 1] = field
   return admit(self, kind, id, #field)
@@ -77,6 +81,7 @@ end
 -- @param registered true, false, or nil when unknown
 function Batch:set_creds(stored, registered)
   self.has_creds = true
+  self.registered = REGISTERED_UNKNOWN
   if registered ~= nil then self.registered = registered and "1" or "0" end
   return self:set("creds", "creds", stored)
 end

@@ -105,7 +105,8 @@ local function admit(call, pin, found, has_creds)
     if pin and pin ~= writer.NOTHING then
       return fenced(call, "the session is gone; load it again")
     end
-    return writer.NOTHING, true
+    -- Without a pin, it joins whoever opens one first.
+    return pin or "", true
   end
   if found.is_deleted then
     if pin ~= found.generation then

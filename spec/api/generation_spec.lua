@@ -46,6 +46,22 @@ describe("a generation of a session", function()
     other:close()
   end)
 
+  it("is one for two handles that write first at once, neither having read", function()
+    local perform, is_first = store.perform, true
+    -- Just before the first handle opens a generation, the other one does.
+    function store.perform(self, call, request)
+      if is_first and request.commands[1][1] == "ZADD" then
+        is_first = false
+        assert(other:session("s").keys:set { session = { theirs = 1 } })
+      end
+      return perform(self, call, request)
+    end
+    assert(session.keys:set { session = { ours = 2 } })
+    assert.is_false(is_first)
+    assert.same({ theirs = 1, ours = 2 },
+      store:session("s").keys:get("session", { "theirs", "ours" }))
+  end)
+
   local WRITES = {
     ["keys:set"] = function() return session.keys:set { session = { a = "late" } } end,
     ["keys:set of null"] = function()

@@ -227,6 +227,9 @@ describe("a session", function()
         session:save_creds(creds)
         assert.equal(registered, store:session_info("s").registered)
       end
+      creds.registered = nil
+      session:save_creds(creds)
+      assert.is_nil(store:session_info("s").registered)
     end)
   end)
 

@@ -4,9 +4,9 @@
 -- KEYS: meta, then each key that is written.
 -- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session),
 --       the generation to open if there is none or a tombstone ("" may not open),
---       "create" or "write", whether creds are among it ("1" or ""), registered
---       ("1", "0", "" unknown), the expected version ("" any), for a writer's first write
---       the version that it saw (else "");
+--       "create" or "write", whether creds are set ("1" or ""), registered ("1", "0",
+--       "-" unknown from now on, "" creds are not touched), the expected version (""
+--       any), for a writer's first write the version that it saw (else "");
 --       then for KEYS[2], KEYS[3], ...: its type ("creds" for the credentials), the
 --       number of deletes and of sets, the fields to delete, and field and value to set.
 -- Verdicts: ok gen ver | again gen ver | gap seq | fenced gen | exists | reopen gen |
@@ -80,7 +80,9 @@ for i = 2, #KEYS do
   end
   at_argument = last + 1
 end
-if registered ~= "" then
+if registered == "-" then
+  redis.call("HDEL", KEYS[1], "registered")
+elseif registered ~= "" then
   fields[#fields + 1] = "registered"
   fields[#fields + 1] = registered
 end
