@@ -21,6 +21,7 @@ local embedded = {}
 local MAX_SOCKET_PATH = 107
 local START_TIMEOUT_MS = 30000
 local POLL_MS = 5
+local READY_TIMEOUT_MS = 1000
 local SHUTDOWN_TIMEOUT_MS = 30000
 local SHUTDOWN_REPLY_MS = 20
 local SHUTDOWN_ASK_AGAIN_MS = 1000
@@ -127,14 +128,19 @@ local function log_tail(directory)
   return "; its log ends: " .. text:gsub("%s+$", ""):gsub("\n", " | ")
 end
 
--- Connects once and asks; nil while the server is not ready.
-local function is_ready(socket_path)
+-- Connects once and asks. A server that another process started less strict is made as
+-- strict as we were told; one that is stricter stays so.
+local function is_ready(socket_path, append_fsync)
+  local commands = { { "PING" } }
+  if append_fsync == "always" then
+    commands[2] = { "CONFIG", "SET", "appendfsync", "always" }
+  end
   local driver = native.new {
     server = { path = socket_path, database = 0, socket = option_rows.default_socket() },
     scripts = {}, max_operations = 1, max_queued_bytes = 4096, max_value_bytes = 4096,
   }
   local replies, message, code = driver:perform {
-    commands = { { "PING" } }, deadline_ms = native.now_ms() + 1000,
+    commands = commands, deadline_ms = native.now_ms() + READY_TIMEOUT_MS,
   }
   driver:close()
   return replies ~= nil, message, code
@@ -157,7 +163,7 @@ local function await_server(directory, socket_path, options, lock_fd)
       core.lock_close(lock_fd)
       has_started = true
       lock_fd = assert(core.lock_open(directory .. "/server.lock", true))
-    elseif is_ready(socket_path) then
+    elseif is_ready(socket_path, options.append_fsync) then
       return lock_fd
     end
     core.sleep_ms(POLL_MS)

@@ -109,6 +109,18 @@ describe("the private server", function()
     assert(store:close())
   end)
 
+  it("becomes as strict as the strictest of its users", function()
+    local loose = open()
+    assert.equal("everysec", config "appendfsync")
+    local strict = open { append_fsync = "always" }
+    assert.equal("always", config "appendfsync")
+    assert(strict:close())
+    local another = open()
+    assert.equal("always", config "appendfsync")
+    assert(loose:close())
+    assert(another:close())
+  end)
+
   it("keeps what was written when it is closed and opened again", function()
     for turn = 1, 3 do
       local store = open()
