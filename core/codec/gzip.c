@@ -5,10 +5,6 @@
 
 enum { GZIP_WINDOW_BITS = 15 + 16, OUTPUT_STEP_BYTES = 64 * 1024 };
 
-bool as_gzip_is(as_slice bytes) {
-  return bytes.length >= 2 && bytes.data[0] == 0x1f && bytes.data[1] == 0x8b;
-}
-
 /* Inflates until the input is used up; leaves a new member to begin after each end. */
 static as_status inflate_all(z_stream *stream, size_t max_bytes, as_buffer *out,
                              const char **out_reason) {

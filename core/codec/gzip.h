@@ -5,9 +5,6 @@
 
 #include "base/buffer.h"
 
-/* Whether the bytes begin like a gzip file. */
-bool as_gzip_is(as_slice bytes);
-
 /* Appends the whole content, of all members, to `out`. AS_ERR_CORRUPT: damaged or
  * truncated; AS_ERR_TOO_LARGE: more than max_bytes. *out_reason is then a sentence with
  * static storage, and `out` is as it was. */
