@@ -141,6 +141,26 @@ function Batch:set_creds_text(text)
   return self:set_creds(stored, registered_of(creds))
 end
 
+--- Puts in a whole session of JSON texts, each exactly as it is. True, or E.
+-- @param texts { creds = text or nil, keys = { [type] = { [id] = text } } }
+-- @param on_record function(done), called after each key record with how many there were
+function Batch:set_session(texts, on_record)
+  local done = 0
+  if texts.creds then
+    local is_put, message, code, details = self:set_creds_text(texts.creds)
+    if not is_put then return nil, message, code, details end
+  end
+  for kind, records in pairs(texts.keys) do
+    for id, text in pairs(records) do
+      local is_put, message, code, details = self:set_text(kind, id, text)
+      if not is_put then return nil, message, code, details end
+      done = done + 1
+      on_record(done)
+    end
+  end
+  return true
+end
+
 --- The keys to be written, and the arguments of the commit script that follow its head.
 function Batch:arguments(head)
   local keys, arguments = {}, head

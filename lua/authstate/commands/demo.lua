@@ -59,17 +59,10 @@ end
 
 local function import(context, session, split)
   local filled = batch.new(session:batch_context())
-  local done = 0
-  local is_put, message = filled:set_creds_text(split.creds)
+  local is_put, message = filled:set_session(split, function(done)
+    context.report:progress("import", done, split.records)
+  end)
   if not is_put then return nil, message end
-  for kind, records in pairs(split.keys) do
-    for id, text in pairs(records) do
-      is_put, message = filled:set_text(kind, id, text)
-      if not is_put then return nil, message end
-      done = done + 1
-      context.report:progress("import", done, split.records)
-    end
-  end
   local call = session.store:begin(session.id, nil, 1)
   local result
   result, message = session:commit_batch(call, filled, { creates = true })

@@ -41,23 +41,6 @@ local function delete_others(session, filled, counts, split)
   return true
 end
 
-local function fill(filled, split, context)
-  local done = 0
-  if split.creds then
-    local is_put, message = filled:set_creds_text(split.creds)
-    if not is_put then return nil, message end
-  end
-  for kind, records in pairs(split.keys) do
-    for id, text in pairs(records) do
-      local is_put, message = filled:set_text(kind, id, text)
-      if not is_put then return nil, message end
-      done = done + 1
-      context.report:progress("import", done, split.records)
-    end
-  end
-  return true
-end
-
 -- The version that must still be stored when the import arrives; nil for a new session.
 local function stored_version(session)
   local call = session.store:begin(session.id, TIMEOUT, 1)
@@ -92,7 +75,9 @@ local function import(context, path)
   end
   local filled = batch.new(session:batch_context())
   local is_done
-  is_done, message = fill(filled, split, context)
+  is_done, message = filled:set_session(split, function(done)
+    context.report:progress("import", done, split.records)
+  end)
   if is_done and stored > 0 then
     is_done, message = delete_others(session, filled, counts, split)
   end
