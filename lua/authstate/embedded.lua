@@ -139,11 +139,11 @@ local function is_ready(socket_path, append_fsync)
     server = { path = socket_path, database = 0, socket = option_rows.default_socket() },
     scripts = {}, max_operations = 1, max_queued_bytes = 4096, max_value_bytes = 4096,
   }
-  local replies, message, code = driver:perform {
+  local replies = driver:perform {
     commands = commands, deadline_ms = native.now_ms() + READY_TIMEOUT_MS,
   }
   driver:close()
-  return replies ~= nil, message, code
+  return replies ~= nil
 end
 
 -- Waits until the server answers. Whoever holds server.lock has a server that runs or
@@ -154,13 +154,14 @@ local function await_server(directory, socket_path, options, lock_fd)
   repeat
     if core.lock_try(lock_fd, "exclusive") then
       if has_started then
+        core.lock_close(lock_fd)
         return failure.new("unavailable", "the private redis-server in " .. directory
           .. " ended at once" .. log_tail(directory))
       end
       local started, message, code, details = start_server(directory, options, lock_fd)
-      if not started then return nil, message, code, details end
-      -- The server has inherited the lock; our descriptor must not keep it alive.
+      -- A server that runs has inherited the lock; our descriptor must not keep it alive.
       core.lock_close(lock_fd)
+      if not started then return nil, message, code, details end
       has_started = true
       lock_fd = assert(core.lock_open(directory .. "/server.lock", true))
     elseif is_ready(socket_path, options.append_fsync) then

@@ -258,6 +258,16 @@ describe("the private server", function()
       assert.matches("no luck today", words[3], 1, true)
     end)
 
+    it("and opens in the same program once the reason is gone", function()
+      os.execute("mkdir -m 700 '" .. directory .. "' '" .. directory .. "/redis.conf'")
+      local store, _, code = authstate.open { data_dir = directory }
+      assert.is_nil(store)
+      assert.equal("disk", code)
+      assert(lfs.rmdir(directory .. "/redis.conf"))
+      store = open()
+      assert(store:close())
+    end)
+
     it("in a file", function()
       directory = temporary.file "x"
       refuses { directory }
