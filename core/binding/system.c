@@ -6,14 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "binding/type.h"
 #include "codec/digest.h"
 #include "codec/gzip.h"
 #include "io/clock.h"
 #include "io/directory.h"
+#include "io/file.h"
 #include "io/lock.h"
 #include "io/process.h"
 #include "io/random.h"
 #include "io/terminal.h"
+
+static const char *const DIRECTORY_READER_TYPE = "authstate.directory_reader";
 
 enum { MAX_RANDOM_BYTES = 256, MAX_ARGUMENTS = 64 };
 
@@ -120,6 +124,47 @@ static int system_check_directory(lua_State *L) {
   return 2;
 }
 
+static int system_is_directory(lua_State *L) {
+  lua_pushboolean(L, as_directory_is(luaL_checkstring(L, 1)));
+  return 1;
+}
+
+static int system_sync_directory(lua_State *L) {
+  return push_outcome(L, as_directory_sync(luaL_checkstring(L, 1)));
+}
+
+/* A userdata, so that a Lua error amid the listing does not leave the stream open. */
+static int reader_close(lua_State *L) {
+  as_directory_close(luaL_checkudata(L, 1, DIRECTORY_READER_TYPE));
+  return 0;
+}
+
+/* A list of names, or nil and the words for an errno. */
+static int system_list_directory(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  as_directory_reader *reader = lua_newuserdata(L, sizeof *reader);
+  reader->stream = NULL;
+  luaL_getmetatable(L, DIRECTORY_READER_TYPE);
+  lua_setmetatable(L, -2);
+  int failure = as_directory_open(reader, path);
+  if (failure != 0) return push_outcome(L, failure);
+  lua_newtable(L);
+  const char *name;
+  for (int i = 1; (name = as_directory_next(reader, &failure)) != NULL; i++) {
+    lua_pushstring(L, name);
+    lua_rawseti(L, -2, i);
+  }
+  as_directory_close(reader);
+  return failure == 0 ? 1 : push_outcome(L, failure);
+}
+
+static int system_write_file(lua_State *L) {
+  size_t length;
+  const char *path = luaL_checkstring(L, 1);
+  const char *bytes = luaL_checklstring(L, 2, &length);
+  return push_outcome(L, as_file_write(path, as_slice_of(bytes, length)));
+}
+
 static int system_lock_open(lua_State *L) {
   int fd = as_lock_open(luaL_checkstring(L, 1), lua_toboolean(L, 2));
   if (fd < 0) return push_outcome(L, errno);
@@ -131,7 +176,9 @@ static int system_lock_try(lua_State *L) {
   static const char *const modes[] = {"shared", "exclusive", NULL};
   int fd = (int)luaL_checkinteger(L, 1);
   int mode = luaL_checkoption(L, 2, NULL, modes);
-  lua_pushboolean(L, as_lock_try(fd, mode == 0 ? AS_LOCK_SHARED : AS_LOCK_EXCLUSIVE));
+  int failure = as_lock_try(fd, mode == 0 ? AS_LOCK_SHARED : AS_LOCK_EXCLUSIVE);
+  if (failure != 0 && failure != EWOULDBLOCK) return push_outcome(L, failure);
+  lua_pushboolean(L, failure == 0);
   return 1;
 }
 
@@ -160,6 +207,15 @@ static int system_start_daemon(lua_State *L) {
   return push_outcome(L, as_process_start_daemon(argv, log_path, kept_fd));
 }
 
+static int system_process_id(lua_State *L) {
+  lua_pushinteger(L, as_process_id());
+  return 1;
+}
+
+static int system_kill_process(lua_State *L) {
+  return push_outcome(L, as_process_kill((pid_t)luaL_checkinteger(L, 1)));
+}
+
 static int system_is_terminal(lua_State *L) {
   lua_pushboolean(L, as_terminal_is((int)luaL_checkinteger(L, 1)));
   return 1;
@@ -175,15 +231,24 @@ static const luaL_Reg system_functions[] = {
     {"make_directory", system_make_directory},
     {"real_path", system_real_path},
     {"check_directory", system_check_directory},
+    {"is_directory", system_is_directory},
+    {"list_directory", system_list_directory},
+    {"sync_directory", system_sync_directory},
+    {"write_file", system_write_file},
     {"lock_open", system_lock_open},
     {"lock_try", system_lock_try},
     {"lock_close", system_lock_close},
     {"start_daemon", system_start_daemon},
+    {"process_id", system_process_id},
+    {"kill_process", system_kill_process},
     {"is_terminal", system_is_terminal},
     {NULL, NULL},
 };
 
+static const luaL_Reg no_methods[] = {{NULL, NULL}};
+
 void as_binding_system_open(lua_State *L) {
+  as_binding_new_type(L, DIRECTORY_READER_TYPE, no_methods, reader_close);
   for (const luaL_Reg *each = system_functions; each->name != NULL; each++) {
     lua_pushcfunction(L, each->func);
     lua_setfield(L, -2, each->name);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What the embedded server needs to know of its directory. */
+/* Directories: making them, what is in them, and whether one can hold secrets. */
 #ifndef AS_IO_DIRECTORY_H
 #define AS_IO_DIRECTORY_H
+
+#include <dirent.h>
+#include <stdbool.h>
 
 /* Makes the directory and its missing parents, all with mode 0700. Returns 0 or errno. */
 int as_directory_make(const char *path);
@@ -23,5 +26,24 @@ typedef enum as_directory_fault {
 
 /* Whether a directory can hold secrets of the present user. */
 as_directory_fault as_directory_check(const char *path);
+
+/* Whether the path is a directory that can be looked at. */
+bool as_directory_is(const char *path);
+
+/* The names in a directory, in no order, "." and ".." left out. */
+typedef struct as_directory_reader {
+  DIR *stream;
+} as_directory_reader;
+
+/* Returns 0 or errno; after 0, close it. */
+int as_directory_open(as_directory_reader *reader, const char *path);
+void as_directory_close(as_directory_reader *reader);
+
+/* The next name, valid until the next call; NULL at the end, with *out_failure 0 or the
+ * errno of what went wrong. */
+const char *as_directory_next(as_directory_reader *reader, int *out_failure);
+
+/* Makes what happened to the names in a directory so far durable. Returns 0 or errno. */
+int as_directory_sync(const char *path);
 
 #endif

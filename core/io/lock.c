@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "io/lock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -10,8 +11,9 @@ int as_lock_open(const char *path, bool is_inheritable) {
   return open(path, flags, 0600);
 }
 
-bool as_lock_try(int fd, as_lock_mode mode) {
-  return flock(fd, (mode == AS_LOCK_SHARED ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0;
+int as_lock_try(int fd, as_lock_mode mode) {
+  int operation = mode == AS_LOCK_SHARED ? LOCK_SH : LOCK_EX;
+  return flock(fd, operation | LOCK_NB) == 0 ? 0 : errno;
 }
 
 void as_lock_close(int fd) {

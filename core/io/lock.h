@@ -11,9 +11,11 @@ int as_lock_open(const char *path, bool is_inheritable);
 
 typedef enum as_lock_mode { AS_LOCK_SHARED, AS_LOCK_EXCLUSIVE } as_lock_mode;
 
-/* Takes, or changes to, a mode without waiting. False: somebody else is in the way, or
- * errno is not EWOULDBLOCK. Changing is not atomic: on failure nothing may be held. */
-bool as_lock_try(int fd, as_lock_mode mode);
+/* Takes, or changes to, a mode without waiting. Returns 0; EWOULDBLOCK when somebody else
+ * is in the way; or another errno. Changing is not atomic: on failure nothing may be
+ * held.
+ */
+int as_lock_try(int fd, as_lock_mode mode);
 
 void as_lock_close(int fd);
 

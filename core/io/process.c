@@ -98,3 +98,13 @@ int as_process_start_daemon(char *const argv[], const char *log_path, int kept_f
   int unreaped = reap(middle);
   return failure != 0 ? failure : unreaped;
 }
+
+pid_t as_process_id(void) {
+  return getpid();
+}
+
+int as_process_kill(pid_t pid) {
+  /* 0 and negative numbers would name whole groups. */
+  if (pid <= 0) return ESRCH;
+  return kill(pid, SIGKILL) == 0 ? 0 : errno;
+}

@@ -12,4 +12,10 @@
  * failed, exec included. */
 int as_process_start_daemon(char *const argv[], const char *log_path, int kept_fd);
 
+/* This process. */
+pid_t as_process_id(void);
+
+/* Ends a process with SIGKILL. Returns 0 or errno. */
+int as_process_kill(pid_t pid);
+
 #endif

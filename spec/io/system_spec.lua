@@ -159,6 +159,66 @@ describe("a directory", function()
       assert.equal("foreign", fault(root))
     end
   end)
+
+  it("tells what is in it", function()
+    local root = temporary.directory()
+    assert.same({}, core.list_directory(root))
+    for _, name in ipairs { "b", ".a", "c d" } do
+      assert.is_true(core.write_file(root .. "/" .. name, name))
+    end
+    assert(lfs.mkdir(root .. "/sub"))
+    local names = core.list_directory(root)
+    table.sort(names)
+    assert.same({ ".a", "b", "c d", "sub" }, names)
+    assert.same({ true, false, false }, { core.is_directory(root),
+      core.is_directory(root .. "/b"), core.is_directory(root .. "/none") })
+    assert.is_true(core.sync_directory(root))
+    for _, list in ipairs { core.list_directory, core.sync_directory } do
+      assert.same({ nil, "Not a directory" }, { list(root .. "/b") })
+      assert.same({ nil, "No such file or directory" }, { list(root .. "/none") })
+    end
+  end)
+end)
+
+describe("a private file", function()
+  it("is written whole, for its owner alone, in the place of an older one", function()
+    local path = temporary.directory() .. "/file"
+    for _, text in ipairs { ("long\0"):rep(300000), "short", "" } do
+      assert.is_true(core.write_file(path, text))
+      assert.equal(text, read_file(path))
+      assert.equal("rw-------", lfs.attributes(path, "permissions"))
+    end
+  end)
+
+  it("says why it cannot be written", function()
+    local root = temporary.directory()
+    assert(lfs.link(temporary.file "text", root .. "/link", true))
+    for path, words in pairs {
+      [root] = "Is a directory", [root .. "/none/x"] = "No such file or directory",
+      ["/dev/full"] = "No space left on device",
+      [root .. "/link"] = "Too many levels of symbolic links",
+    } do
+      assert.same({ nil, words }, { core.write_file(path, "text") })
+    end
+  end)
+end)
+
+describe("a process", function()
+  it("knows its number, and ends another without a word", function()
+    local sleeper = start_lua "print(core.process_id()) io.flush() core.sleep_ms(60000)"
+    assert.is_true(clock.wait_for(function() return #sleeper:output() > 0 end))
+    assert.equal(sleeper:pid(), tonumber(sleeper:output()))
+    assert.is_true(core.kill_process(sleeper:pid()))
+    assert.equal(128 + 9, sleeper:wait())
+    sleeper:kill()
+    assert.same({ nil, "No such process" }, { core.kill_process(sleeper:pid()) })
+  end)
+
+  it("does not end groups of others", function()
+    for _, pid in ipairs { 0, -1, -2 } do
+      assert.same({ nil, "No such process" }, { core.kill_process(pid) })
+    end
+  end)
 end)
 
 describe("a lock", function()
@@ -181,7 +241,9 @@ describe("a lock", function()
     assert.is_true(core.lock_try(two, "shared"))
     core.lock_close(one)
     core.lock_close(two)
-    assert.is_false(core.lock_try(-1, "shared"))
+    local taken, message = core.lock_try(-1, "shared")
+    assert.is_nil(taken)
+    assert.equal("Bad file descriptor", message)
     assert.error_matches(function() core.lock_try(one, "half") end, "invalid option")
   end)
 
