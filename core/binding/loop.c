@@ -61,16 +61,18 @@ static int loop_new(lua_State *L) {
   return 1;
 }
 
+/* loop:step(timeout_ms) -> how many connections were lost or could not be made */
 static int loop_step(lua_State *L) {
   bound_loop *bound = luaL_checkudata(L, 1, LOOP_TYPE);
   luaL_argcheck(L, bound->loop != NULL, 1, "the loop is closed");
   lua_rawgeti(L, LUA_REGISTRYINDEX, bound->engine_ref);
   uint32_t connections;
   (void)as_binding_engine_check(L, -1, &connections); /* the loop borrows it */
+  uint32_t losses = as_loop_losses(bound->loop);
   as_status status = as_loop_step(bound->loop, luaL_checknumber(L, 2));
   if (status != AS_OK)
     return as_binding_push_failure(L, status, as_slice_text(strerror(errno)));
-  lua_pushboolean(L, 1);
+  lua_pushnumber(L, as_loop_losses(bound->loop) - losses);
   return 1;
 }
 

@@ -187,6 +187,11 @@ static int system_lock_close(lua_State *L) {
   return 0;
 }
 
+static int system_lock_release(lua_State *L) {
+  as_lock_release((int)luaL_checkinteger(L, 1));
+  return 0;
+}
+
 static int system_start_daemon(lua_State *L) {
   char *argv[MAX_ARGUMENTS + 1] = {NULL};
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -209,6 +214,11 @@ static int system_start_daemon(lua_State *L) {
 
 static int system_process_id(lua_State *L) {
   lua_pushinteger(L, as_process_id());
+  return 1;
+}
+
+static int system_user_id(lua_State *L) {
+  lua_pushinteger(L, as_process_user());
   return 1;
 }
 
@@ -238,8 +248,10 @@ static const luaL_Reg system_functions[] = {
     {"lock_open", system_lock_open},
     {"lock_try", system_lock_try},
     {"lock_close", system_lock_close},
+    {"lock_release", system_lock_release},
     {"start_daemon", system_start_daemon},
     {"process_id", system_process_id},
+    {"user_id", system_user_id},
     {"kill_process", system_kill_process},
     {"is_terminal", system_is_terminal},
     {NULL, NULL},

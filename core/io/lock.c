@@ -19,3 +19,9 @@ int as_lock_try(int fd, as_lock_mode mode) {
 void as_lock_close(int fd) {
   if (fd >= 0) close(fd);
 }
+
+void as_lock_release(int fd) {
+  if (fd < 0) return;
+  (void)flock(fd, LOCK_UN); /* cannot fail on a file that is open */
+  close(fd);
+}

@@ -17,6 +17,10 @@ typedef enum as_lock_mode { AS_LOCK_SHARED, AS_LOCK_EXCLUSIVE } as_lock_mode;
  */
 int as_lock_try(int fd, as_lock_mode mode);
 
+/* Closes the file. The lock ends when everybody who inherited the file has closed it. */
 void as_lock_close(int fd);
+
+/* Ends the lock, also for who inherited the file, and closes it. */
+void as_lock_release(int fd);
 
 #endif

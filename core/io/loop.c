@@ -27,6 +27,7 @@ struct as_loop {
   as_address address;
   int epoll_fd;
   uint32_t channel_count;
+  uint32_t losses;
   as_channel *channels;
   uint8_t block[RECEIVE_BYTES];
 };
@@ -78,6 +79,7 @@ static void close_channel(as_loop *loop, uint32_t index, const char *reason) {
   as_channel *channel = &loop->channels[index];
   as_socket_close(&channel->peer);
   channel->events = 0;
+  loop->losses++;
   as_engine_on_closed(loop->engine, index, as_slice_text(reason), as_clock_now_ms());
 }
 
@@ -200,4 +202,8 @@ as_status as_loop_step(as_loop *loop, double timeout_ms) {
   as_engine_on_time(loop->engine, as_clock_now_ms());
   obey_engine(loop);
   return AS_OK;
+}
+
+uint32_t as_loop_losses(const as_loop *loop) {
+  return loop->losses;
 }

@@ -22,4 +22,7 @@ void as_loop_del(as_loop *loop);
  * has completions. AS_ERR_SERVER: epoll itself failed (errno). */
 AS_MUST_USE as_status as_loop_step(as_loop *loop, double timeout_ms);
 
+/* How many connections were lost, or could not be made, since the loop is there. */
+uint32_t as_loop_losses(const as_loop *loop);
+
 #endif

@@ -103,6 +103,10 @@ pid_t as_process_id(void) {
   return getpid();
 }
 
+uid_t as_process_user(void) {
+  return geteuid();
+}
+
 int as_process_kill(pid_t pid) {
   /* 0 and negative numbers would name whole groups. */
   if (pid <= 0) return ESRCH;

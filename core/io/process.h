@@ -12,8 +12,9 @@
  * failed, exec included. */
 int as_process_start_daemon(char *const argv[], const char *log_path, int kept_fd);
 
-/* This process. */
+/* This process, and the user that it acts as. */
 pid_t as_process_id(void);
+uid_t as_process_user(void);
 
 /* Ends a process with SIGKILL. Returns 0 or errno. */
 int as_process_kill(pid_t pid);

@@ -1,228 +1,238 @@
 -- SPDX-License-Identifier: MIT
 --- The embedded default: a private redis-server on a unix socket in a data directory,
--- with its append-only file on, shared by the processes that open the directory and shut
--- down by the last one that closes it.
+-- with its append-only file on, shared by the processes that open the directory, started
+-- again when it dies, and shut down by the last one that closes it.
 --
--- Two files in the directory are locked with flock. `server.lock` is taken exclusively by
--- who starts the server and inherited by the server, so it is held for as long as the
--- server lives. `users.lock` is held shared by every user; who closes and gets it
--- exclusively is the last one, and shuts the server down while holding it.
+-- Three files in the directory are locked with flock:
+--
+--   server.lock   exclusively by who starts the server; inherited by the server, so held
+--                 for as long as the server, or a child that rewrites its log, lives
+--   users.lock    shared by every user; who closes and gets it exclusively is the last
+--                 one, and shuts the server down while holding it
+--   always.lock   shared by every user with append_fsync = "always"; a server that is
+--                 started meanwhile, by whomever, forces its log to disk always
 
 local core = require "authstate.core"
+local data_directory = require "authstate.data_directory"
 local failure = require "authstate.failure"
 local native = require "authstate.drivers.native"
 local option_rows = require "authstate.options"
+local server_log = require "authstate.server_log"
 
 local Guard = { __name = "authstate.embedded" }
 Guard.__index = Guard
 
 local embedded = {}
 
-local MAX_SOCKET_PATH = 107
-local START_TIMEOUT_MS = 30000
-local POLL_MS = 5
+local POLL_MS = 2
+local MAX_STARTS = 5
 local READY_TIMEOUT_MS = 1000
+local LAST_USER_TRIES = 3
 local SHUTDOWN_TIMEOUT_MS = 30000
 local SHUTDOWN_REPLY_MS = 20
 local SHUTDOWN_ASK_AGAIN_MS = 1000
+local INFO_TIMEOUT_MS = 5000
 
-local function default_directory()
-  local state = os.getenv "XDG_STATE_HOME"
-  if not state or state:sub(1, 1) ~= "/" then
-    local home = os.getenv "HOME"
-    if not home then return nil end
-    state = home .. "/.local/state"
+-- ---- locks --------------------------------------------------------------------------
+
+-- Opens a file and takes its lock, waiting while somebody else has it. A descriptor, or
+-- E.
+local function take_shared(directory, name, deadline_ms)
+  local fd, message, code, details = directory:open_lock(name, false)
+  if not fd then return nil, message, code, details end
+  while true do
+    local is_taken
+    is_taken, message, code, details = directory:try_lock(fd, name, "shared")
+    if is_taken then return fd end
+    local is_late = native.now_ms() >= deadline_ms
+    if is_taken == nil or is_late then core.lock_close(fd) end
+    if is_taken == nil then return nil, message, code, details end
+    if is_late then
+      return failure.new("unavailable", ("another process keeps %s locked")
+        :format(directory:file(name)))
+    end
+    core.sleep_ms(POLL_MS)
   end
-  return state .. "/authstate"
 end
 
-local DIRECTORY_FAULTS = {
-  missing = "does not exist and cannot be looked at",
-  not_a_directory = "is not a directory; give another data_dir",
-  foreign = "belongs to another user; give a data_dir of your own",
-  open_to_others = "lets other users in; run: chmod 700 ",
-  not_writable = "is not writable; give another data_dir or change its mode",
-}
-
--- The directory, made and found fit to hold secrets; or E.
-local function prepare_directory(given)
-  local directory = given or default_directory()
-  if not directory then
-    return failure.new("unavailable",
-      "neither XDG_STATE_HOME nor HOME is set; give data_dir")
-  end
-  local made, reason = core.make_directory(directory)
-  if not made then
-    return failure.new("unavailable", ("data_dir %s cannot be made: %s; give another "
-      .. "data_dir"):format(directory, reason))
-  end
-  local is_fine, fault = core.check_directory(directory)
-  if is_fine then return core.real_path(directory) end
-  local words = DIRECTORY_FAULTS[fault]
-  if fault == "open_to_others" then words = words .. directory end
-  return failure.new("unavailable", ("data_dir %s %s"):format(directory, words))
-end
-
-local function write_file(path, text)
-  local file, reason = io.open(path, "wb")
-  if not file then return nil, reason end
-  local is_written, write_reason = file:write(text)
-  local is_closed, close_reason = file:close()
-  if not is_written or not is_closed then return nil, write_reason or close_reason end
+-- From here on no other user shuts the server down. True, or E.
+local function join(self, deadline_ms)
+  local message, code, details
+  self.users_fd, message, code, details =
+    take_shared(self.data_directory, "users.lock", deadline_ms)
+  if not self.users_fd then return nil, message, code, details end
+  if self.append_fsync ~= "always" then return true end
+  self.always_fd, message, code, details =
+    take_shared(self.data_directory, "always.lock", deadline_ms)
+  if not self.always_fd then return nil, message, code, details end
   return true
 end
 
--- redis.conf quotes like a C string.
-local function quote(text)
-  return '"' .. text:gsub('[\\"]', "\\%0"):gsub("%c", function(control)
-    return ("\\x%02x"):format(control:byte())
-  end) .. '"'
+local function release(self)
+  if self.always_fd then core.lock_release(self.always_fd) end
+  if self.users_fd then core.lock_release(self.users_fd) end
+  self.always_fd, self.users_fd = nil, nil
 end
 
-local function server_config(directory, append_fsync)
-  return table.concat({
-    "# Written anew each time authstate starts this server.",
-    "port 0",
-    "unixsocket " .. quote(directory .. "/redis.sock"),
-    "unixsocketperm 700",
-    "dir " .. quote(directory),
-    "appendonly yes",
-    "appendfsync " .. append_fsync,
-    'save ""',
-    "maxmemory 0",
-    "maxmemory-policy noeviction",
-    "daemonize no",
-    "logfile " .. quote(directory .. "/server.log"),
-    "loglevel notice",
-    "",
-  }, "\n")
+-- What a server that is started now must do: as its strictest user asked.
+local function strictest_fsync(self)
+  if self.append_fsync == "always" then return "always" end
+  local fd = self.data_directory:open_lock("always.lock", false)
+  if not fd then return "always" end
+  local has_none = core.lock_try(fd, "exclusive")
+  core.lock_release(fd)
+  return has_none and self.append_fsync or "always"
 end
 
-local function start_server(directory, options, lock_fd)
-  local config_path = directory .. "/redis.conf"
-  local is_written, reason =
-    write_file(config_path, server_config(directory, options.append_fsync))
-  if not is_written then
-    return failure.new("disk", ("cannot write %s: %s"):format(config_path, reason))
+-- ---- starting -----------------------------------------------------------------------
+
+-- Starts a server that inherits the lock. True, or E.
+local function start_server(self, lock_fd)
+  local config_path, message, code, details =
+    self.data_directory:prepare_server(strictest_fsync(self))
+  if not config_path then return nil, message, code, details end
+  self.log_mark = server_log.mark(self.data_directory.log_path)
+  local is_started, reason = core.start_daemon({ "redis-server", config_path },
+    self.data_directory.log_path, lock_fd)
+  if is_started then return true end
+  return failure.new("unavailable", ("redis-server cannot be started: %s; install it "
+    .. "(Debian: apt-get install redis-server) or pass the URL of a running one as redis")
+    :format(reason), { retry = false })
+end
+
+local function disk_failure(self, words)
+  return failure.new("disk", ("the private redis-server in %s cannot write its log: %s")
+    :format(self.directory, words))
+end
+
+-- Why a server that we started is no more, if starting another one would not help: E, or
+-- nothing.
+local function why_ended(self, starts)
+  local log_path = self.data_directory.log_path
+  local code, words = server_log.cause(log_path, self.log_mark)
+  if code == "disk" then return disk_failure(self, words) end
+  if code == "corrupt" then
+    local logs = self.directory .. "/appendonlydir"
+    return failure.new("corrupt", ("the log of the private redis-server in %s is damaged: "
+      .. "%s; make a copy of %s, then try: redis-check-aof --fix %s/appendonly.aof.manifest")
+      :format(self.directory, words, logs, logs))
   end
-  local started
-  started, reason = core.start_daemon({ "redis-server", config_path },
-    directory .. "/server.log", lock_fd)
-  if not started then
-    return failure.new("unavailable", ("redis-server cannot be started: %s; install it "
-      .. "(Debian: apt-get install redis-server) or pass the URL of a running one as "
-      .. "redis"):format(reason))
-  end
-  return true
-end
-
--- The last lines of the server's log, for the message about a server that did not come
--- up.
-local function log_tail(directory)
-  local file = io.open(directory .. "/server.log", "rb")
-  if not file then return "" end
-  local size = file:seek "end"
-  file:seek("set", math.max(0, size - 400))
-  local text = file:read "*a"
-  file:close()
-  return "; its log ends: " .. text:gsub("%s+$", ""):gsub("\n", " | ")
+  if starts < MAX_STARTS then return nil end
+  return failure.new("unavailable", ("the private redis-server in %s ended at once%s")
+    :format(self.directory, server_log.tail(log_path)), { retry = false })
 end
 
 -- Connects once and asks. A server that another process started less strict is made as
--- strict as we were told; one that is stricter stays so.
-local function is_ready(socket_path, append_fsync)
+-- strict as we were told.
+local function ask(self, deadline_ms)
   local commands = { { "PING" } }
-  if append_fsync == "always" then
+  if self.append_fsync == "always" then
     commands[2] = { "CONFIG", "SET", "appendfsync", "always" }
   end
   local driver = native.new {
-    server = { path = socket_path, database = 0, socket = option_rows.default_socket() },
+    server = {
+      path = self.socket_path, database = 0, socket = option_rows.default_socket(),
+    },
     scripts = {}, max_operations = 1, max_queued_bytes = 4096, max_value_bytes = 4096,
   }
-  local replies = driver:perform {
-    commands = commands, deadline_ms = native.now_ms() + READY_TIMEOUT_MS,
+  local ready_ms = native.now_ms() + READY_TIMEOUT_MS
+  local replies, message, code = driver:perform {
+    commands = commands, deadline_ms = math.min(ready_ms, deadline_ms),
   }
   driver:close()
-  return replies ~= nil
+  if replies then return true end
+  return nil, message, code
 end
 
--- Waits until the server answers. Whoever holds server.lock has a server that runs or
--- comes up; when nobody does, it died.
-local function await_server(directory, socket_path, options, lock_fd)
-  local deadline_ms = native.now_ms() + START_TIMEOUT_MS
-  local has_started = false
-  repeat
-    if core.lock_try(lock_fd, "exclusive") then
-      if has_started then
-        core.lock_close(lock_fd)
-        return failure.new("unavailable", "the private redis-server in " .. directory
-          .. " ended at once" .. log_tail(directory))
-      end
-      local started, message, code, details = start_server(directory, options, lock_fd)
-      -- A server that runs has inherited the lock; our descriptor must not keep it alive.
-      core.lock_close(lock_fd)
-      if not started then return nil, message, code, details end
-      has_started = true
-      lock_fd = assert(core.lock_open(directory .. "/server.lock", true))
-    elseif is_ready(socket_path, options.append_fsync) then
-      return lock_fd
-    end
-    core.sleep_ms(POLL_MS)
-  until native.now_ms() > deadline_ms
-  core.lock_close(lock_fd)
-  return failure.new("unavailable", ("the private redis-server in %s did not answer "
-    .. "within %d ms%s"):format(directory, START_TIMEOUT_MS, log_tail(directory)))
+-- One look at a server that may be there. "up", "down" (lock_fd has the lock), "coming";
+-- or nil and E.
+local function look(self, lock_fd, deadline_ms)
+  local is_taken, message, code, details =
+    self.data_directory:try_lock(lock_fd, "server.lock", "exclusive")
+  if is_taken == nil then return nil, message, code, details end
+  if is_taken then return "down" end
+  local is_ready
+  is_ready, message, code = ask(self, deadline_ms)
+  if is_ready then return "up" end
+  if code == "unsupported" then return failure.new(code, message) end
+  return "coming"
 end
 
--- A shared lock on users.lock: from here on no other user shuts the server down. One who
--- is doing so holds it exclusively.
-local function join_users(directory)
-  local path = directory .. "/users.lock"
-  local fd, reason = core.lock_open(path, false)
-  if not fd then
-    return failure.new("unavailable", ("cannot open %s: %s"):format(path, reason))
-  end
-  local deadline_ms = native.now_ms() + START_TIMEOUT_MS
-  while not core.lock_try(fd, "shared") do
-    if native.now_ms() > deadline_ms then
-      core.lock_close(fd)
-      return failure.new("unavailable", path .. " is held by another process")
+-- Waits until the server answers, and starts it when nobody has. Whoever holds
+-- server.lock has a server that runs, comes up, or has died and left a child that
+-- rewrites its log.
+local function wait_until_up(self, deadline_ms)
+  local starts = 0
+  while true do
+    local lock_fd, message, code, details =
+      self.data_directory:open_lock("server.lock", true)
+    if not lock_fd then return nil, message, code, details end
+    local state
+    state, message, code, details = look(self, lock_fd, deadline_ms)
+    local goes_on = state ~= nil
+    if state == "down" and starts > 0 then
+      message, code, details = select(2, why_ended(self, starts))
+      goes_on = code == nil
+    end
+    if state == "down" and goes_on then
+      goes_on, message, code, details = start_server(self, lock_fd)
+      starts = starts + 1
+    end
+    -- A server that runs has inherited the lock; our descriptor must not keep it alive.
+    core.lock_close(lock_fd)
+    if not goes_on then return nil, message, code, details end
+    if state == "up" then return true end
+    if native.now_ms() >= deadline_ms then
+      return failure.new("unavailable", ("the private redis-server in %s did not answer in "
+        .. "time%s"):format(self.directory, server_log.tail(self.data_directory.log_path)))
     end
     core.sleep_ms(POLL_MS)
   end
-  return fd
+end
+
+local function bring_up(self, deadline_ms)
+  local is_up, message, code, details = wait_until_up(self, deadline_ms)
+  if not is_up then return nil, message, code, details end
+  self.log_mark = server_log.mark(self.data_directory.log_path)
+  return true
 end
 
 --- Starts the server of a data directory, or joins the one that runs there.
--- @param options { data_dir, append_fsync }
+-- @param options { data_dir, append_fsync, open_timeout_ms }
 -- @return { directory, socket_path }; or E
 function embedded.start(options)
-  local directory, message, code, details = prepare_directory(options.data_dir)
+  local directory, message, code, details = data_directory.open(options.data_dir)
   if not directory then return nil, message, code, details end
-  local socket_path = directory .. "/redis.sock"
-  if #socket_path > MAX_SOCKET_PATH then
-    return failure.new("unavailable", ("data_dir %s is too long for a unix socket: at "
-      .. "most %d bytes"):format(directory, MAX_SOCKET_PATH - #"/redis.sock"))
-  end
-  local users_fd
-  users_fd, message, code, details = join_users(directory)
-  if not users_fd then return nil, message, code, details end
-  local lock_fd, reason = core.lock_open(directory .. "/server.lock", true)
-  if not lock_fd then
-    core.lock_close(users_fd)
-    return failure.new("unavailable", ("cannot open %s/server.lock: %s"):format(directory,
-      reason))
-  end
-  lock_fd, message, code, details = await_server(directory, socket_path, options, lock_fd)
-  if not lock_fd then
-    core.lock_close(users_fd)
-    return nil, message, code, details
-  end
-  core.lock_close(lock_fd)
-  return setmetatable({
-    directory = directory, socket_path = socket_path, users_fd = users_fd,
+  local self = setmetatable({
+    data_directory = directory, directory = directory.path,
+    socket_path = directory.socket_path, append_fsync = options.append_fsync,
+    log_mark = 0,
   }, Guard)
+  local deadline_ms = native.now_ms() + options.open_timeout_ms
+  local is_up
+  is_up, message, code, details = join(self, deadline_ms)
+  if is_up then is_up, message, code, details = bring_up(self, deadline_ms) end
+  if is_up then return self end
+  release(self)
+  return nil, message, code, details
 end
+
+--- Brings back a server whose connection was lost, when it is dead; for the driver.
+-- @return true; or E: `disk` when the server is up but died for want of space, with
+--   details.is_full when its disk still takes nothing; `retry` in the details says
+--   whether waiting may help
+function Guard:revive(deadline_ms)
+  local has_space, reason = self.data_directory:probe_disk()
+  local cause, words = server_log.cause(self.data_directory.log_path, self.log_mark)
+  local is_up, message, code, details = bring_up(self, deadline_ms)
+  if not is_up then return nil, message, code, details end
+  if has_space and cause ~= "disk" then return true end
+  message, code, details = select(2, disk_failure(self, reason or words))
+  details.is_full = not has_space
+  return nil, message, code, details
+end
+
+-- ---- leaving ------------------------------------------------------------------------
 
 -- Waits until the server is gone: its lock can be taken.
 local function await_end(lock_fd, timeout_ms)
@@ -234,38 +244,68 @@ local function await_end(lock_fd, timeout_ms)
   return true
 end
 
+-- Whether all that the server has acknowledged is in its log. One that was killed has
+-- nothing more to write.
+local function is_log_written(driver)
+  local replies = driver:perform {
+    commands = { { "INFO", "persistence" } },
+    deadline_ms = native.now_ms() + INFO_TIMEOUT_MS,
+  }
+  return not (replies and replies[1]:find("aof_last_write_status:err", 1, true))
+end
+
 -- Asks the server to end until it has. It does not answer: its connections close.
-local function shut_down(directory, driver)
-  local lock_fd, reason = core.lock_open(directory .. "/server.lock", true)
-  if not lock_fd then
-    return failure.new("unavailable", ("cannot open %s/server.lock: %s"):format(directory,
-      reason))
-  end
+local function ask_to_end(self, driver, lock_fd)
   local deadline_ms = native.now_ms() + SHUTDOWN_TIMEOUT_MS
-  local is_gone
   repeat
     driver:perform {
       commands = { { "SHUTDOWN" } }, deadline_ms = native.now_ms() + SHUTDOWN_REPLY_MS,
     }
-    is_gone = await_end(lock_fd, SHUTDOWN_ASK_AGAIN_MS)
-  until is_gone or native.now_ms() > deadline_ms
-  core.lock_close(lock_fd)
-  if is_gone then return true end
+    if await_end(lock_fd, SHUTDOWN_ASK_AGAIN_MS) then return true end
+  until native.now_ms() > deadline_ms
   return failure.new("unavailable", ("the private redis-server in %s did not shut down "
-    .. "within %d ms"):format(directory, SHUTDOWN_TIMEOUT_MS))
+    .. "within %d ms"):format(self.directory, SHUTDOWN_TIMEOUT_MS))
+end
+
+local function shut_down(self, driver)
+  local lock_fd, message, code, details =
+    self.data_directory:open_lock("server.lock", true)
+  if not lock_fd then return nil, message, code, details end
+  local is_down = core.lock_try(lock_fd, "exclusive")
+  if not is_down and is_log_written(driver) then
+    is_down, message, code, details = ask_to_end(self, driver, lock_fd)
+  elseif not is_down then
+    message, code, details = select(2, failure.new("disk", ("the private redis-server in "
+      .. "%s cannot write its log and is left running, so that nothing is lost; make "
+      .. "space, then open and close it again"):format(self.directory)))
+  end
+  core.lock_close(lock_fd)
+  if not is_down then return nil, message, code, details end
+  return true
+end
+
+-- Whether nobody else uses the directory. Asking gives the shared lock up; what is in the
+-- way may be gone in a moment, such as a copy of a descriptor in a process that is being
+-- started.
+local function is_last_user(self)
+  for try = 1, LAST_USER_TRIES do
+    if core.lock_try(self.users_fd, "exclusive") then return true end
+    if try < LAST_USER_TRIES then core.sleep_ms(POLL_MS) end
+  end
+  return false
 end
 
 --- Leaves the directory; the last one shuts the server down and waits until it is gone.
 -- @param driver of the store that is closed; closed here
 -- @return true; or E
 function Guard:leave(driver)
-  local is_last = core.lock_try(self.users_fd, "exclusive")
+  driver:dismiss_keeper()
   local is_down, message, code, details = true, nil, nil, nil
-  if is_last then
-    is_down, message, code, details = shut_down(self.directory, driver)
+  if is_last_user(self) then
+    is_down, message, code, details = shut_down(self, driver)
   end
   driver:close()
-  core.lock_close(self.users_fd)
+  release(self)
   if not is_down then return nil, message, code, details end
   return true
 end

@@ -30,6 +30,10 @@ options.rows = {
     sentence = "When the private server forces its log to disk: always before it "
       .. "answers, everysec once a second (a crash of the machine may lose two "
       .. "seconds)." },
+  { name = "open_timeout_ms", kind = "number", unit = "ms", default = 30000, min = 1,
+    max = 3600000,
+    sentence = "How long `open` waits for the private server: it loads its whole log "
+      .. "first." },
   { name = "prefix", kind = "string", default = "authstate:",
     sentence = "First part of every key; at most 128 bytes, no braces." },
   { name = "layout", kind = "string", default = "typed",

@@ -49,9 +49,10 @@ local function check_open(given, level)
   return checked, made
 end
 
-local function new_driver(options, server)
+local function new_driver(options, server, keeper)
   return native.new {
     server = server,
+    keeper = keeper,
     scripts = server_scripts.sources(),
     max_operations = options.queue_max_operations,
     max_queued_bytes = options.queue_max_bytes,
@@ -88,7 +89,7 @@ function store.open(given)
     layout = made_layout,
     server = server,
     node = url.show(server),
-    driver = new_driver(options, server),
+    driver = new_driver(options, server, guard),
     guard = guard,
     log = tell,
     writers = setmetatable({}, { __mode = "v" }),
@@ -150,7 +151,7 @@ local function describe(self, call, facts)
   return {
     sent = facts.attempts > 0,
     attempts = facts.attempts,
-    applied = "no", -- for a write, the writer knows better
+    applied = facts.is_unknown and "maybe" or "no", -- the writer may know better
     elapsed_ms = self.now_ms() - call.started_ms,
     node = self.node,
     session = call.session,
@@ -177,7 +178,7 @@ end
 
 --- Sends one operation and waits for it.
 -- @param call from `begin`
--- @param request { commands, shapes, atomic }, see drivers/native.lua
+-- @param request { commands, shapes, atomic, is_write }, see drivers/native.lua
 -- @return list of replies, nil, nil, nil, facts; or E
 function Store:perform(call, request)
   request.deadline_ms = call.deadline_ms
@@ -233,6 +234,7 @@ end
 --- Takes a deleted session out of the index. For Session:delete.
 function Store:unindex(call, id, generation)
   return self:perform(call, {
+    is_write = true,
     commands = {
       server_scripts.command("unindex", { index.key(self.options.prefix, id) },
         { id, generation }),

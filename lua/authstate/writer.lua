@@ -127,6 +127,7 @@ local function announce(self, call, found)
   local next_generation = tonumber(found.generation or 0) + 1
   local proposal = ("%.0f"):format(math.max(next_generation, found.server_us))
   local replies, message, code, details = self.store:perform(call, {
+    is_write = true,
     commands = { index.add_command(self.store.options.prefix, self.session, proposal) },
   })
   if not replies then return nil, message, code, details end
@@ -142,7 +143,8 @@ end
 -- anything; one that was sent twice may have been applied the first time, whatever the
 -- second says.
 local function note_failure(self, seq, code, details)
-  local is_unknown = code == "timeout" or (details.attempts or 0) > 1
+  local is_unknown = code == "timeout" or details.applied == "maybe" or
+    (details.attempts or 0) > 1
   if is_unknown and details.sent then
     self.unsettled = seq
     details.applied = "maybe"
@@ -199,6 +201,7 @@ local VERDICTS = {
 -- Sends one script call. A result { generation, version, verdict }, E, or nil and RETRY.
 local function send(self, call, name, seq, keys, arguments)
   local replies, message, code, details, facts = self.store:perform(call, {
+    is_write = true,
     commands = { server_scripts.command(name, keys, arguments) },
   })
   if not replies then

@@ -14,7 +14,8 @@ local HEALTH_TIMEOUT_MS = 10000
 
 --- A driver for one server. Does no I/O; the first `perform` connects.
 -- @param config { server (see options.check), scripts = list of sources,
---   max_operations, max_queued_bytes, max_value_bytes }
+--   max_operations, max_queued_bytes, max_value_bytes,
+--   keeper = who brings the server back when it is dead (see embedded.lua), or nil }
 function native.new(config)
   local server = config.server
   local engine = assert(core.engine {
@@ -29,7 +30,11 @@ function native.new(config)
     password = server.password,
     scripts = config.scripts,
   })
-  return setmetatable({ engine = engine, server = server }, Native)
+  return setmetatable({
+    engine = engine, server = server, keeper = config.keeper,
+    requests = {}, -- by slot: those that wait
+    verdicts = {}, -- by slot: what those get that wait in vain
+  }, Native)
 end
 
 --- Milliseconds of a monotonic clock.
@@ -49,9 +54,42 @@ local function open_loop(self)
   return loop
 end
 
+-- Ends a request that waits, with another verdict than the engine's.
+local function give_up(self, slot, message, code)
+  self.verdicts[slot] = { message = message, code = code }
+  self.engine:cancel(slot, core.now_ms())
+end
+
+-- Whether a request cannot be saved by waiting. A write that died with the server's disk
+-- has one more chance, since what made the server die may be over, or the write of
+-- another process.
+local function is_hopeless(request, code, details)
+  if code ~= "disk" then return not details.retry end
+  if not request.is_write then return false end
+  request.disk_deaths = (request.disk_deaths or 0) + 1
+  return details.is_full or request.disk_deaths > 1
+end
+
+-- A connection was lost or could not be made: brings the server back when it is dead, and
+-- ends the requests that this does not help.
+local function revive(self)
+  local deadline_ms = math.huge
+  for _, request in pairs(self.requests) do
+    deadline_ms = math.min(deadline_ms, request.deadline_ms)
+  end
+  local is_up, message, code, details = self.keeper:revive(deadline_ms)
+  self.trouble = nil
+  if is_up then return end
+  if not details.retry then self.trouble = { message = message, code = code } end
+  for slot, request in pairs(self.requests) do
+    if is_hopeless(request, code, details) then give_up(self, slot, message, code) end
+  end
+end
+
 local function turn(self, timeout_ms)
-  local turned, reason = self.loop:step(timeout_ms)
-  if not turned then error("authstate: epoll_wait failed: " .. reason) end
+  local losses, reason = self.loop:step(timeout_ms)
+  if not losses then error("authstate: epoll_wait failed: " .. reason) end
+  if losses > 0 and self.keeper then revive(self) end
 end
 
 -- Turns the loop until the operation of `slot` has ended.
@@ -66,33 +104,37 @@ local function wait(self, slot)
   end
 end
 
---- Sends commands as one operation and waits for all their replies.
--- @param request { commands = list of lists of strings, atomic = boolean (MULTI and EXEC
---   around them), shapes = list (see core/binding/engine.h), deadline_ms = number }
--- @return list of replies; or nil, message, code, facts with `attempts` (0: never sent),
---   `elapsed_ms`, and for a value that cannot be opened `reply` and `element`
-function Native:perform(request)
-  if not self.engine then
-    return nil, "the store is closed", "closed", { attempts = 0 }
-  end
-  local now_ms = core.now_ms()
-  if not self.loop then
-    local loop, message, code = open_loop(self)
-    if not loop then return nil, message, code, { attempts = 0 } end
-  end
-  local slot, message, code = self.engine:submit(now_ms, request.deadline_ms,
-    request.atomic or false, request.commands)
+-- What a request gets that was given up. One that was sent may have taken effect.
+local function judge(verdict, facts)
+  local code = verdict.code
+  facts.is_unknown = facts.attempts > 0
+  if code == "unavailable" and facts.is_unknown then code = "timeout" end
+  return nil, verdict.message, code, facts
+end
+
+local function submit(self, request)
+  return self.engine:submit(core.now_ms(), request.deadline_ms, request.atomic or false,
+    request.commands)
+end
+
+-- Sends a request once and waits for it; see perform.
+local function perform_once(self, request)
+  local slot, message, code = submit(self, request)
   if code == "overloaded" then
     -- Replies that nobody waits for may be there by now and make room.
     turn(self, 0)
-    slot, message, code = self.engine:submit(now_ms, request.deadline_ms,
-      request.atomic or false, request.commands)
+    slot, message, code = submit(self, request)
   end
   if not slot then return nil, message, code, { attempts = 0 } end
+  self.requests[slot] = request
   local facts
   code, message, facts = wait(self, slot)
+  self.requests[slot] = nil
+  local verdict = self.verdicts[slot]
+  self.verdicts[slot] = nil
   if code then
     self.engine:release(slot)
+    if verdict then return judge(verdict, facts) end
     return nil, message, code, facts
   end
   local replies, reason, reply, element =
@@ -100,6 +142,44 @@ function Native:perform(request)
   if replies then return replies, nil, nil, facts end
   facts.reply, facts.element = reply, element
   return nil, reason, "corrupt", facts
+end
+
+-- Whether the server was not there yet, nothing was sent, and somebody brings it back.
+local function may_begin_again(self, request, code, facts)
+  local is_away = code == "unavailable" or code == "loading"
+  return is_away and self.keeper and not self.trouble and facts.attempts == 0 and
+    core.now_ms() < request.deadline_ms
+end
+
+--- Sends commands as one operation and waits for all their replies.
+-- @param request { commands = list of lists of strings, atomic = boolean (MULTI and EXEC
+--   around them), shapes = list (see core/binding/engine.h), deadline_ms = number,
+--   is_write = boolean }
+-- @return list of replies, nil, nil, facts; or nil, message, code, facts with `attempts`
+--   (0: never sent), `elapsed_ms`, `is_unknown` (sent, and given up without a reply), and
+--   for a value that cannot be opened `reply` and `element`
+function Native:perform(request)
+  if not self.engine then
+    return nil, "the store is closed", "closed", { attempts = 0 }
+  end
+  if not self.loop then
+    local loop, message, code = open_loop(self)
+    if not loop then return nil, message, code, { attempts = 0 } end
+  end
+  local replies, message, code, facts
+  repeat
+    replies, message, code, facts = perform_once(self, request)
+  until replies or not may_begin_again(self, request, code, facts)
+  local trouble = self.trouble
+  if code == "unavailable" and trouble and facts.attempts == 0 then
+    message, code = trouble.message, trouble.code
+  end
+  return replies, message, code, facts
+end
+
+--- From now on nobody brings the server back.
+function Native:dismiss_keeper()
+  self.keeper = nil
 end
 
 --- Counters of the engine.

@@ -1,0 +1,219 @@
+-- SPDX-License-Identifier: MIT
+--- The directory of the private server: found fit to hold secrets, and what is written in
+-- it for the server. doc/embedded.md lists the files.
+
+local core = require "authstate.core"
+local failure = require "authstate.failure"
+
+local Directory = { __name = "authstate.data_directory" }
+Directory.__index = Directory
+
+local data_directory = {}
+
+-- sun_path of unix(7) has 108 bytes, one of them for the NUL.
+local MAX_SOCKET_PATH = 107
+local MAX_LOG_BYTES = 1024 * 1024
+local PROBE = ("authstate looks for space\n"):rep(2560) -- 65 KiB
+
+local FAULTS = {
+  missing = "does not exist and cannot be looked at",
+  not_a_directory = "is not a directory",
+  foreign = "belongs to another user",
+  open_to_others = "lets other users in; run: chmod 700 ",
+  not_writable = "is not writable",
+}
+
+-- strerror(3) for what only space or a working disk mends.
+local DISK_WORDS = {
+  ["No space left on device"] = true, ["Disk quota exceeded"] = true,
+  ["File too large"] = true, ["Input/output error"] = true,
+}
+
+--- E for a file of the directory that cannot be made or written: `disk` when the disk is
+-- full or broken, else `unavailable`.
+function data_directory.file_failure(what, path, reason)
+  return failure.new(DISK_WORDS[reason] and "disk" or "unavailable",
+    ("cannot %s %s: %s"):format(what, path, reason))
+end
+
+local function default_path()
+  local state = os.getenv "XDG_STATE_HOME"
+  if not state or state:sub(1, 1) ~= "/" then
+    local home = os.getenv "HOME"
+    if not home then return nil end
+    state = home .. "/.local/state"
+  end
+  return state .. "/authstate"
+end
+
+-- Makes a directory and finds it fit. True, or E.
+local function make_private(path, what, advice)
+  local made, reason = core.make_directory(path)
+  if not made then
+    return failure.new(DISK_WORDS[reason] and "disk" or "unavailable",
+      ("%s %s cannot be made: %s; %s"):format(what, path, reason, advice))
+  end
+  local is_fine, fault = core.check_directory(path)
+  if is_fine then return true end
+  if fault == "open_to_others" then
+    advice = FAULTS[fault] .. path
+  else
+    advice = FAULTS[fault] .. "; " .. advice
+  end
+  return failure.new("unavailable", ("%s %s %s"):format(what, path, advice))
+end
+
+-- Where the server listens. A path too long for a socket gives one of the same name
+-- wherever it is asked.
+local function socket_path_of(path)
+  local inside = path .. "/redis.sock"
+  if #inside <= MAX_SOCKET_PATH then return inside end
+  local directory = ("/tmp/authstate-%d"):format(core.user_id())
+  return ("%s/%s.sock"):format(directory, core.sha256_hex(path):sub(1, 32)), directory
+end
+
+--- Finds the directory, made with its parents when it is not there.
+-- @param given path, or nil for the default
+-- @return the directory: { path = absolute, socket_path, log_path }; or E
+function data_directory.open(given)
+  local path = given or default_path()
+  if not path then
+    return failure.new("unavailable",
+      "neither XDG_STATE_HOME nor HOME is set; give data_dir")
+  end
+  local is_made, message, code, details =
+    make_private(path, "data_dir", "give another data_dir")
+  if not is_made then return nil, message, code, details end
+  local real, reason = core.real_path(path)
+  if not real then
+    return failure.new("unavailable", ("data_dir %s: %s"):format(path, reason))
+  end
+  local socket_path, socket_directory = socket_path_of(real)
+  if socket_directory then
+    is_made, message, code, details = make_private(socket_directory,
+      "the directory for sockets", "data_dir " .. real
+        .. " is too long to hold the socket itself; give a shorter one")
+    if not is_made then return nil, message, code, details end
+  end
+  return setmetatable({
+    path = real, socket_path = socket_path, log_path = real .. "/server.log",
+    has_socket_elsewhere = socket_directory ~= nil,
+  }, Directory)
+end
+
+--- The path of a file in it.
+function Directory:file(name)
+  return self.path .. "/" .. name
+end
+
+--- Opens a file to be locked. A descriptor, or E.
+function Directory:open_lock(name, is_inheritable)
+  local path = self:file(name)
+  local fd, reason = core.lock_open(path, is_inheritable)
+  if fd then return fd end
+  return data_directory.file_failure("open", path, reason)
+end
+
+--- Tries a lock. True or false, or E when locks do not work here at all.
+function Directory:try_lock(fd, name, mode)
+  local is_taken, reason = core.lock_try(fd, mode)
+  if is_taken ~= nil then return is_taken end
+  return failure.new("unavailable", ("cannot lock %s: %s; give a data_dir on a local disk")
+    :format(self:file(name), reason))
+end
+
+-- redis.conf quotes like a C string.
+local function quote(text)
+  return '"' .. text:gsub('[\\"]', "\\%0"):gsub("%c", function(control)
+    return ("\\x%02x"):format(control:byte())
+  end) .. '"'
+end
+
+local function server_config(self, append_fsync)
+  return table.concat({
+    "# Written by authstate when it starts this server.",
+    "port 0",
+    "unixsocket " .. quote(self.socket_path),
+    "unixsocketperm 700",
+    "dir " .. quote(self.path),
+    "appendonly yes",
+    "appendfsync " .. append_fsync,
+    "aof-load-truncated yes",
+    'save ""',
+    "maxmemory 0",
+    "maxmemory-policy noeviction",
+    "daemonize no",
+    "logfile " .. quote(self.log_path),
+    "loglevel notice",
+    "",
+  }, "\n")
+end
+
+-- Puts a text in a file unless it is there already: on a full disk a server whose files
+-- are as they should be can still be started. True, or E.
+local function put_text(self, name, text)
+  local path = self:file(name)
+  local file = io.open(path, "rb")
+  local present = file and file:read "*a"
+  if file then file:close() end
+  if present == text then return true end
+  local is_done, reason = core.write_file(path .. ".new", text)
+  if is_done then is_done, reason = os.rename(path .. ".new", path) end
+  if is_done then return true end
+  os.remove(path .. ".new")
+  return data_directory.file_failure("write", path, (reason:gsub("^.*: ", "")))
+end
+
+-- What servers that were killed left behind.
+local function remove_leftovers(self)
+  for _, name in ipairs(core.list_directory(self.path) or {}) do
+    if name:find "^temp%-" then os.remove(self:file(name)) end
+  end
+end
+
+-- redis starts empty, over what is there, when its manifest is missing. True, or E.
+local function check_log_files(self)
+  local path = self:file "appendonlydir"
+  local has_manifest, written = false, nil
+  for _, name in ipairs(core.list_directory(path) or {}) do
+    if name:find "%.manifest$" then has_manifest = true end
+    local file = name:find "%.incr%.aof$" and io.open(path .. "/" .. name, "rb")
+    if file then
+      if file:seek "end" > 0 then written = name end
+      file:close()
+    end
+  end
+  if has_manifest or not written then return true end
+  return failure.new("corrupt", ("the append-only file in %s has records in %s but no "
+    .. "manifest; put the missing file back, or the records aside"):format(path, written))
+end
+
+--- Prepares everything for a server to be started. To be called under the server's lock.
+-- @return path of its configuration; or E
+function Directory:prepare_server(append_fsync)
+  remove_leftovers(self)
+  local is_done, message, code, details = check_log_files(self)
+  if not is_done then return nil, message, code, details end
+  local log = io.open(self.log_path, "rb")
+  local log_bytes = log and log:seek "end" or 0
+  if log then log:close() end
+  if log_bytes > MAX_LOG_BYTES then os.rename(self.log_path, self.log_path .. ".1") end
+  if self.has_socket_elsewhere then
+    is_done, message, code, details = put_text(self, "socket", self.socket_path .. "\n")
+    if not is_done then return nil, message, code, details end
+  end
+  is_done, message, code, details =
+    put_text(self, "redis.conf", server_config(self, append_fsync))
+  if not is_done then return nil, message, code, details end
+  return self:file "redis.conf"
+end
+
+--- Whether its disk takes anything more. True; or nil and why not.
+function Directory:probe_disk()
+  local path = self:file("temp-probe-" .. core.process_id())
+  local is_written, reason = core.write_file(path, PROBE)
+  os.remove(path)
+  return is_written, reason
+end
+
+return data_directory
