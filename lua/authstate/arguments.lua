@@ -2,6 +2,10 @@
 --- Words of a command line to options and positional arguments. An option is a row: name,
 -- value (what stands for it in the help; nil for a switch), values (the only ones
 -- accepted), required, sentence. `--name value`, `--name=value`; `--` ends the options.
+--
+-- What a command takes besides is { min, max, names }, nil for nothing; with
+-- `ends_options` the first positional argument ends the options too, so that all words
+-- behind it are arguments as they stand, also those that begin with `-`.
 
 local suggest = require "authstate.suggest"
 
@@ -72,6 +76,7 @@ function arguments.parse(rows, positional, words, first)
     else
       parsed.positional[#parsed.positional + 1] = word
       at = at + 1
+      only_positional = only_positional or positional and positional.ends_options
     end
   end
   local extra = positional and parsed.positional[positional.max + 1]

@@ -6,7 +6,8 @@
 -- positional = { min, max }, run = function(context) -> true | nil, message }. The
 -- context has `options`, `arguments` (the positional ones), `report` (see report.lua),
 -- `open()` for a store that is closed at the end, `session()` for the session that
--- --session names in it, and `misuse(message)` for a wrong call.
+-- --session names in it, `misuse(message)` for a wrong call, and for a command that runs
+-- code of the user's `is_interrupt(raised)` and `exit(status)`.
 
 local arguments = require "authstate.arguments"
 local report = require "authstate.report"
@@ -18,7 +19,12 @@ local command = {}
 
 local DONE, FAILED, USAGE = 0, 1, 2
 
-local NAMES = { "import", "export", "sessions", "get", "delete", "demo" }
+-- Code of the user's sees another one.
+local exit_process = os.exit
+
+local NAMES = {
+  "import", "export", "sessions", "get", "inspect", "delete", "run", "demo",
+}
 
 -- What every command understands.
 local COMMON_OPTIONS = {
@@ -59,6 +65,10 @@ local function rows_of(chosen)
   return rows
 end
 
+local function complain(name, message)
+  io.stderr:write("authstate ", name, ": ", message, "\n")
+end
+
 local function usage_error(message)
   io.stderr:write("authstate: ", message, "\n")
   return USAGE
@@ -77,11 +87,38 @@ local function open_store(options, extra)
   return opened
 end
 
--- Runs the command with a store that is closed whatever happens.
-local function run(chosen, parsed)
+-- SIGINT, in luajit's words.
+local function is_interrupt(raised)
+  return type(raised) == "string" and raised:find "interrupted!$" ~= nil
+end
+
+local function explain(raised)
+  if type(raised) == "table" then return raised end
+  if is_interrupt(raised) then return { message = "interrupted", status = FAILED } end
+  return { message = debug.traceback(tostring(raised)), status = FAILED }
+end
+
+-- Writes out what was printed. The status to end with.
+local function flush_output(status)
+  local is_written, reason = io.stdout:flush()
+  if is_written or status ~= DONE then return status end
+  io.stderr:write("authstate: standard output: ", reason, "\n")
+  return FAILED
+end
+
+-- Whether a session can have this id. A store that is given a server does no I/O, so this
+-- is known before a private one is started.
+local function check_session_id(context, id)
+  local somewhere = assert(store.open { redis = {} })
+  local is_right, message = pcall(somewhere.session, somewhere, id)
+  somewhere:close()
+  if not is_right then context.misuse("--session: " .. message) end
+end
+
+local function new_context(name, parsed)
   local context = {
     options = parsed.options, arguments = parsed.positional,
-    report = report.new(parsed.options.json),
+    report = report.new(parsed.options.json), is_interrupt = is_interrupt,
   }
   local opened
   function context.misuse(message)
@@ -94,21 +131,32 @@ local function run(chosen, parsed)
     return opened
   end
   function context.session()
-    local is_right, session =
-      pcall(context.open().session, opened, parsed.options.session)
-    if not is_right then context.misuse("--session: " .. session) end
-    return session
+    check_session_id(context, parsed.options.session)
+    return context.open():session(parsed.options.session)
   end
+  -- Closes the store: true, or nil and a sentence.
+  function context.close()
+    if not opened then return true end
+    return opened:close()
+  end
+  -- What os.exit is to code of the user's.
+  function context.exit(status, ...)
+    local is_closed, message = context.close()
+    if not is_closed then complain(name, message) end
+    if status == nil or status == true then status = DONE end
+    if status == DONE and not is_closed then status = FAILED end
+    exit_process(flush_output(status), ...)
+  end
+  return context
+end
+
+-- Runs the command; its store is closed whatever happens. The status, and a sentence when
+-- it failed.
+local function run(name, chosen, parsed)
+  local context = new_context(name, parsed)
   local is_whole, result, message = xpcall(function() return chosen.run(context) end,
-    function(raised)
-      if type(raised) == "table" then return raised end
-      if tostring(raised):find "interrupted!$" then -- SIGINT, in luajit's words
-        return { message = "interrupted", status = FAILED }
-      end
-      return { message = debug.traceback(tostring(raised)), status = FAILED }
-    end)
-  local is_closed, close_message = true, nil
-  if opened then is_closed, close_message = opened:close() end
+    explain)
+  local is_closed, close_message = context.close()
   if not is_whole then return result.status, result.message end
   if not result then return FAILED, message end
   if not is_closed then return FAILED, close_message end
@@ -142,20 +190,40 @@ function command.call(words)
   message = arguments.missing(rows, chosen.positional, parsed)
   if message then return usage_error(name .. ": " .. message) end
   local status
-  status, message = run(chosen, parsed)
-  if message then io.stderr:write("authstate ", name, ": ", message, "\n") end
+  status, message = run(name, chosen, parsed)
+  if message then complain(name, message) end
   return status
+end
+
+--- The names of all commands, in the order of the help.
+function command.names()
+  return { unpack(NAMES) }
+end
+
+--- The options of a command, as rows (see arguments.lua).
+function command.options_of(name)
+  return rows_of(load_command(name))
+end
+
+local EBADF = 9
+local closed_streams = {}
+
+-- A standard stream that is closed gives its number to what is opened next, which may be
+-- the socket: what is printed would go to Redis. So the number is taken, by something
+-- that cannot be written either.
+local function occupy_closed_streams()
+  for _, stream in ipairs { io.stdin, io.stdout, io.stderr } do
+    local _, _, code = stream:seek "cur"
+    if code == EBADF then
+      closed_streams[#closed_streams + 1] = assert(io.open("/dev/null", "r"))
+    end
+  end
 end
 
 --- Runs the call of this process and ends it.
 function command.main(words)
-  local status = command.call(words)
-  local is_written, reason = io.stdout:flush()
-  if not is_written and status == DONE then
-    io.stderr:write("authstate: standard output: ", reason, "\n")
-    status = FAILED
-  end
-  os.exit(status)
+  occupy_closed_streams()
+  exit_process(flush_output(command.call(words)))
 end
 
 return command
