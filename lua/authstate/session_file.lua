@@ -9,7 +9,8 @@ local session_file = {}
 local GZIP_MAGIC = "\31\139"
 local MAX_TEXT_BYTES = 512 * 1024 * 1024
 
-local function read_bytes(path)
+--- The bytes of a file; or nil and a sentence that names it.
+function session_file.read_bytes(path)
   local file, reason = io.open(path, "rb")
   if not file then return nil, reason end
   local bytes
@@ -22,7 +23,7 @@ end
 --- Reads and unpacks a file.
 -- @return its text; or nil and a sentence that names the file
 function session_file.read_text(path)
-  local bytes, reason = read_bytes(path)
+  local bytes, reason = session_file.read_bytes(path)
   if not bytes then return nil, reason end
   if bytes:sub(1, 2) ~= GZIP_MAGIC then return bytes end
   local text
@@ -40,7 +41,20 @@ function session_file.parse(text, name)
   return split
 end
 
-local function sorted_names(map)
+--- Reads and splits a file.
+-- @return what `parse` gives, with json_bytes; or nil and a sentence that names the file
+function session_file.read(path)
+  local text, message = session_file.read_text(path)
+  if not text then return nil, message end
+  local split
+  split, message = session_file.parse(text, path)
+  if not split then return nil, message end
+  split.json_bytes = #text
+  return split
+end
+
+--- The names in a table, sorted by their bytes.
+function session_file.sorted_names(map)
   local names = {}
   for name in pairs(map) do names[#names + 1] = name end
   table.sort(names)
@@ -50,7 +64,7 @@ end
 -- The text of an object whose values are texts already, names sorted by their bytes.
 local function object_text(map, value_text)
   local parts = {}
-  for i, name in ipairs(sorted_names(map)) do
+  for i, name in ipairs(session_file.sorted_names(map)) do
     local quoted, reason = core.to_json(name)
     if not quoted then return nil, reason end
     local text

@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: MIT
---- authstate import: a session file into Redis, in one atomic step.
+--- authstate import: a session file, or a directory that Baileys wrote, into Redis, in
+-- one atomic step.
 
 local batch = require "authstate.batch"
 local core = require "authstate.core"
+local multi_file = require "authstate.multi_file"
 local report = require "authstate.report"
 local session_file = require "authstate.session_file"
 
@@ -49,11 +51,19 @@ local function stored_version(session)
   return found.generation and not found.is_deleted and found.version or false
 end
 
+-- The texts of a session, from whatever is at the path.
+local function read(context, path)
+  local skips_unknown = context.options["skip-unknown"]
+  if core.is_directory(path) then return multi_file.read(path, skips_unknown) end
+  local split, message = session_file.read(path)
+  if split and skips_unknown then
+    context.misuse(("--skip-unknown is for a directory; %s is a file"):format(path))
+  end
+  return split, message
+end
+
 local function import(context, path)
-  local text, message = session_file.read_text(path)
-  if not text then return nil, message end
-  local split
-  split, message = session_file.parse(text, path)
+  local split, message = read(context, path)
   if not split then return nil, message end
   if split.keys.creds then
     return nil, path
@@ -89,9 +99,9 @@ local function import(context, path)
   if not result then return nil, message end
   return {
     session = session.id, records = split.records, creds = split.creds ~= nil,
-    json_bytes = #text, stored_bytes = filled.bytes,
+    json_bytes = split.json_bytes, stored_bytes = filled.bytes,
     commit_ms = core.now_ms() - started_ms,
-    replaced = stored,
+    replaced = stored, skipped = split.skipped or 0,
   }
 end
 
@@ -99,21 +109,27 @@ local function run(context)
   local done, message = import(context, context.arguments[1])
   if not done then return nil, message end
   context.report:line(
-    "imported %d records%s of session %s: %s of JSON, %s stored, in one step of %.0f ms",
-    done.records, done.creds and " and the creds" or "", report.id(done.session),
+    "imported %d records and %s of session %s: %s of JSON, %s stored, in one step of "
+      .. "%.0f ms",
+    done.records, done.creds and "the creds" or "no creds", report.id(done.session),
     report.bytes(done.json_bytes), report.bytes(done.stored_bytes), done.commit_ms)
+  if done.skipped > 0 then
+    context.report:line("skipped  %d files of other names", done.skipped)
+  end
   done.session = report.json_id(done.session)
   context.report:document(done)
   return true
 end
 
 return {
-  summary = "a session file (JSON, gzip or not) into Redis, in one atomic step",
-  usage = "import FILE --session S [--replace] [--redis URL]",
-  positional = { min = 1, max = 1, names = "FILE" },
+  summary = "a session file (JSON, gzip or not) or directory into Redis, in one step",
+  usage = "import DIR|FILE --session S [--replace] [--skip-unknown] [--redis URL]",
+  positional = { min = 1, max = 1, names = "DIR or FILE" },
   options = {
     { name = "session", value = "S", required = true, sentence = "id of the session" },
     { name = "replace", sentence = "replace a session that has records" },
+    { name = "skip-unknown",
+      sentence = "leave out files of DIR that are no records of a known type" },
   },
   run = run,
 }

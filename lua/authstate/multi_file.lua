@@ -1,0 +1,305 @@
+-- SPDX-License-Identifier: MIT
+--- The directory that Baileys' useMultiFileAuthState reads and writes, see
+-- doc/multi-file.md.
+--
+--     creds.json                the credentials
+--     <type>-<id>.json          one record of the key store
+--
+-- A file holds what JSON.stringify wrote, and is taken and given byte for byte. A name is
+-- written with each "/" as "__" and each ":" as "-", type and id included. From the name
+-- the type is the longest known one that it begins with; what of the id can be undone
+-- depends on the type:
+--
+--     name                               type                id
+--     sender-key-memory-1@g.us.json      sender-key-memory   1@g.us
+--     sender-key-1@g.us--2_1--0.json     sender-key          1@g.us::2_1::0
+--     app-state-sync-key-7A__+.json      app-state-sync-key  7A/+
+--     tctoken-__index.json               tctoken             __index
+--
+-- A directory is written under another name beside its own, forced to disk, and renamed:
+-- under its own name it is whole or not there.
+
+local core = require "authstate.core"
+local failure = require "authstate.failure"
+local report = require "authstate.report"
+local session_file = require "authstate.session_file"
+
+local multi_file = {}
+
+local CREDS_NAME = "creds.json"
+local MAX_NAME_BYTES = 255 -- NAME_MAX of Linux' file systems
+local REPLACEMENT = "\239\191\189" -- U+FFFD in UTF-8
+local LONE_SURROGATE = "\237[\160-\191][\128-\191]" -- as WTF-8 writes it
+
+local function as_written(id)
+  return id
+end
+
+-- <group>::<user>::<device>; a group's id may itself have a "--".
+local function undo_sender_key(id)
+  local group, user, device = id:match "^(.*)%-%-(.*)%-%-(.*)$"
+  return group and ("%s::%s::%s"):format(group, user, device) or id
+end
+
+-- Base64, which has no "_".
+local function undo_sync_key(id)
+  return (id:gsub("__", "/"))
+end
+
+-- The types of Baileys' SignalDataTypeMap, and how an id comes back from a file's name.
+local TYPES = {
+  ["app-state-sync-key"] = undo_sync_key,
+  ["app-state-sync-version"] = as_written,
+  ["device-list"] = as_written,
+  ["identity-key"] = as_written,
+  ["lid-mapping"] = as_written,
+  ["pre-key"] = as_written,
+  ["sender-key"] = undo_sender_key,
+  ["sender-key-memory"] = as_written,
+  ["session"] = as_written,
+  ["tctoken"] = as_written,
+}
+
+-- ---- names --------------------------------------------------------------------------
+
+-- What Baileys makes of a name before it opens the file. Node writes a lone surrogate in
+-- a path as U+FFFD.
+local function fix(name)
+  return (name:gsub("/", "__"):gsub(":", "-"):gsub(LONE_SURROGATE, REPLACEMENT))
+end
+
+--- The name of the file of a record.
+function multi_file.file_name(kind, id)
+  return fix(("%s-%s.json"):format(kind, id))
+end
+
+--- The record that a file of this name holds.
+-- @return type, id; nil when the name is none of a record of a known type
+function multi_file.parse_name(name)
+  local stem = name:match "^(.*)%.json$"
+  if not stem or not core.to_json(name) or name:find(LONE_SURROGATE) then return nil end
+  local kind
+  for known in pairs(TYPES) do
+    local is_prefix = stem:sub(1, #known + 1) == known .. "-"
+    if is_prefix and (not kind or #known > #kind) then kind = known end
+  end
+  if not kind then return nil end
+  return kind, TYPES[kind](stem:sub(#kind + 2))
+end
+
+-- ---- reading ------------------------------------------------------------------------
+
+local function path_of(directory, name)
+  return directory:gsub("/*$", "/", 1) .. report.id(name)
+end
+
+local function refuse_unknown(directory, unknown)
+  local others = #unknown > 1 and (" (nor are %d others)"):format(#unknown - 1) or ""
+  return nil, ("%s: neither %s nor <type>-<id>.json of a known type%s; --skip-unknown "
+    .. "leaves such files out"):format(path_of(directory, unknown[1]), CREDS_NAME, others)
+end
+
+-- Which files there are: { creds = boolean, records = { { name, kind, id } }, skipped },
+-- records in the order of their names; or nil and a sentence.
+local function survey(directory, skips_unknown)
+  local names, reason = core.list_directory(directory)
+  if not names then return nil, directory .. ": " .. reason end
+  table.sort(names)
+  local found, unknown, taken = { creds = false, records = {} }, {}, {}
+  for _, name in ipairs(names) do
+    local kind, id = multi_file.parse_name(name)
+    if name == CREDS_NAME then
+      found.creds = true
+    elseif not kind then
+      unknown[#unknown + 1] = name
+    elseif taken[fix(name)] then
+      return nil, ("%s and %s are both the file of %s"):format(
+        path_of(directory, taken[fix(name)]), path_of(directory, name),
+        failure.record(kind, id))
+    else
+      taken[fix(name)] = name
+      table.insert(found.records, { name = name, kind = kind, id = id })
+    end
+  end
+  if #unknown > 0 and not skips_unknown then return refuse_unknown(directory, unknown) end
+  if not found.creds and #found.records == 0 then
+    return nil, ("%s: no session: neither %s nor a file of a record"):format(directory,
+      CREDS_NAME)
+  end
+  found.skipped = #unknown
+  return found
+end
+
+-- The text of a file, which must be JSON; or nil and a sentence.
+local function read_record(directory, name)
+  local text, reason = session_file.read_bytes(directory .. "/" .. name)
+  if not text then return nil, reason end
+  local value, message = core.from_json(text)
+  if value ~= nil then return text end
+  return nil, ("%s: %s"):format(path_of(directory, name), message)
+end
+
+local function read_creds(directory)
+  local text, message = read_record(directory, CREDS_NAME)
+  if not text then return nil, message end
+  local at = text:find "[^ \t\r\n]"
+  if text:sub(at, at) ~= "{" then
+    return nil, ("%s: not creds at byte %d: an object is expected"):format(
+      path_of(directory, CREDS_NAME), at - 1)
+  end
+  return text
+end
+
+--- Reads a directory.
+-- @param directory its path
+-- @param skips_unknown whether files of other names are left out instead of refused
+-- @return { creds = text or nil, keys = { [type] = { [id] = text } }, records,
+--   json_bytes, skipped }; or nil and a sentence that names the file
+function multi_file.read(directory, skips_unknown)
+  local found, message = survey(directory, skips_unknown)
+  if not found then return nil, message end
+  local session = {
+    keys = {}, records = #found.records, json_bytes = 0, skipped = found.skipped,
+  }
+  if found.creds then
+    session.creds, message = read_creds(directory)
+    if not session.creds then return nil, message end
+    session.json_bytes = #session.creds
+  end
+  for _, record in ipairs(found.records) do
+    local text
+    text, message = read_record(directory, record.name)
+    if not text then return nil, message end
+    session.keys[record.kind] = session.keys[record.kind] or {}
+    session.keys[record.kind][record.id] = text
+    session.json_bytes = session.json_bytes + #text
+  end
+  return session
+end
+
+-- ---- what is to be written ----------------------------------------------------------
+
+-- Whether a record of this name can be a file; nil and a sentence when not.
+local function check_name(kind, id, name)
+  if not core.to_json(name) then
+    return nil, failure.record(kind, id) .. " is not UTF-8: no file of Baileys' can "
+      .. "have its name"
+  elseif name:find("\0", 1, true) then
+    return nil, failure.record(kind, id) .. " has a NUL, which no file name can have"
+  elseif #name > MAX_NAME_BYTES then
+    return nil, ("%s: its file name has %d bytes, accepted are %d"):format(
+      failure.record(kind, id), #name, MAX_NAME_BYTES)
+  end
+  return true
+end
+
+--- The files of a session.
+-- @param session { creds = text or nil, keys = { [type] = { [id] = text } } }
+-- @return { { name, text } }, creds last; and how many records have a name from which
+--   they do not come back; or nil and a sentence that names the records
+function multi_file.compose(session)
+  local files, lossy, holder = {}, 0, {}
+  for _, kind in ipairs(session_file.sorted_names(session.keys)) do
+    for _, id in ipairs(session_file.sorted_names(session.keys[kind])) do
+      local name = multi_file.file_name(kind, id)
+      local is_fine, message = check_name(kind, id, name)
+      if not is_fine then return nil, message end
+      if holder[name] then
+        return nil, ("%s and %s would both be the file %s"):format(holder[name],
+          failure.record(kind, id), report.id(name))
+      end
+      holder[name] = failure.record(kind, id)
+      local back_kind, back_id = multi_file.parse_name(name)
+      if back_kind ~= kind or back_id ~= id then lossy = lossy + 1 end
+      files[#files + 1] = { name = name, text = session.keys[kind][id] }
+    end
+  end
+  if session.creds then
+    files[#files + 1] = { name = CREDS_NAME, text = session.creds }
+  end
+  return files, lossy
+end
+
+-- ---- writing ------------------------------------------------------------------------
+
+local function parent_of(path)
+  local parent = path:match "^(.*)/[^/]*$"
+  return parent == "" and "/" or parent or "."
+end
+
+--- Finds out where a new directory can be written.
+-- @return the path to give to `write`; or nil and a sentence
+function multi_file.find_place(path)
+  local real, reason = core.real_path(path)
+  if real then
+    local names
+    names, reason = core.list_directory(real)
+    if not names then return nil, path .. ": " .. reason end
+    if #names == 0 then return real end
+    return nil, path .. ": not empty; accepted: a directory that is empty or not there"
+  elseif reason ~= "No such file or directory" then
+    return nil, path .. ": " .. reason
+  end
+  local place = path:gsub("/+$", "")
+  if core.is_directory(parent_of(place)) then return place end
+  return nil, ("%s: there is no directory %s"):format(path, parent_of(place))
+end
+
+local function fill(directory, files, on_file)
+  local made, reason = core.make_directory(directory)
+  if not made then return nil, ("cannot make %s: %s"):format(directory, reason) end
+  for i, file in ipairs(files) do
+    on_file(i - 1)
+    made, reason = core.write_file(directory .. "/" .. file.name, file.text)
+    if not made then
+      return nil, ("cannot write %s: %s"):format(path_of(directory, file.name), reason)
+    end
+  end
+  made, reason = core.sync_directory(directory)
+  if not made then return nil, ("cannot sync %s: %s"):format(directory, reason) end
+  return true
+end
+
+local function fill_and_rename(draft, place, files, on_file)
+  local is_done, message = fill(draft, files, on_file)
+  if not is_done then return nil, message end
+  local reason
+  is_done, reason = os.rename(draft, place)
+  if is_done then return true end
+  -- os.rename begins its words with the name.
+  return nil, ("cannot rename %s to it: %s"):format(draft, reason:sub(#draft + 3))
+end
+
+-- Removes what a failed write left; the words for the rest, "" when there is none.
+local function discard(draft, files)
+  for _, file in ipairs(files) do os.remove(draft .. "/" .. file.name) end
+  os.remove(draft)
+  if not core.is_directory(draft) then return "" end
+  return "; what was written is still in " .. draft
+end
+
+--- Writes a directory: whole, or not at all.
+-- @param place what `find_place` gave
+-- @param files what `compose` gave
+-- @param on_file function(done), called with how many files are written: all of them only
+--   when the directory is in its place
+-- @return true; or nil and a sentence
+function multi_file.write(place, files, on_file)
+  local parent = parent_of(place)
+  local draft = parent .. "/.authstate-export-" .. core.bytes(core.random(8)):hex()
+  local is_whole, is_done, message = pcall(fill_and_rename, draft, place, files, on_file)
+  if not is_whole then
+    discard(draft, files)
+    error(is_done, 0) -- an interrupt
+  elseif not is_done then
+    return nil, ("%s: %s%s"):format(place, message, discard(draft, files))
+  end
+  on_file(#files)
+  local reason
+  is_done, reason = core.sync_directory(parent)
+  if is_done then return true end
+  return nil, ("%s is written, but a crash may undo it: cannot sync %s: %s"):format(place,
+    parent, reason)
+end
+
+return multi_file
