@@ -118,8 +118,8 @@ end
 function Directory:try_lock(fd, name, mode)
   local is_taken, reason = core.lock_try(fd, mode)
   if is_taken ~= nil then return is_taken end
-  return failure.new("unavailable", ("cannot lock %s: %s; give a data_dir on a local disk")
-    :format(self:file(name), reason))
+  return failure.new("unavailable", ("cannot lock %s: %s; give a data_dir on a local "
+    .. "disk"):format(self:file(name), reason))
 end
 
 -- redis.conf quotes like a C string.

@@ -113,9 +113,9 @@ local function why_ended(self, starts)
   if code == "disk" then return disk_failure(self, words) end
   if code == "corrupt" then
     local logs = self.directory .. "/appendonlydir"
-    return failure.new("corrupt", ("the log of the private redis-server in %s is damaged: "
-      .. "%s; make a copy of %s, then try: redis-check-aof --fix %s/appendonly.aof.manifest")
-      :format(self.directory, words, logs, logs))
+    return failure.new("corrupt", ("the log of the private redis-server in %s is "
+      .. "damaged: %s; make a copy of %s, then try: redis-check-aof --fix "
+      .. "%s/appendonly.aof.manifest"):format(self.directory, words, logs, logs))
   end
   if starts < MAX_STARTS then return nil end
   return failure.new("unavailable", ("the private redis-server in %s ended at once%s")
@@ -183,8 +183,9 @@ local function wait_until_up(self, deadline_ms)
     if not goes_on then return nil, message, code, details end
     if state == "up" then return true end
     if native.now_ms() >= deadline_ms then
-      return failure.new("unavailable", ("the private redis-server in %s did not answer in "
-        .. "time%s"):format(self.directory, server_log.tail(self.data_directory.log_path)))
+      return failure.new("unavailable", ("the private redis-server in %s did not answer "
+        .. "in time%s"):format(self.directory,
+        server_log.tail(self.data_directory.log_path)))
     end
     core.sleep_ms(POLL_MS)
   end

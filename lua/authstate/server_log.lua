@@ -11,7 +11,8 @@ local TAIL_BYTES = 400
 local CAUSES = {
   { code = "disk", line = "# Can't recover from AOF write error",
     reason = "# Error writing to the AOF file: ([^\n]+)" },
-  { code = "disk", line = "# Can't persist AOF for fsync error[^\n]*: ([^\n]+)%. Exiting" },
+  { code = "disk",
+    line = "# Can't persist AOF for fsync error[^\n]*: ([^\n]+)%. Exiting" },
   { code = "disk", line = "# Can't open or create append%-only dir [^\n]*: ([^\n]+)" },
   { code = "disk", line = "# Can't open the append%-only file:? ([^\n]+)" },
   { code = "disk", line = "# [^\n]*([Nn]o space left on device)" },
@@ -50,7 +51,9 @@ function server_log.cause(path, mark)
   local text = read_from(path, mark, 64 * 1024)
   for _, cause in ipairs(CAUSES) do
     local words = text:match(cause.line)
-    if words then return cause.code, cause.reason and text:match(cause.reason) or words end
+    if words then
+      return cause.code, cause.reason and text:match(cause.reason) or words
+    end
   end
 end
 

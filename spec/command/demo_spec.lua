@@ -12,14 +12,36 @@ local resp_client = require "spec.support.resp_client"
 local temporary = require "spec.support.temporary"
 local tool = require "spec.command.tool"
 
-local NUMBER = "%s+%d+%s+%d+\n"
-local TIME = "%s+%d+ us%s+%d+ us\n"
-local SIZE = "%s+%d+%.%d [KM]iB\n"
+-- What a line of the table holds behind its name.
+local VALUES = {
+  number = "%s+%d+", numbers = "%s+%d+%s+%d+", times = "%s+%d+ us%s+%d+ us",
+  size = "%s+%d+%.%d [KM]iB", words = "[%a ]+",
+}
 
-local TABLE = "\n%s+reads%s+writes\ncalls" .. NUMBER .. "p50" .. TIME .. "p99" .. TIME
-  .. "records checked%s+479\nround trips%s+%d+\nbytes to the server" .. SIZE
-  .. "bytes from the server" .. SIZE .. "the session as JSON" .. SIZE
-  .. "the session as stored" .. SIZE .. "\nlost: %d\n$"
+-- The lines of the table, in order.
+local TABLE = {
+  { "one session, call by call", "words" }, { "calls", "numbers" }, { "p50", "times" },
+  { "p99", "times" }, { "round trips", "number" }, { "bytes to the server", "size" },
+  { "bytes from the server", "size" }, { "the session as JSON", "size" },
+  { "the session as stored", "size" }, { "" },
+  { "32 sessions at once", "words" }, { "in all", "number" },
+  { "open when the server died", "number" }, { "  acknowledged later", "number" },
+  { "open when the writer died", "number" }, { "  found in effect", "number" },
+  { "  found without effect", "number" }, { "  found in part", "number" }, { "" },
+  { "records checked", "number" }, { "lost: %d+" }, { "doubled: %d+" },
+}
+
+local function table_pattern()
+  local lines = {}
+  for i, row in ipairs(TABLE) do lines[i] = row[1] .. (VALUES[row[2]] or "") end
+  return "\n\n" .. table.concat(lines, "\n") .. "\n$"
+end
+
+-- The number that stands behind a name in the table.
+local function figure(outcome, name)
+  return tonumber(outcome.out:match("\n *" .. name .. ":? +(%d+)\n")
+    or outcome.out:match("\n" .. name .. ": (%d+)\n"))
+end
 
 -- Whether a process was started with this directory in its command line.
 local function is_used(directory)
@@ -58,8 +80,33 @@ describe("the demo", function()
     it("ends with a table and the count of what was lost: nothing", function()
       assert.equal("", outcome.err)
       assert.equal(0, outcome.status)
-      assert.match(TABLE, outcome.out)
-      assert.match("\nlost: 0\n$", outcome.out)
+      assert.match(table_pattern(), outcome.out)
+      assert.match("\nlost: 0\ndoubled: 0\n$", outcome.out)
+    end)
+
+    it("kills the server amid unacknowledged writes, which are made good later", function()
+      local open = figure(outcome, "open when the server died")
+      assert.is_true(open >= 20)
+      assert.equal(open, figure(outcome, "acknowledged later"))
+      assert.match("\nkilled   redis%-server, process %d+, with " .. open .. " writes "
+        .. "unacknowledged: all but 0 were acknowledged later; it served again after "
+        .. "%d+ ms\n", outcome.out)
+    end)
+
+    it("kills the writer amid unacknowledged writes, and finds each whole or not",
+      function()
+        local open = figure(outcome, "open when the writer died")
+        assert.is_true(open >= 20)
+        assert.equal(open,
+          figure(outcome, "found in effect") + figure(outcome, "found without effect"))
+        assert.equal(0, figure(outcome, "found in part"))
+        assert.match("\nkilled   the writer, process %d+, with " .. open .. " writes "
+          .. "unacknowledged: %d+ took effect, %d+ did not, 0 in part\n", outcome.out)
+      end)
+
+    it("checks every record of every session that was written to", function()
+      assert.is_true(figure(outcome, "records checked") > 33 * 400)
+      assert.equal(4800, figure(outcome, "in all"))
     end)
 
     it("says that what it imported and exported is exact", function()
@@ -76,6 +123,9 @@ describe("the demo", function()
       assert.falsy(outcome.out:find "[^\n -~]")
       assert.match("\nimport   478 of 478\n", outcome.out)
       assert.match("\nreplay   4850 of 4850\n", outcome.out)
+      assert.match("\nsessions 32 of 32\n", outcome.out)
+      assert.match("\nburst    4800 of 4800\n", outcome.out)
+      assert.match("\ncheck    32 of 32\n", outcome.out)
     end)
 
     it("leaves no process and no directory behind", function()
@@ -87,9 +137,17 @@ describe("the demo", function()
     local outcome = tool.run { "demo", "--fault", "drop" }
     assert.equal("", outcome.err)
     assert.equal(1, outcome.status)
-    assert.match(TABLE, outcome.out)
-    assert.match("\nlost: 1\n$", outcome.out)
+    assert.match(table_pattern(), outcome.out)
+    assert.match("\nlost: 1\ndoubled: 0\n$", outcome.out)
     assert.match("\nexport   byte for byte as the model: NO\n", outcome.out)
+    assert.is_true(is_nothing_left(directory_of(outcome.out)))
+  end)
+
+  it("finds the one write that a fault repeats", function()
+    local outcome = tool.run { "demo", "--fault", "repeat" }
+    assert.equal("", outcome.err)
+    assert.equal(1, outcome.status)
+    assert.match("\nlost: 0\ndoubled: 1\n$", outcome.out)
     assert.is_true(is_nothing_left(directory_of(outcome.out)))
   end)
 
@@ -97,15 +155,26 @@ describe("the demo", function()
     local directory = temporary.directory() .. "/state"
     local figures = cjson.decode(tool.succeed { "demo", "--json", "--data-dir",
       directory })
-    assert.equal(0, figures.lost)
-    assert.equal(479, figures.records)
+    assert.same({ 0, 0 }, { figures.lost, figures.doubled })
+    assert.equal(479, figures.records - figures.burst.records)
     assert.equal(4850, figures.calls)
+    local burst = figures.burst
+    assert.same({ 32, 4800 }, { burst.sessions, burst.writes })
+    assert.is_true(burst.server_kill.unacknowledged >= 20)
+    assert.equal(burst.server_kill.unacknowledged, burst.server_kill.acknowledged_later)
+    assert.is_true(burst.server_kill.back_ms > 0)
+    local writer = burst.writer_kill
+    assert.is_true(writer.unacknowledged >= 20)
+    assert.equal(writer.unacknowledged, writer.took_effect + writer.did_not)
+    assert.equal(0, writer.in_part)
     assert.is_true(figures.import_exact and figures.export_exact)
     assert.is_true(figures.write_p99_us >= figures.write_p50_us)
     -- A directory that was given is kept, and not demonstrated in twice.
     assert.equal("rwx------", lfs.attributes(directory, "permissions"))
     assert.is_false(is_used(directory))
-    assert.equal("demo\n", tool.succeed { "sessions", "--data-dir", directory })
+    local listed = tool.succeed { "sessions", "--data-dir", directory }
+    assert.equal(33, select(2, listed:gsub("\n", "\n")))
+    assert.match("\ndemo\n$", listed)
     local again = tool.run { "demo", "--json", "--data-dir", directory }
     tool.check_failure(again, 1, { "has a session demo already" })
     assert.is_false(is_used(directory))
@@ -123,7 +192,7 @@ describe("the demo", function()
           HOME = "/nowhere" },
       }
       assert.equal(case.status, status, err)
-      assert.match("\nlost: " .. case.lost .. "\n", out)
+      assert.match("\nlost: " .. case.lost .. "\ndoubled: 0\n", out)
       assert.is_true(is_nothing_left(directory_of(out)))
     end)
   end
@@ -144,7 +213,8 @@ describe("the demo", function()
       assert.match("\rimport   %[#*%.*%] %d+ of 478\r", out)
       assert.match("\rreplay   %[#+%.+%] %d+ of 4850\r", out)
       assert.match("\rreplay   %[##############################%] 4850 of 4850\r\n", out)
-      assert.match("\nlost: 0\r\n$", out)
+      assert.match("\rburst    %[#+%.+%] %d+ of 4800\r", out)
+      assert.match("\nlost: 0\r\ndoubled: 0\r\n$", out)
       assert.is_true(is_nothing_left(directory_of(out)))
     end)
 
@@ -166,23 +236,50 @@ describe("the demo", function()
     end)
   end)
 
-  it("cleans up when it is interrupted", function()
-    local directory = temporary.directory() .. "/state"
-    local demo = tool.start { "demo", fixture.path "large.json.gz", "--trace",
-      fixture.path "large.trace.jsonl.gz", "--data-dir", directory }
+  -- Starts one and waits until a session has seen so many writes.
+  local function start(directory, session, version)
+    local demo = tool.start { "demo", "--data-dir", directory }
     assert(clock.wait_for(function()
       local client = resp_client.connect { socket = directory .. "/redis.sock" }
-      local version = client and client:command("HGET", "authstate:{demo}:meta", "ver")
+      local key = ("authstate:{%s}:meta"):format(session)
+      local is_fine, found = pcall(function()
+        return client and client:command("HGET", key, "ver")
+      end)
       if client then client:close() end
-      return (tonumber(version) or 0) > 10
-    end))
-    demo:signal "INT"
-    local status = demo:wait()
-    demo:kill() -- its guard names the directory too
-    assert.equal(1, status)
-    assert.equal("authstate demo: interrupted\n", demo:errors())
-    assert.is_false(is_used(directory))
-  end)
+      return (is_fine and tonumber(found or 0) or 0) > version
+    end, 60000))
+    return demo
+  end
+
+  for _, case in ipairs { { "replaying", "demo", 10 }, { "writing", "burst-1", 2 } } do
+    it("cleans up when it is interrupted while " .. case[1], function()
+      local directory = temporary.directory() .. "/state"
+      local demo = start(directory, case[2], case[3])
+      demo:signal "INT"
+      local status = demo:wait()
+      demo:kill() -- its guard names the directory too
+      assert.equal(1, status)
+      assert.equal("authstate demo: interrupted\n", demo:errors())
+      assert.is_false(is_used(directory))
+    end)
+
+    for _, signal in ipairs { "TERM", "KILL" } do
+      it(("leaves no process behind when it is ended by %s while %s"):format(signal,
+        case[1]), function()
+        local directory = temporary.directory() .. "/state"
+        local demo = start(directory, case[2], case[3])
+        demo:signal(signal)
+        assert.is_true(demo:wait() > 128)
+        -- What is started by the demo is killed with it when the guard of the spec is
+        -- told to, so the demo's own must be done before.
+        assert(clock.wait_for(function()
+          return lfs.attributes(directory .. "/redis.sock") == nil
+        end))
+        demo:kill()
+        assert(clock.wait_for(function() return not is_used(directory) end))
+      end)
+    end
+  end
 
   it("leaves no directory behind when its server does not start", function()
     local bin = temporary.directory()

@@ -34,6 +34,9 @@ function native.new(config)
     engine = engine, server = server, keeper = config.keeper,
     requests = {}, -- by slot: those that wait
     verdicts = {}, -- by slot: what those get that wait in vain
+    tasks = {},    -- coroutines of `together`
+    sleepers = {}, -- by slot: the one of them that waits
+    early = {},    -- by slot: what ended while another call held the loop
   }, Native)
 end
 
@@ -92,15 +95,30 @@ local function turn(self, timeout_ms)
   if losses > 0 and self.keeper then revive(self) end
 end
 
--- Turns the loop until the operation of `slot` has ended.
-local function wait(self, slot)
+-- Turns the loop until some operation has ended.
+-- @return its slot, its code and message when it failed, facts
+local function next_completion(self)
   while true do
-    local done, code, message, attempts, elapsed_ms = self.engine:next_completion()
-    if done == slot then
-      return code, message, { attempts = attempts, elapsed_ms = elapsed_ms }
-    elseif not done then
-      turn(self, math.huge)
+    local slot, code, message, attempts, elapsed_ms = self.engine:next_completion()
+    if slot then
+      return slot, code, message, { attempts = attempts, elapsed_ms = elapsed_ms }
     end
+    turn(self, math.huge)
+  end
+end
+
+-- Waits until the operation of `slot` has ended. Among tasks, another one goes on
+-- meanwhile.
+local function wait(self, slot)
+  local task = coroutine.running()
+  if task and self.tasks[task] then
+    self.sleepers[slot] = task
+    return coroutine.yield()
+  end
+  while true do
+    local done, code, message, facts = next_completion(self)
+    if done == slot then return code, message, facts end
+    if self.sleepers[done] then self.early[done] = { code, message, facts } end
   end
 end
 
@@ -175,6 +193,46 @@ function Native:perform(request)
     message, code = trouble.message, trouble.code
   end
   return replies, message, code, facts
+end
+
+-- Lets a task go on. Whether it has ended, and its error if it raised one.
+local function resume(self, task, ...)
+  local is_fine, message = coroutine.resume(task, ...)
+  if coroutine.status(task) ~= "dead" then return false end
+  self.tasks[task] = nil
+  return true, not is_fine and debug.traceback(task, tostring(message)) or nil
+end
+
+--- Runs functions together, each a task: while one waits for a reply, the others go on,
+-- and what they send leaves together. Returns when all have ended; raises the first error
+-- of one then.
+function Native:together(functions)
+  local running, first_error = 0, nil
+  local function go_on(task, ...)
+    local has_ended, message = resume(self, task, ...)
+    if has_ended then running = running - 1 end
+    first_error = first_error or message
+  end
+  for _, each in ipairs(functions) do
+    local task = coroutine.create(each)
+    self.tasks[task] = true
+    running = running + 1
+    go_on(task)
+  end
+  while running > 0 do
+    local slot, early = next(self.early)
+    local code, message, facts
+    if slot then
+      self.early[slot] = nil
+      code, message, facts = unpack(early, 1, 3)
+    else
+      slot, code, message, facts = next_completion(self)
+    end
+    local task = self.sleepers[slot]
+    self.sleepers[slot] = nil
+    if task then go_on(task, code, message, facts) end
+  end
+  if first_error then error(first_error, 0) end
 end
 
 --- From now on nobody brings the server back.
