@@ -15,9 +15,6 @@
 --     sender-key-1@g.us--2_1--0.json     sender-key          1@g.us::2_1::0
 --     app-state-sync-key-7A__+.json      app-state-sync-key  7A/+
 --     tctoken-__index.json               tctoken             __index
---
--- A directory is written under another name beside its own, forced to disk, and renamed:
--- under its own name it is whole or not there.
 
 local core = require "authstate.core"
 local failure = require "authstate.failure"
@@ -218,88 +215,6 @@ function multi_file.compose(session)
     files[#files + 1] = { name = CREDS_NAME, text = session.creds }
   end
   return files, lossy
-end
-
--- ---- writing ------------------------------------------------------------------------
-
-local function parent_of(path)
-  local parent = path:match "^(.*)/[^/]*$"
-  return parent == "" and "/" or parent or "."
-end
-
---- Finds out where a new directory can be written.
--- @return the path to give to `write`; or nil and a sentence
-function multi_file.find_place(path)
-  local real, reason = core.real_path(path)
-  if real then
-    local names
-    names, reason = core.list_directory(real)
-    if not names then return nil, path .. ": " .. reason end
-    if #names == 0 then return real end
-    return nil, path .. ": not empty; accepted: a directory that is empty or not there"
-  elseif reason ~= "No such file or directory" then
-    return nil, path .. ": " .. reason
-  end
-  local place = path:gsub("/+$", "")
-  if core.is_directory(parent_of(place)) then return place end
-  return nil, ("%s: there is no directory %s"):format(path, parent_of(place))
-end
-
-local function fill(directory, files, on_file)
-  local made, reason = core.make_directory(directory)
-  if not made then return nil, ("cannot make %s: %s"):format(directory, reason) end
-  for i, file in ipairs(files) do
-    on_file(i - 1)
-    made, reason = core.write_file(directory .. "/" .. file.name, file.text)
-    if not made then
-      return nil, ("cannot write %s: %s"):format(path_of(directory, file.name), reason)
-    end
-  end
-  made, reason = core.sync_directory(directory)
-  if not made then return nil, ("cannot sync %s: %s"):format(directory, reason) end
-  return true
-end
-
-local function fill_and_rename(draft, place, files, on_file)
-  local is_done, message = fill(draft, files, on_file)
-  if not is_done then return nil, message end
-  local reason
-  is_done, reason = os.rename(draft, place)
-  if is_done then return true end
-  -- os.rename begins its words with the name.
-  return nil, ("cannot rename %s to it: %s"):format(draft, reason:sub(#draft + 3))
-end
-
--- Removes what a failed write left; the words for the rest, "" when there is none.
-local function discard(draft, files)
-  for _, file in ipairs(files) do os.remove(draft .. "/" .. file.name) end
-  os.remove(draft)
-  if not core.is_directory(draft) then return "" end
-  return "; what was written is still in " .. draft
-end
-
---- Writes a directory: whole, or not at all.
--- @param place what `find_place` gave
--- @param files what `compose` gave
--- @param on_file function(done), called with how many files are written: all of them only
---   when the directory is in its place
--- @return true; or nil and a sentence
-function multi_file.write(place, files, on_file)
-  local parent = parent_of(place)
-  local draft = parent .. "/.authstate-export-" .. core.bytes(core.random(8)):hex()
-  local is_whole, is_done, message = pcall(fill_and_rename, draft, place, files, on_file)
-  if not is_whole then
-    discard(draft, files)
-    error(is_done, 0) -- an interrupt
-  elseif not is_done then
-    return nil, ("%s: %s%s"):format(place, message, discard(draft, files))
-  end
-  on_file(#files)
-  local reason
-  is_done, reason = core.sync_directory(parent)
-  if is_done then return true end
-  return nil, ("%s is written, but a crash may undo it: cannot sync %s: %s"):format(place,
-    parent, reason)
 end
 
 return multi_file

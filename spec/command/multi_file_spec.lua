@@ -163,8 +163,8 @@ describe("a directory of Baileys", function()
 
     it("is imported in one step that says what it did", function()
       local said = import(directory)
-      assert.match("^import +491 of 491\nimported 491 records and the creds of session s: "
-        .. "%d+%.%d KiB of JSON, %d+%.%d KiB stored, in one step of %d+ ms\n$", said)
+      assert.match("^import +491 of 491\nimported 491 records and the creds of session "
+        .. "s: %d+%.%d KiB of JSON, %d+%.%d KiB stored, in one step of %d+ ms\n$", said)
       local function commits()
         local stats = server:command("INFO", "commandstats")
         return tonumber(stats:match "evalsha:calls=(%d+)")

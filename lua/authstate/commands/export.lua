@@ -5,6 +5,7 @@
 local multi_file = require "authstate.multi_file"
 local report = require "authstate.report"
 local session_file = require "authstate.session_file"
+local whole_directory = require "authstate.whole_directory"
 
 local TIMEOUT = { timeout_ms = 120000 }
 local JSON, MULTI_FILE = "json", "baileys-multifile"
@@ -35,7 +36,7 @@ local function total_bytes(files)
 end
 
 local function export_directory(context, path)
-  local place, message = multi_file.find_place(path)
+  local place, message = whole_directory.find_place(path)
   if not place then return nil, message end
   local loaded
   loaded, message = load(context)
@@ -43,7 +44,7 @@ local function export_directory(context, path)
   local files, lossy = multi_file.compose(loaded)
   if not files then return nil, lossy end
   local is_written
-  is_written, message = multi_file.write(place, files, function(done)
+  is_written, message = whole_directory.write(place, files, function(done)
     context.report:progress("export", done, #files)
   end)
   if not is_written then return nil, message end
