@@ -49,7 +49,7 @@ PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-
 TEST_PACKAGES := lua-busted lua-socket lua-filesystem locales
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build test demo valgrind clean
+.PHONY: help deps test-deps build test demo readme valgrind clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -94,8 +94,11 @@ $(BUILD)/core/%.o: core/%.c | deps
 test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
 	@$(RUN_ENV) $(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
 
-demo: build ## import a real session, replay its life, check it, export it
+demo: build ## real sessions on a server that is killed, every record checked
 	@AUTHSTATE_BUILD=$(FLAVOUR) LUAJIT=$(LUAJIT) bin/authstate demo $(if $(FAULT),--fault $(FAULT))
+
+readme: build ## run the demo and put what it prints into README.md
+	@bin/authstate demo >build/demo.txt && $(LUAJIT) doc/put_demo.lua build/demo.txt README.md
 
 valgrind: deps build ## one real session through the core under valgrind
 	$(call install,valgrind)

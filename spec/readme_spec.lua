@@ -30,6 +30,18 @@ describe("the README", function()
     assert.equal(table.concat(promised), out)
   end)
 
+  it("shows what the demo prints, but for times and what differs in each run", function()
+    local shown = readme:match "<!%-%- what `make demo` printed[^\n]*\n```\n(.-)```"
+    local _, printed = process.run { "bin/authstate", "demo" }
+    local function masked(text)
+      return (text:gsub("/tmp/%S+", "DIR"):gsub("%d[%d.]*", "N"):gsub(" +", " "))
+    end
+    assert.equal(masked(printed), masked(shown))
+    for _, line in ipairs { "\nload [^\n]*yes\n", "\nlost: 0\n", "\ndoubled: 0\n" } do
+      assert.match(line, shown)
+    end
+  end)
+
   it("names every command of the tool", function()
     local _, help = process.run { "bin/authstate", "--help" }
     for name in help:gmatch "\n  (%l+) " do

@@ -225,16 +225,16 @@ end
 local function tell_server_kill(self)
   local kill = self.server_kill
   self.context.report:line(
-    "killed   redis-server, process %d, with %d writes unacknowledged: all but %d were "
-      .. "acknowledged later; it served again after %.0f ms", self.server_pid,
-    kill.unacknowledged, kill.unacknowledged - kill.acknowledged, kill.back_ms or 0)
+    "killed   redis-server, process %d, amid %d writes: %d acknowledged later, back in "
+      .. "%.0f ms", self.server_pid, kill.unacknowledged, kill.acknowledged,
+    kill.back_ms or 0)
 end
 
 local function tell_writer_kill(self, counts)
   self.context.report:line(
-    "killed   the writer, process %d, with %d writes unacknowledged: %d took effect, %d "
-      .. "did not, %d in part", self.killed_pid, counts.unacknowledged, counts.applied,
-    counts["not"], counts.torn)
+    "killed   the writer, process %d, amid %d writes: %d took effect, %d did not, %d in "
+      .. "part", self.killed_pid, counts.unacknowledged, counts.applied, counts["not"],
+    counts.torn)
 end
 
 -- The first writer, which sees the server die and is killed itself; then another one.
