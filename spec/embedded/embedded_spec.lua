@@ -6,56 +6,34 @@
 local authstate = require "authstate"
 local clock = require "spec.support.clock"
 local lfs = require "lfs"
+local private_server = require "spec.embedded.private_server"
 local process = require "spec.support.process"
 local program = require "spec.embedded.program"
 local random = require "spec.support.random"
-local resp_client = require "spec.support.resp_client"
+local servers = require "spec.embedded.servers"
 local temporary = require "spec.support.temporary"
 
 describe("the private server", function()
   local directory
 
   before_each(function()
-    directory = temporary.directory() .. "/state"
+    directory = servers.directory() .. "/state"
   end)
 
-  -- What a failed spec leaves running is no child of ours: end it.
   after_each(function()
-    local client = resp_client.connect { socket = directory .. "/redis.sock" }
-    if client then
-      pcall(client.command, client, "SHUTDOWN", "NOSAVE", "NOW", "FORCE")
-      client:close()
-    end
+    process.stop_all()
+    servers.end_all(directory)
   end)
-
-  local function ask(...)
-    local client = assert(resp_client.connect { socket = directory .. "/redis.sock" })
-    local reply = client:command(...)
-    client:close()
-    return reply
-  end
 
   local function config(name)
-    return ask("CONFIG", "GET", name)[2]
+    return private_server.config(directory, name)
   end
 
   local function server_pid()
-    return tonumber(ask("INFO", "server"):match "process_id:(%d+)")
+    return private_server.pid(directory)
   end
 
-  local function is_running(pid)
-    local file = io.open(("/proc/%d/stat"):format(pid))
-    local text = file and file:read "*a"
-    if file then file:close() end
-    local state = text and text:match "%) (%a)"
-    return state ~= nil and state ~= "Z" and state ~= "X"
-  end
-
-  -- Kills without a word, and waits until it is gone.
-  local function kill(pid)
-    os.execute("kill -KILL " .. pid)
-    assert(clock.wait_for(function() return not is_running(pid) end))
-  end
+  local is_running = servers.is_running
 
   local function open(options)
     options = options or {}
@@ -79,7 +57,7 @@ describe("the private server", function()
     options.data_dir = options.data_dir or directory
     local store, message, code, details = authstate.open(options)
     assert.is_nil(store)
-    assert.equal("unavailable", code)
+    assert.equal("unavailable", code, message)
     assert.is_false(details.sent)
     for _, word in ipairs(words) do assert.matches(word, message, 1, true) end
   end
@@ -172,18 +150,19 @@ describe("the private server", function()
   -- ---- where ----------------------------------------------------------------------
 
   describe("without data_dir", function()
-    local WHERE = [[
-      local store = open {}
-      report(store.guard.directory)
-      assert(store:close())
-    ]]
+    local WHERE = "assert(open({}):close()) report 'closed'"
+
+    local function was_in(path)
+      return lfs.attributes(path .. "/appendonlydir", "mode") == "directory"
+    end
 
     it("lives in authstate under XDG_STATE_HOME", function()
       local home = temporary.directory()
       local status, words = program.run {
         text = WHERE, env = { XDG_STATE_HOME = home .. "/x", HOME = home },
       }
-      assert.same({ 0, home .. "/x/authstate" }, { status, words[1] })
+      assert.same({ 0, "closed" }, { status, words[1] })
+      assert.is_true(was_in(home .. "/x/authstate"))
     end)
 
     for name, value in pairs { unset = false, empty = "", relative = "x/y" } do
@@ -192,7 +171,8 @@ describe("the private server", function()
         local status, words = program.run {
           text = WHERE, env = { XDG_STATE_HOME = value, HOME = home },
         }
-        assert.same({ 0, home .. "/.local/state/authstate" }, { status, words[1] })
+        assert.same({ 0, "closed" }, { status, words[1] })
+        assert.is_true(was_in(home .. "/.local/state/authstate"))
         assert.equal("rwx------", lfs.attributes(home .. "/.local", "permissions"))
       end)
     end
@@ -211,12 +191,12 @@ describe("the private server", function()
         local store = open()
         require("lfs").chdir "/"
         assert(store:session("s").keys:set_json { t = { a = "1" } })
-        report(store.guard.directory)
         assert(store:close())
+        report "closed"
       ]],
     }
     assert.equal("", err)
-    assert.same({ 0, home .. "/sub/state" }, { status, words[1] })
+    assert.same({ 0, "closed" }, { status, words[1] })
     directory = home .. "/sub/state"
     local store = open()
     assert.equal("a", stored(store))
@@ -260,12 +240,9 @@ describe("the private server", function()
 
     it("and opens in the same program once the reason is gone", function()
       os.execute("mkdir -m 700 '" .. directory .. "' '" .. directory .. "/redis.conf'")
-      local store, _, code = authstate.open { data_dir = directory }
-      assert.is_nil(store)
-      assert.equal("disk", code)
+      refuses { directory .. "/redis.conf", "Is a directory" }
       assert(lfs.rmdir(directory .. "/redis.conf"))
-      store = open()
-      assert(store:close())
+      assert(open():close())
     end)
 
     it("in a file", function()
@@ -312,20 +289,6 @@ describe("the private server", function()
     it("in a directory that cannot be made", function()
       refuses({ "/proc/nowhere", "cannot be made" }, { data_dir = "/proc/nowhere/state" })
     end)
-
-    it("in a directory whose path is too long for a socket, and says how long it may be",
-      function()
-        local parent = temporary.directory()
-        directory = parent .. "/" .. ("x"):rep(97 - #parent - 1)
-        assert.equal(97, #directory)
-        assert.equal("too long", (function()
-          local store, message = authstate.open { data_dir = directory }
-          if store then store:close() return "taken" end
-          return message:match "too long"
-        end)())
-        directory = directory:sub(1, -2)
-        assert(open():close())
-      end)
 
     it("inside nginx", function()
       local status, words = program.run { directory, text = "ngx = {} open()" }
@@ -475,9 +438,7 @@ describe("the private server", function()
       local handle = program.start { directory, tostring(told), text = writer }
       clock.sleep(dice:fraction() * 60)
       local is_up, pid = pcall(server_pid)
-      if is_up and dice:chance(0.3) then
-        os.execute(("kill -KILL %d 2>/dev/null"):format(pid))
-      end
+      if is_up and dice:chance(0.3) then servers.kill(pid) end
       handle:kill()
       told = tonumber(program.words(handle:output())[2]) or told
     end
@@ -488,38 +449,6 @@ describe("the private server", function()
       local id = tostring(count)
       assert.same({ [id] = "1" }, found:get_json("t", { id }))
     end
-    assert(store:close())
-  end)
-
-  it("is started again after it was killed, with all that it had acknowledged", function()
-    local store = open { append_fsync = "always" }
-    for count = 1, 100 do put(store, tostring(count)) end
-    local pid = server_pid()
-    kill(pid)
-    assert.truthy(lfs.attributes(directory .. "/redis.sock"))
-    -- Who had it open is told, and may go on when it is there again.
-    local written, _, code = store:session("s").keys:set_json({ t = { late = "1" } },
-      { timeout_ms = 300 })
-    assert.is_nil(written)
-    assert.truthy(code == "timeout" or code == "unavailable", code)
-    local next_store = open { append_fsync = "always" }
-    assert.not_equal(pid, server_pid())
-    assert.equal(100, next_store:session("s").keys:count "t")
-    put(store, "101")
-    assert.equal(101, next_store:session("s").keys:count "t")
-    pid = server_pid()
-    assert(store:close())
-    assert.is_true(is_running(pid))
-    assert(next_store:close())
-    assert.is_false(is_running(pid))
-  end)
-
-  it("may be closed after it was killed", function()
-    local store = open()
-    put(store, "1")
-    kill(server_pid())
-    assert(store:close())
-    store = open { append_fsync = "always" }
     assert(store:close())
   end)
 
@@ -538,10 +467,11 @@ describe("the private server", function()
       ]],
     }
     program.await(handle, "open")
-    kill(server_pid())
+    private_server.kill(directory)
     tell "go"
     assert.equal(0, handle:wait(), handle:errors())
-    assert.match("answer\tnil\tunavailable\n.*closed\ttrue\n$", handle:output())
+    assert.equal("open\nanswer\t1\tnil\nanswer\t2\tnil\nanswer\t3\tnil\nclosed\ttrue\n",
+      handle:output())
   end)
 
   it("takes a socket file that nobody listens on any more", function()

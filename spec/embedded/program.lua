@@ -51,19 +51,33 @@ local function luajit_path()
   return luajit
 end
 
+--- The first words of a command that runs a text: those of LuaJIT and of a file.
+-- @param text see `run`
+-- @treturn string
+-- @treturn string
+function program.words_for(text)
+  return luajit_path(), temporary.file(HEAD .. text, "program.lua")
+end
+
+--- The environment of every program.
+-- @param changes name to value, or to false for unset; may be nil
+function program.environment(changes)
+  local env = {
+    HOME = "/nowhere", XDG_STATE_HOME = false,
+    LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;;"):format(ROOT, ROOT, ROOT),
+    LUA_CPATH = ROOT .. "/build/" .. FLAVOUR .. "/?.so;;",
+  }
+  for name, value in pairs(changes or {}) do env[name] = value end
+  return env
+end
+
 local function command_of(options)
   local command = {}
   for _, word in ipairs(options.before or {}) do command[#command + 1] = word end
-  command[#command + 1] = luajit_path()
-  command[#command + 1] = temporary.file(HEAD .. options.text, "program.lua")
+  command[#command + 1], command[#command + 2] = program.words_for(options.text)
   for _, word in ipairs(options) do command[#command + 1] = word end
   command.cwd, command.timeout_ms = options.cwd, options.timeout_ms
-  command.env = {
-    HOME = "/nowhere", XDG_STATE_HOME = false,
-    LUA_PATH = ROOT .. "/lua/?.lua;" .. ROOT .. "/lua/?/init.lua;;",
-    LUA_CPATH = ROOT .. "/build/" .. FLAVOUR .. "/?.so;;",
-  }
-  for name, value in pairs(options.env or {}) do command.env[name] = value end
+  command.env = program.environment(options.env)
   return command
 end
 
@@ -87,23 +101,37 @@ end
 
 --- The words of the last whole line of an output.
 function program.words(output)
+  return program.split(output:match "([^\n]*)\n[^\n]*$" or "")
+end
+
+--- The words of a line.
+function program.split(line)
   local words = {}
-  local line = output:match "([^\n]*)\n[^\n]*$" or ""
   for word in (line .. "\t"):gmatch "([^\t]*)\t" do words[#words + 1] = word end
   return words
 end
 
---- Waits until a started one has reported a line that begins with a word.
--- @treturn table the words of its last line
+-- The words of the last whole line that begins with a word, nil when there is none.
+local function find_words(output, word)
+  local found
+  for line in output:gmatch "([^\n]*)\n" do
+    local words = program.split(line)
+    if words[1] == word then found = words end
+  end
+  return found
+end
+
+--- Waits until a started one has reported a line whose first word is this.
+-- @treturn table the words of its last such line
 function program.await(handle, word)
-  clock.wait_for(function()
-    return ("\n" .. handle:output()):find("\n" .. word, 1, true) or not handle:alive()
+  local found = clock.wait_for(function()
+    local is_over = not handle:alive()
+    return find_words(handle:output(), word) or is_over and {}
   end, 30000)
-  local words = program.words(handle:output())
-  if words[1] ~= word then
+  if not found or not found[1] then
     error(("%q expected, got %q; %s"):format(word, handle:output(), handle:errors()), 2)
   end
-  return words
+  return found
 end
 
 return program
