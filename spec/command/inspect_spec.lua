@@ -422,7 +422,8 @@ describe("inspect", function()
     it("tells which server it is and how that keeps what it is given", function()
       local version = server:command("INFO", "server"):match "redis_version:(%S+)"
       assert.equal(("server            %s\nRedis             %s\n"
-        .. "appendonly        yes\nappendfsync       always\nmaxmemory-policy  noeviction\nsessions          0\n")
+        .. "appendonly        yes\nappendfsync       always\n"
+        .. "maxmemory-policy  noeviction\nsessions          0\n")
         :format(server.url, version), run())
       assert.same({
         server = server.url, redis_version = version, appendonly = "yes",

@@ -11,7 +11,6 @@ local authstate = require "authstate"
 local core = require "authstate.core"
 local failure = require "authstate.failure"
 
-local BYTECODE_MARK = "\27"
 local FAILED = 1
 
 -- ---- reading the script ---------------------------------------------------------------
@@ -33,12 +32,17 @@ local function read_script(path)
   return text
 end
 
+-- Also behind a byte order mark and a first line for the shell, which LuaJIT passes over.
+local function is_bytecode(text)
+  return text:gsub("^\239\187\191", ""):gsub("^#[^\n]*\n", ""):sub(1, 1) == "\27"
+end
+
 -- The script as a function and its name in messages; or nil and a sentence.
 local function load_script(path)
   local text, reason = read_script(path)
   if not text then return nil, reason end
   local name = path == "-" and "stdin" or path
-  if text:sub(1, 1) == BYTECODE_MARK then
+  if is_bytecode(text) then
     return nil, name .. " is LuaJIT bytecode, which is not run, because nothing checks "
       .. "it and another LuaJIT reads it as something else; give the Lua source"
   end
@@ -162,8 +166,11 @@ local function run(context)
   restore()
   if returned[1] then return judge(context, name, returned) end
   local raised = returned[2]
-  if type(raised) ~= "table" then -- the handler could not do its work: no stack is left
-    raised = { message = name .. ": " .. tostring(raised), status = FAILED }
+  if type(raised) ~= "table" then -- the handler could not do its work
+    raised = {
+      message = name .. ": a stack overflow, or an error that cannot be told",
+      status = FAILED,
+    }
   end
   error(raised.interrupt or raised, 0)
 end
