@@ -164,28 +164,42 @@ local function put_text(self, name, text)
   return data_directory.file_failure("write", path, (reason:gsub("^.*: ", "")))
 end
 
--- What servers that were killed left behind.
+-- What servers and users that were killed left behind.
 local function remove_leftovers(self)
   for _, name in ipairs(core.list_directory(self.path) or {}) do
-    if name:find "^temp%-" then os.remove(self:file(name)) end
+    local is_rewrite = name:find "^temp%-rewriteaof%-[bg%-]*%d+%.aof$"
+    if is_rewrite or name:find "^temp%-probe%-%d+$" then os.remove(self:file(name)) end
   end
+end
+
+local function size_of(path)
+  local file = io.open(path, "rb")
+  if not file then return 0 end
+  local bytes = file:seek "end"
+  file:close()
+  return bytes
+end
+
+--- The files of the server's data: { [name] = bytes }.
+function Directory:data_files()
+  local path, sizes = self:file "appendonlydir", {}
+  for _, name in ipairs(core.list_directory(path) or {}) do
+    sizes[name] = size_of(path .. "/" .. name)
+  end
+  return sizes
 end
 
 -- redis starts empty, over what is there, when its manifest is missing. True, or E.
 local function check_log_files(self)
-  local path = self:file "appendonlydir"
   local has_manifest, written = false, nil
-  for _, name in ipairs(core.list_directory(path) or {}) do
+  for name, bytes in pairs(self:data_files()) do
     if name:find "%.manifest$" then has_manifest = true end
-    local file = name:find "%.incr%.aof$" and io.open(path .. "/" .. name, "rb")
-    if file then
-      if file:seek "end" > 0 then written = name end
-      file:close()
-    end
+    if name:find "%.incr%.aof$" and bytes > 0 then written = name end
   end
   if has_manifest or not written then return true end
   return failure.new("corrupt", ("the append-only file in %s has records in %s but no "
-    .. "manifest; put the missing file back, or the records aside"):format(path, written))
+    .. "manifest; put the missing file back, or the records aside")
+    :format(self:file "appendonlydir", written))
 end
 
 --- Prepares everything for a server to be started. To be called under the server's lock.
@@ -194,10 +208,9 @@ function Directory:prepare_server(append_fsync)
   remove_leftovers(self)
   local is_done, message, code, details = check_log_files(self)
   if not is_done then return nil, message, code, details end
-  local log = io.open(self.log_path, "rb")
-  local log_bytes = log and log:seek "end" or 0
-  if log then log:close() end
-  if log_bytes > MAX_LOG_BYTES then os.rename(self.log_path, self.log_path .. ".1") end
+  if size_of(self.log_path) > MAX_LOG_BYTES then
+    os.rename(self.log_path, self.log_path .. ".1")
+  end
   if self.has_socket_elsewhere then
     is_done, message, code, details = put_text(self, "socket", self.socket_path .. "\n")
     if not is_done then return nil, message, code, details end

@@ -26,10 +26,10 @@ local embedded = {}
 
 local POLL_MS = 2
 local MAX_STARTS = 5
-local READY_TIMEOUT_MS = 1000
+local READY_TIMEOUT_MS = 250
 local LAST_USER_TRIES = 3
 local SHUTDOWN_TIMEOUT_MS = 30000
-local SHUTDOWN_REPLY_MS = 20
+local SHUTDOWN_REPLY_MS = 5
 local SHUTDOWN_ASK_AGAIN_MS = 1000
 local INFO_TIMEOUT_MS = 5000
 
@@ -92,6 +92,7 @@ local function start_server(self, lock_fd)
     self.data_directory:prepare_server(strictest_fsync(self))
   if not config_path then return nil, message, code, details end
   self.log_mark = server_log.mark(self.data_directory.log_path)
+  self.data_files = self.data_directory:data_files()
   local is_started, reason = core.start_daemon({ "redis-server", config_path },
     self.data_directory.log_path, lock_fd)
   if is_started then return true end
@@ -191,23 +192,37 @@ local function wait_until_up(self, deadline_ms)
   end
 end
 
+-- Tells when the server that we started had to drop the end of its file.
+local function tell_of_cut(self)
+  if not self.data_files then return end
+  local name, offset = server_log.cut(self.data_directory.log_path, self.log_mark)
+  if name then
+    self.tell("warn", ("the log of the private redis-server in %s did not end with a "
+      .. "whole write: the last %d bytes of %s were cut off"):format(self.directory,
+      (self.data_files[name] or 0) - offset, name), { directory = self.directory })
+  end
+  self.data_files = nil
+end
+
 local function bring_up(self, deadline_ms)
   local is_up, message, code, details = wait_until_up(self, deadline_ms)
   if not is_up then return nil, message, code, details end
+  tell_of_cut(self)
   self.log_mark = server_log.mark(self.data_directory.log_path)
   return true
 end
 
 --- Starts the server of a data directory, or joins the one that runs there.
 -- @param options { data_dir, append_fsync, open_timeout_ms }
+-- @param tell see log.lua
 -- @return { directory, socket_path }; or E
-function embedded.start(options)
+function embedded.start(options, tell)
   local directory, message, code, details = data_directory.open(options.data_dir)
   if not directory then return nil, message, code, details end
   local self = setmetatable({
     data_directory = directory, directory = directory.path,
     socket_path = directory.socket_path, append_fsync = options.append_fsync,
-    log_mark = 0,
+    tell = tell, log_mark = 0,
   }, Guard)
   local deadline_ms = native.now_ms() + options.open_timeout_ms
   local is_up

@@ -17,12 +17,11 @@ local CAUSES = {
   { code = "disk", line = "# Can't open the append%-only file:? ([^\n]+)" },
   { code = "disk", line = "# [^\n]*([Nn]o space left on device)" },
   { code = "corrupt", line = "# (Bad file format reading the append only file [^:\n]+)" },
-  { code = "corrupt", line = "# (Unexpected end of file reading [^:\n%.]+%.%w+%.%w+)" },
+  { code = "corrupt", line = "# (Unknown command [^\n]* reading the append only[^\n]*)" },
   { code = "corrupt", line = "# (Unrecoverable error reading the append only [^\n]+)" },
   { code = "corrupt", line = "# (Unable to obtain the AOF file [^\n]+)" },
   { code = "corrupt", line = "(FATAL AOF MANIFEST FILE ERROR)" },
-  { code = "corrupt", line = "# (The AOF file [^\n]*)" },
-  { code = "corrupt", line = "# ([^\n]*Error reading the RDB preamble[^\n]*)" },
+  { code = "corrupt", line = "# Internal error in RDB reading[^\n]* %-> ([^\n]+)" },
 }
 
 -- What stands in the file from `mark` on, at most its last `max_bytes`.
@@ -55,6 +54,15 @@ function server_log.cause(path, mark)
       return cause.code, cause.reason and text:match(cause.reason) or words
     end
   end
+end
+
+--- Where the server cut its append-only file off since a mark, because the last write in
+-- it was not whole.
+-- @return name of the file, offset in bytes; nil when it did not
+function server_log.cut(path, mark)
+  local name, offset = read_from(path, mark, 64 * 1024)
+    :match "# Truncating the AOF (%S+) at offset (%d+)"
+  if name then return name, tonumber(offset) end
 end
 
 --- The last lines of the log in one, for a message; empty when there is none.

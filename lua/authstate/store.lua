@@ -72,7 +72,7 @@ function store.open(given)
   end
   local server, guard, tell = options.redis, nil, log.new(options)
   if not server then
-    local started, message, code, details = embedded.start(options)
+    local started, message, code, details = embedded.start(options, tell)
     if not started then
       tell("error", message, { code = code })
       return nil, message, code, details
