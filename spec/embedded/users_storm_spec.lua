@@ -76,7 +76,7 @@ report "closed"
 ]]
 
 -- How long after a step a user is killed, at most. One that closes is done in 5 to 30 ms.
-local STEPS = { opening = 150, writing = 80, closing = 30 }
+local STEPS = { opening = 60, writing = 80, closing = 30 }
 
 -- What one user does: the words of its program after the directory.
 local function plan(dice, round, user)
