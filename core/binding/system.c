@@ -165,6 +165,12 @@ static int system_write_file(lua_State *L) {
   return push_outcome(L, as_file_write(path, as_slice_of(bytes, length)));
 }
 
+static int system_truncate_file(lua_State *L) {
+  lua_Number length = luaL_checknumber(L, 2);
+  luaL_argcheck(L, length >= 0, 2, "a length expected");
+  return push_outcome(L, as_file_truncate(luaL_checkstring(L, 1), (off_t)length));
+}
+
 static int system_lock_open(lua_State *L) {
   int fd = as_lock_open(luaL_checkstring(L, 1), lua_toboolean(L, 2));
   if (fd < 0) return push_outcome(L, errno);
@@ -245,6 +251,7 @@ static const luaL_Reg system_functions[] = {
     {"list_directory", system_list_directory},
     {"sync_directory", system_sync_directory},
     {"write_file", system_write_file},
+    {"truncate_file", system_truncate_file},
     {"lock_open", system_lock_open},
     {"lock_try", system_lock_try},
     {"lock_close", system_lock_close},

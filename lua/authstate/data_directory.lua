@@ -74,7 +74,7 @@ end
 
 --- Finds the directory, made with its parents when it is not there.
 -- @param given path, or nil for the default
--- @return the directory: { path = absolute, socket_path, log_path }; or E
+-- @return the directory: { path = absolute, socket_path, log_path, data_path }; or E
 function data_directory.open(given)
   local path = given or default_path()
   if not path then
@@ -97,6 +97,7 @@ function data_directory.open(given)
   end
   return setmetatable({
     path = real, socket_path = socket_path, log_path = real .. "/server.log",
+    data_path = real .. "/appendonlydir",
     has_socket_elsewhere = socket_directory ~= nil,
   }, Directory)
 end
@@ -138,7 +139,7 @@ local function server_config(self, append_fsync)
     "dir " .. quote(self.path),
     "appendonly yes",
     "appendfsync " .. append_fsync,
-    "aof-load-truncated yes",
+    "aof-load-truncated no",
     'save ""',
     "maxmemory 0",
     "maxmemory-policy noeviction",
@@ -164,14 +165,6 @@ local function put_text(self, name, text)
   return data_directory.file_failure("write", path, (reason:gsub("^.*: ", "")))
 end
 
--- What servers and users that were killed left behind.
-local function remove_leftovers(self)
-  for _, name in ipairs(core.list_directory(self.path) or {}) do
-    local is_rewrite = name:find "^temp%-rewriteaof%-[bg%-]*%d+%.aof$"
-    if is_rewrite or name:find "^temp%-probe%-%d+$" then os.remove(self:file(name)) end
-  end
-end
-
 local function size_of(path)
   local file = io.open(path, "rb")
   if not file then return 0 end
@@ -180,33 +173,46 @@ local function size_of(path)
   return bytes
 end
 
---- The files of the server's data: { [name] = bytes }.
-function Directory:data_files()
-  local path, sizes = self:file "appendonlydir", {}
-  for _, name in ipairs(core.list_directory(path) or {}) do
-    sizes[name] = size_of(path .. "/" .. name)
+--- What servers and users that were killed have left behind. To be listed under the
+-- server's lock, when none of them lives any more.
+-- @return list of names
+function Directory:leftovers()
+  local found = {}
+  for _, name in ipairs(core.list_directory(self.path) or {}) do
+    local is_rewrite = name:find "^temp%-rewriteaof%-[bg%-]*%d+%.aof$"
+    if is_rewrite or name:find "^temp%-probe%-%d+$" then found[#found + 1] = name end
   end
-  return sizes
+  return found
 end
 
--- redis starts empty, over what is there, when its manifest is missing. True, or E.
-local function check_log_files(self)
-  local has_manifest, written = false, nil
-  for name, bytes in pairs(self:data_files()) do
+function Directory:remove(names)
+  for _, name in ipairs(names) do os.remove(self:file(name)) end
+end
+
+-- redis starts empty, over what is there, when its manifest is missing, and takes a base
+-- file without content for an empty one. True, or E.
+local function check_data_files(self)
+  local has_manifest, written, empty = false, nil, nil
+  for _, name in ipairs(core.list_directory(self.data_path) or {}) do
+    local bytes = size_of(self.data_path .. "/" .. name)
     if name:find "%.manifest$" then has_manifest = true end
     if name:find "%.incr%.aof$" and bytes > 0 then written = name end
+    if name:find "%.base%.%l+$" and bytes == 0 then empty = name end
   end
-  if has_manifest or not written then return true end
-  return failure.new("corrupt", ("the append-only file in %s has records in %s but no "
-    .. "manifest; put the missing file back, or the records aside")
-    :format(self:file "appendonlydir", written))
+  if written and not has_manifest then
+    return failure.new("corrupt", ("%s has records in %s but no appendonly.aof.manifest; "
+      .. "put it back, or the records aside"):format(self.data_path, written))
+  elseif has_manifest and empty then
+    return failure.new("corrupt", ("%s/%s has lost its content; put a copy back")
+      :format(self.data_path, empty))
+  end
+  return true
 end
 
 --- Prepares everything for a server to be started. To be called under the server's lock.
 -- @return path of its configuration; or E
 function Directory:prepare_server(append_fsync)
-  remove_leftovers(self)
-  local is_done, message, code, details = check_log_files(self)
+  local is_done, message, code, details = check_data_files(self)
   if not is_done then return nil, message, code, details end
   if size_of(self.log_path) > MAX_LOG_BYTES then
     os.rename(self.log_path, self.log_path .. ".1")

@@ -12,6 +12,7 @@
 --   always.lock   shared by every user with append_fsync = "always"; a server that is
 --                 started meanwhile, by whomever, forces its log to disk always
 
+local append_only_file = require "authstate.append_only_file"
 local core = require "authstate.core"
 local data_directory = require "authstate.data_directory"
 local failure = require "authstate.failure"
@@ -92,7 +93,7 @@ local function start_server(self, lock_fd)
     self.data_directory:prepare_server(strictest_fsync(self))
   if not config_path then return nil, message, code, details end
   self.log_mark = server_log.mark(self.data_directory.log_path)
-  self.data_files = self.data_directory:data_files()
+  self.leftovers = self.data_directory:leftovers()
   local is_started, reason = core.start_daemon({ "redis-server", config_path },
     self.data_directory.log_path, lock_fd)
   if is_started then return true end
@@ -101,26 +102,53 @@ local function start_server(self, lock_fd)
     :format(reason), { retry = false })
 end
 
+local function damage_failure(self, words)
+  local data_path = self.data_directory.data_path
+  return failure.new("corrupt", ("the log of the private redis-server in %s is damaged: "
+    .. "%s; put a copy of %s back, or make one and try: redis-check-aof --fix "
+    .. "%s/appendonly.aof.manifest"):format(self.directory, words, data_path, data_path))
+end
+
+-- redis found no end in a file: cuts off the beginning of a write that a crash left
+-- there. Nothing; or E.
+local function cut_off(self, name)
+  local data_path = self.data_directory.data_path
+  local path = data_path .. "/" .. name
+  local length, rest
+  if name == append_only_file.last(data_path) then
+    length, rest = append_only_file.find_cut(path)
+  end
+  if not length then return damage_failure(self, name .. " ends unexpectedly") end
+  local is_cut, reason = core.truncate_file(path, length)
+  if not is_cut then return data_directory.file_failure("write", path, reason) end
+  self.tell("warn", ("the log of the private redis-server in %s ended in the middle of a "
+    .. "write: its last %d bytes were cut off"):format(self.directory, rest),
+    { directory = self.directory })
+end
+
 local function disk_failure(self, words)
   return failure.new("disk", ("the private redis-server in %s cannot write its log: %s")
     :format(self.directory, words))
 end
 
--- Why a server that we started is no more, if starting another one would not help: E, or
--- nothing.
-local function why_ended(self, starts)
+-- A server that we started is no more: mends what can be mended. E when starting another
+-- one would not help, else nothing.
+local function mend(self, starts)
   local log_path = self.data_directory.log_path
   local code, words = server_log.cause(log_path, self.log_mark)
   if code == "disk" then return disk_failure(self, words) end
-  if code == "corrupt" then
-    local logs = self.directory .. "/appendonlydir"
-    return failure.new("corrupt", ("the log of the private redis-server in %s is "
-      .. "damaged: %s; make a copy of %s, then try: redis-check-aof --fix "
-      .. "%s/appendonly.aof.manifest"):format(self.directory, words, logs, logs))
-  end
+  if code == "corrupt" then return damage_failure(self, words) end
+  if code == "cut" then return cut_off(self, words) end
   if starts < MAX_STARTS then return nil end
   return failure.new("unavailable", ("the private redis-server in %s ended at once%s")
     :format(self.directory, server_log.tail(log_path)), { retry = false })
+end
+
+-- A driver that asks once does not wait for a server that went away.
+local NOBODY = {}
+
+function NOBODY.revive()
+  return failure.new("unavailable", "the server went away", { retry = false })
 end
 
 -- Connects once and asks. A server that another process started less strict is made as
@@ -135,6 +163,7 @@ local function ask(self, deadline_ms)
       path = self.socket_path, database = 0, socket = option_rows.default_socket(),
     },
     scripts = {}, max_operations = 1, max_queued_bytes = 4096, max_value_bytes = 4096,
+    keeper = NOBODY,
   }
   local ready_ms = native.now_ms() + READY_TIMEOUT_MS
   local replies, message, code = driver:perform {
@@ -172,7 +201,7 @@ local function wait_until_up(self, deadline_ms)
     state, message, code, details = look(self, lock_fd, deadline_ms)
     local goes_on = state ~= nil
     if state == "down" and starts > 0 then
-      message, code, details = select(2, why_ended(self, starts))
+      message, code, details = select(2, mend(self, starts))
       goes_on = code == nil
     end
     if state == "down" and goes_on then
@@ -192,22 +221,11 @@ local function wait_until_up(self, deadline_ms)
   end
 end
 
--- Tells when the server that we started had to drop the end of its file.
-local function tell_of_cut(self)
-  if not self.data_files then return end
-  local name, offset = server_log.cut(self.data_directory.log_path, self.log_mark)
-  if name then
-    self.tell("warn", ("the log of the private redis-server in %s did not end with a "
-      .. "whole write: the last %d bytes of %s were cut off"):format(self.directory,
-      (self.data_files[name] or 0) - offset, name), { directory = self.directory })
-  end
-  self.data_files = nil
-end
-
 local function bring_up(self, deadline_ms)
   local is_up, message, code, details = wait_until_up(self, deadline_ms)
   if not is_up then return nil, message, code, details end
-  tell_of_cut(self)
+  if self.leftovers then self.data_directory:remove(self.leftovers) end
+  self.leftovers = nil
   self.log_mark = server_log.mark(self.data_directory.log_path)
   return true
 end

@@ -7,8 +7,11 @@ local server_log = {}
 local TAIL_BYTES = 400
 
 -- Lua patterns for lines after which a server ends, the code that they mean, and what
--- they capture of the reason. `reason` looks for it elsewhere in the same text.
+-- they capture of the reason. `reason` looks for it elsewhere in the same text. "cut" is
+-- no code of ours: the named file ends in the middle of a command.
 local CAUSES = {
+  { code = "cut",
+    line = "# Unexpected end of file reading the append only file (%S+)%. " },
   { code = "disk", line = "# Can't recover from AOF write error",
     reason = "# Error writing to the AOF file: ([^\n]+)" },
   { code = "disk",
@@ -45,7 +48,8 @@ function server_log.mark(path)
 end
 
 --- What the server said of its end since a mark.
--- @return "disk" or "corrupt", and its words; nil when it said nothing that we know
+-- @return "disk" or "corrupt", and its words; "cut" and the name of a file; nil when it
+--   said nothing that we know
 function server_log.cause(path, mark)
   local text = read_from(path, mark, 64 * 1024)
   for _, cause in ipairs(CAUSES) do

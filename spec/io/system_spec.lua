@@ -190,6 +190,14 @@ describe("a private file", function()
     end
   end)
 
+  it("is cut off where it is told to", function()
+    local path = temporary.file "some text"
+    assert.is_true(core.truncate_file(path, 4))
+    assert.equal("some", read_file(path))
+    assert.same({ nil, "No such file or directory" }, { core.truncate_file("/no", 1) })
+    assert.error_matches(function() core.truncate_file(path, -1) end, "a length")
+  end)
+
   it("says why it cannot be written", function()
     local root = temporary.directory()
     assert(lfs.link(temporary.file "text", root .. "/link", true))
