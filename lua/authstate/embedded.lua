@@ -26,6 +26,7 @@ Guard.__index = Guard
 local embedded = {}
 
 local POLL_MS = 2
+local LONGEST_POLL_MS = 16
 local MAX_STARTS = 5
 local READY_TIMEOUT_MS = 250
 local LAST_USER_TRIES = 3
@@ -192,7 +193,7 @@ end
 -- server.lock has a server that runs, comes up, or has died and left a child that
 -- rewrites its log.
 local function wait_until_up(self, deadline_ms)
-  local starts = 0
+  local starts, pause_ms = 0, POLL_MS
   while true do
     local lock_fd, message, code, details =
       self.data_directory:open_lock("server.lock", true)
@@ -217,7 +218,8 @@ local function wait_until_up(self, deadline_ms)
         .. "in time%s"):format(self.directory,
         server_log.tail(self.data_directory.log_path)))
     end
-    core.sleep_ms(POLL_MS)
+    core.sleep_ms(pause_ms)
+    pause_ms = math.min(1.25 * pause_ms, LONGEST_POLL_MS)
   end
 end
 
