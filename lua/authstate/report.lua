@@ -35,6 +35,8 @@ end
 function Report:line(format, ...)
   if self.is_json then return end
   self:clear()
+  if self.held_line then put_line(self.held_line) end
+  self.held_line = nil
   put_line(format:format(...))
 end
 
@@ -51,11 +53,14 @@ function Report:names(name, ids)
   self:document { [name] = list }
 end
 
---- Shows how far something is. Without a terminal only its end is a line.
+--- Shows how far something is. Without a terminal only its end is a line, which comes
+-- with the next one: what fails right behind it has printed nothing.
 function Report:progress(what, done, total)
   local is_end = done == total
   if not self.draws then
-    if is_end then self:line("%-8s %d of %d", what, done, total) end
+    if is_end and not self.is_json then
+      self.held_line = ("%-8s %d of %d"):format(what, done, total)
+    end
     return
   end
   local now_ms = core.now_ms()

@@ -3,8 +3,10 @@
 -- Wrong calls, broken files, servers that are not there: each command fails with its
 -- status and one sentence, and changes nothing.
 
+local calls = require "spec.command.calls"
 local cjson = require "cjson"
 local clock = require "spec.support.clock"
+local command_line = require "authstate.command"
 local fixture = require "spec.support.fixture"
 local redis_server = require "spec.support.redis_server"
 local temporary = require "spec.support.temporary"
@@ -99,8 +101,6 @@ local CASES = {
   { "a file that is missing", { "import", "/no/file", "--session", "n", "--redis",
     "URL" },
     FAILED, { "/no/file: No such file or directory" } },
-  { "a directory as a file", { "import", "/tmp", "--session", "n", "--redis", "URL" },
-    FAILED, { "/tmp: Is a directory" } },
   { "demo's file missing", { "demo", "/no/file" }, FAILED,
     { "/no/file: No such file or directory" } },
   { "demo's trace missing", { "demo", "--trace", "/no/trace" }, FAILED,
@@ -154,13 +154,16 @@ local CASES = {
   { "a control character in a type", { "get", "\27[31m", "j", "--session", "s", "--redis",
     "URL" }, FAILED, { "session s has no \\x1b[31m j" } },
 
-  { "get of a value over 8 MiB", { "get", "t", "large", "--session", "damaged", "--redis",
-    "URL" }, FAILED, { 't "large"', "9437184 bytes", "max_value_bytes" } },
   { "get of a damaged value", { "get", "t", "bad", "--session", "damaged", "--redis",
     "URL" },
     FAILED, { 't "bad"', "not JSON at byte 0" } },
   { "export with a damaged value", { "export", "--session", "damaged", "--redis", "URL" },
-    FAILED, { 't "' } },
+    FAILED, { 't "bad"', "not JSON at byte 0" } },
+  { "export of a damaged value to a directory", { "export", "@made", "--format",
+    "baileys-multifile", "--session", "damaged", "--redis", "URL" },
+    FAILED, { 't "bad"', "not JSON at byte 0" } },
+  { "inspect of a damaged value", { "inspect", "--session", "damaged", "--redis", "URL" },
+    FAILED, { 't "bad"', "not JSON at byte 0" } },
 }
 
 -- A key of another type, for each command that comes across it.
@@ -172,6 +175,7 @@ for _, case in ipairs { { "x", "meta" }, { "y", "k:t" }, { "z", "creds" } } do
       { command, "--session", session, "--redis", "URL", ... }, FAILED, words }
   end
   add("export")
+  add("inspect")
   add("import", "--replace", "@good.json")
   if session ~= "z" then
     add("get", "t", "i")
@@ -180,9 +184,10 @@ for _, case in ipairs { { "x", "meta" }, { "y", "k:t" }, { "z", "creds" } } do
     add("get", "creds")
   end
 end
-CASES[#CASES + 1] = { "sessions over an index of another type",
-  { "sessions", "--prefix", "other:", "--redis", "URL" }, FAILED,
-    { '"other:{index:7}"' } }
+for _, name in ipairs { "sessions", "inspect" } do
+  CASES[#CASES + 1] = { name .. " over an index of another type",
+    { name, "--prefix", "other:", "--redis", "URL" }, FAILED, { '"other:{index:7}"' } }
+end
 
 -- Files that cannot be imported.
 for _, case in ipairs {
@@ -211,20 +216,117 @@ for _, case in ipairs { { "large-record.json", 't "large"' }, { "large-creds.jso
     { case[2], "max_value_bytes (8388608)" } }
 end
 
+-- ---- the same for all commands ------------------------------------------------------
+
+local function add(name, words, expected)
+  CASES[#CASES + 1] = { name, words, USAGE, expected }
+end
+
+-- A value that an option takes.
+local function value_of(row)
+  return row.values and row.values[1] or "x"
+end
+
+-- A name with a letter left out that is still nearest to it.
+local function misspell(name)
+  return name:sub(1, -3) .. name:sub(-1)
+end
+
+local function add_option_cases(name, row)
+  local option = "--" .. row.name
+  add(("%s: %s misspelt"):format(name, option), { name, "--" .. misspell(row.name) },
+    { name .. ": ", '"--' .. misspell(row.name) .. '"', 'did you mean "' .. option })
+  add(("%s: -%s"):format(name, row.name), { name, "-" .. row.name },
+    { name .. ": ", '"-' .. row.name .. '"' })
+  if not row.value then
+    add(("%s: %s twice"):format(name, option), { name, option, option },
+      { name .. ": ", option .. " is given twice" })
+    add(("%s: %s with a value"):format(name, option), { name, option .. "=yes" },
+      { name .. ": ", option .. " takes no value" })
+    return
+  end
+  add(("%s: %s twice"):format(name, option),
+    { name, option, value_of(row), option .. "=" .. value_of(row) },
+    { name .. ": ", option .. " is given twice" })
+  add(("%s: %s without its value"):format(name, option), { name, option },
+    { name .. ": ", option .. " needs a value: " .. row.value })
+  if row.values then
+    add(("%s: %s with a value that it does not know"):format(name, option),
+      { name, option, "xyzzy" },
+      { name .. ": ", option .. ': "xyzzy"', table.concat(row.values, ", ") })
+  end
+end
+
+for _, name in ipairs(command_line.names()) do
+  add(name .. ": an unknown option", { name, "--xyzzy" },
+    { name .. ": ", 'unknown option "--xyzzy"' })
+  for _, row in ipairs(command_line.options_of(name)) do add_option_cases(name, row) end
+end
+
+-- The words without an option and its value; nil when it is not among them.
+local function without(words, option)
+  local rest, has_option = {}, false
+  for i, word in ipairs(words) do
+    if word == option then
+      has_option = true
+    elseif words[i - 1] ~= option then
+      rest[#rest + 1] = word
+    end
+  end
+  return has_option and rest or nil
+end
+
+local BAD_URLS = {
+  { "localhost", "not a URL" }, { "", "not a URL" }, { "http://h", '"http"' },
+  { "redis://u:hush@h:x", "the port is not a number" }, { "redis://h:0", "1 to 65535" },
+  { "redis://h/x", "the database is not a number" }, { "rediss://h", "TLS" },
+  { "unix://redis.sock", "begins with /" }, { "unix:///" .. ("x"):rep(107), "107" },
+}
+
+local BAD_IDS = { "", LONG_ID, "}s", "}" }
+
+for _, call in ipairs(calls.list) do
+  local name = calls.name(call)
+  local anonymous = without(call, "--session")
+  for _, id in ipairs(anonymous and BAD_IDS or {}) do
+    for _, place in ipairs { "--prefix=p", "--redis=URL" } do
+      add(("%s: the session id %s, %s"):format(name, id:sub(1, 5), place),
+        calls.with(anonymous, place, "--session", id),
+        { call[1] .. ": --session: ", "1 to 512 bytes" })
+    end
+  end
+  for _, case in ipairs(call.has_own_server and {} or BAD_URLS) do
+    add(("%s: the URL %s"):format(name, case[1]:sub(1, 20)),
+      calls.with(call, "--redis", case[1]), { call[1] .. ": ", case[2] })
+  end
+  if not call.has_own_server then
+    add(name .. ": a server and a directory",
+      calls.with(call, "--redis", "URL", "--data-dir", "/tmp/x"),
+      { '"redis"', '"data_dir"', "exclude" })
+  end
+  for _, prefix in ipairs { "a{", "}", ("x"):rep(129) } do
+    local place = call.has_own_server and "--json" or "--redis=URL"
+    add(("%s: the prefix %s"):format(name, prefix:sub(1, 5)),
+      calls.with(call, place, "--prefix", prefix), { '"prefix"', "no braces" })
+  end
+end
+
 describe("a bad call", function()
-  local server, directory
+  local server, directory, home
 
   local function fill(words)
     local filled = {}
     for i, word in ipairs(words) do
-      filled[i] = word:gsub("^URL", server.url):gsub("^@", directory .. "/")
+      filled[i] = word:gsub("^URL", server.url):gsub("=URL$", "=" .. server.url)
+        :gsub("^@", directory .. "/")
     end
     return filled
   end
 
   setup(function()
     server = redis_server.start { config = { ["enable-debug-command"] = "yes" } }
-    directory = temporary.directory()
+    directory, home = temporary.directory(), temporary.directory()
+    calls.write_files(directory)
     for name, text in pairs(FILES) do
       local file = assert(io.open(directory .. "/" .. name, "wb"))
       assert(file:write(text))
@@ -238,8 +340,7 @@ describe("a bad call", function()
       { "HSET", "authstate:{z}:meta", "gen", "1", "ver", "1" },
       { "SET", "authstate:{z}:creds", "1" },
       { "HSET", "authstate:{damaged}:meta", "gen", "1", "ver", "1", "t:t", "1" },
-      { "HSET", "authstate:{damaged}:k:t", "bad", "garbage", "large",
-        ("1"):rep(9 * MIB) },
+      { "HSET", "authstate:{damaged}:k:t", "bad", "garbage" },
       { "SET", "other:{index:7}", "1" },
     } do
       assert(server:command(unpack(command)))
@@ -250,13 +351,40 @@ describe("a bad call", function()
     server:stop()
   end)
 
-  -- Runs what must change nothing in Redis.
+  -- Runs what must change nothing in Redis, and make no file: not where it is called, not
+  -- at home, not beside its files.
   local function run_without_effect(words)
-    local before = server:command("DEBUG", "DIGEST")
+    local before, listing =
+      server:command("DEBUG", "DIGEST"), calls.listing(directory)
+    words.cwd, words.env = home, { HOME = home, TMPDIR = home }
     local outcome = tool.run(words)
     assert.equal(before, server:command("DEBUG", "DIGEST"))
+    assert.equal("", calls.listing(home))
+    assert.equal(listing, calls.listing(directory))
     return outcome
   end
+
+  it("of every command is tried here", function()
+    local covered, listed = {}, {}
+    for _, call in ipairs(calls.list) do covered[call[1]] = true end
+    for name in tool.succeed({ "--help" }):gmatch "\n  (%l+) " do
+      listed[#listed + 1] = name
+      assert.is_true(covered[name], name .. " has no line in spec/command/calls.lua")
+    end
+    assert.same(command_line.names(), listed)
+  end)
+
+  it("of every option is tried here: the help knows no other", function()
+    for _, name in ipairs(command_line.names()) do
+      local known, listed = {}, {}
+      for i, row in ipairs(command_line.options_of(name)) do known[i] = row.name end
+      local help = tool.succeed { name, "--help" }
+      for option in help:gmatch "\n  %-%-([%l-]+) " do
+        listed[#listed + 1] = option
+      end
+      assert.same(known, listed)
+    end
+  end)
 
   describe("fails decently:", function()
     for _, case in ipairs(CASES) do
@@ -271,6 +399,17 @@ describe("a bad call", function()
       assert.equal("", outcome.out)
       assert.match("^usage: authstate COMMAND", outcome.err)
     end)
+  end)
+
+  it("says of a value over 8 MiB how large it is", function()
+    local large = ("1"):rep(9 * MIB)
+    server:command("HSET", "authstate:{large}:meta", "gen", "1", "ver", "1", "t:t", "1")
+    server:command("HSET", "authstate:{large}:k:t", "large", large)
+    for _, words in ipairs { { "get", "t", "large" }, { "export" }, { "inspect" } } do
+      tool.check_failure(tool.run { words[1], "--session", "large", "--redis", server.url,
+        unpack(words, 2) }, FAILED, { 't "large"', "9437184 bytes", "max_value_bytes" })
+    end
+    server:command("DEL", "authstate:{large}:meta", "authstate:{large}:k:t")
   end)
 
   it("never says a password", function()

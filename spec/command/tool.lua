@@ -154,7 +154,7 @@ function tool.check_failure(outcome, status, words)
       error(("%q expected in: %s"):format(word, outcome.err), 2)
     end
   end
-  assert.falsy(outcome.err:find("traceback", 1, true), outcome.err)
+  assert.falsy(outcome.err:find("stack traceback", 1, true), outcome.err)
   assert.falsy(outcome.err:find(".lua:", 1, true), outcome.err)
 end
 
