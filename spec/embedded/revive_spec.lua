@@ -43,7 +43,7 @@ describe("the private server, killed", function()
     return clock.now_ms() - started_ms, value, message, code, details
   end
 
-  -- ---- the next call --------------------------------------------------------------------
+  -- ---- the next call ----------------------------------------------------------------
 
   local CALLS = {
     ["a write"] = function(_, session) return session.keys:set(KEY) end,
@@ -112,7 +112,7 @@ describe("the private server, killed", function()
     assert(store:close())
   end)
 
-  -- ---- the running call -----------------------------------------------------------------
+  -- ---- the running call -------------------------------------------------------------
 
   local CALLER = [[
     local store = open { data_dir = arg[1], append_fsync = "always" }
@@ -126,7 +126,8 @@ describe("the private server, killed", function()
       found, message, code = session.keys:get("t", { "a" })
       found = found and found.a
     else
-      found, message, code = session:commit { creds = { n = 1 }, keys = { t = { b = "2" } } }
+      local changes = { creds = { n = 1 }, keys = { t = { b = "2" } } }
+      found, message, code = session:commit(changes)
     end
     report("called", found, code, message)
     report("closed", store:close())
@@ -155,7 +156,7 @@ describe("the private server, killed", function()
     end)
   end
 
-  -- ---- closing --------------------------------------------------------------------------
+  -- ---- closing ----------------------------------------------------------------------
 
   it("lets the last user close, and is not started for that", function()
     for _, fsync in ipairs { "always", "everysec" } do
@@ -182,7 +183,7 @@ describe("the private server, killed", function()
     assert(two:close())
   end)
 
-  -- ---- a child that rewrites the log ----------------------------------------------------
+  -- ---- a child that rewrites the log ------------------------------------------------
 
   local SESSIONS = 5 -- each has a hash of keys and one of its own; and one is the index
 
@@ -273,7 +274,7 @@ describe("the private server, killed", function()
     assert(store:close())
   end)
 
-  -- ---- how it syncs its log -------------------------------------------------------------
+  -- ---- how it syncs its log ---------------------------------------------------------
 
   it("comes back as strict as its strictest user, whoever brings it back", function()
     local strict = open { append_fsync = "always" }
@@ -311,9 +312,9 @@ describe("the private server, killed", function()
     assert(loose:close())
   end)
 
-  -- ---- what cannot be mended ------------------------------------------------------------
+  -- ---- what cannot be mended --------------------------------------------------------
 
-  it("says so when redis-server is no longer installed, and is back when it is", function()
+  it("says so when redis-server is gone, and is back when it is there again", function()
     local status, words, err = program.run {
       directory, text = [[
         local ffi = require "ffi"
