@@ -35,6 +35,13 @@ local SHUTDOWN_REPLY_MS = 5
 local SHUTDOWN_ASK_AGAIN_MS = 1000
 local INFO_TIMEOUT_MS = 5000
 
+-- The keeper of a driver that does not wait for a server that is gone.
+local NOBODY = {}
+
+function NOBODY.revive()
+  return failure.new("unavailable", "the server is gone", { retry = false })
+end
+
 -- ---- locks --------------------------------------------------------------------------
 
 -- Opens a file and takes its lock, waiting while somebody else has it. A descriptor, or
@@ -145,17 +152,10 @@ local function mend(self, starts)
     :format(self.directory, server_log.tail(log_path)), { retry = false })
 end
 
--- A driver that asks once does not wait for a server that went away.
-local NOBODY = {}
-
-function NOBODY.revive()
-  return failure.new("unavailable", "the server went away", { retry = false })
-end
-
--- Connects once and asks. A server that another process started less strict is made as
--- strict as we were told.
+-- Connects once and asks; not with PING, which is refused when the log cannot be written.
+-- A server that another process started less strict is made as strict as we were told.
 local function ask(self, deadline_ms)
-  local commands = { { "PING" } }
+  local commands = { { "ECHO", "are you there?" } }
   if self.append_fsync == "always" then
     commands[2] = { "CONFIG", "SET", "appendfsync", "always" }
   end
@@ -280,14 +280,18 @@ local function await_end(lock_fd, timeout_ms)
   return true
 end
 
--- Whether all that the server has acknowledged is in its log. One that was killed has
--- nothing more to write.
-local function is_log_written(driver)
-  local replies = driver:perform {
-    commands = { { "INFO", "persistence" } },
-    deadline_ms = native.now_ms() + INFO_TIMEOUT_MS,
-  }
-  return not (replies and replies[1]:find("aof_last_write_status:err", 1, true))
+-- What the server says of its log; or nil and a code, `unavailable` when nobody listens.
+-- The first try may find that the connection is one to a server of the past.
+local function read_persistence(driver)
+  local replies, code
+  for _ = 1, 2 do
+    local deadline_ms = native.now_ms() + INFO_TIMEOUT_MS
+    replies, _, code = driver:perform {
+      commands = { { "INFO", "persistence" } }, deadline_ms = deadline_ms,
+    }
+    if replies then return replies[1] end
+  end
+  return nil, code
 end
 
 -- Asks the server to end until it has. It does not answer: its connections close.
@@ -303,17 +307,26 @@ local function ask_to_end(self, driver, lock_fd)
     .. "within %d ms"):format(self.directory, SHUTDOWN_TIMEOUT_MS))
 end
 
+-- Shuts down a server whose lock is held. True, or E.
+local function end_server(self, driver, lock_fd)
+  local persistence, code = read_persistence(driver)
+  -- It is dead, and what holds the lock is a child that rewrites its log.
+  if code == "unavailable" then return true end
+  if persistence and persistence:find("aof_last_write_status:err", 1, true) then
+    return failure.new("disk", ("the private redis-server in %s cannot write its log and "
+      .. "is left running, so that nothing is lost; make space, then open and close it "
+      .. "again"):format(self.directory))
+  end
+  return ask_to_end(self, driver, lock_fd)
+end
+
 local function shut_down(self, driver)
   local lock_fd, message, code, details =
     self.data_directory:open_lock("server.lock", true)
   if not lock_fd then return nil, message, code, details end
   local is_down = core.lock_try(lock_fd, "exclusive")
-  if not is_down and is_log_written(driver) then
-    is_down, message, code, details = ask_to_end(self, driver, lock_fd)
-  elseif not is_down then
-    message, code, details = select(2, failure.new("disk", ("the private redis-server in "
-      .. "%s cannot write its log and is left running, so that nothing is lost; make "
-      .. "space, then open and close it again"):format(self.directory)))
+  if not is_down then
+    is_down, message, code, details = end_server(self, driver, lock_fd)
   end
   core.lock_close(lock_fd)
   if not is_down then return nil, message, code, details end
@@ -335,7 +348,7 @@ end
 -- @param driver of the store that is closed; closed here
 -- @return true; or E
 function Guard:leave(driver)
-  driver:dismiss_keeper()
+  driver:set_keeper(NOBODY)
   local is_down, message, code, details = true, nil, nil, nil
   if is_last_user(self) then
     is_down, message, code, details = shut_down(self, driver)

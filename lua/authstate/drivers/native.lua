@@ -235,9 +235,9 @@ function Native:together(functions)
   if first_error then error(first_error, 0) end
 end
 
---- From now on nobody brings the server back.
-function Native:dismiss_keeper()
-  self.keeper = nil
+--- Gives the server another keeper.
+function Native:set_keeper(keeper)
+  self.keeper = keeper
 end
 
 --- Counters of the engine.
