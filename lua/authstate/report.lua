@@ -20,6 +20,7 @@ function report.new(is_json)
     is_json = is_json or false,
     draws = not is_json and core.is_terminal(STDERR) and core.is_terminal(STDOUT),
     drawn_ms = 0,
+    held_lines = {},
   }, Report)
 end
 
@@ -35,8 +36,8 @@ end
 function Report:line(format, ...)
   if self.is_json then return end
   self:clear()
-  if self.held_line then put_line(self.held_line) end
-  self.held_line = nil
+  for _, text in ipairs(self.held_lines) do put_line(text) end
+  self.held_lines = {}
   put_line(format:format(...))
 end
 
@@ -54,12 +55,12 @@ function Report:names(name, ids)
 end
 
 --- Shows how far something is. Without a terminal only its end is a line, which comes
--- with the next one: what fails right behind it has printed nothing.
+-- with the next other line: what fails right behind it has printed nothing.
 function Report:progress(what, done, total)
   local is_end = done == total
   if not self.draws then
     if is_end and not self.is_json then
-      self.held_line = ("%-8s %d of %d"):format(what, done, total)
+      table.insert(self.held_lines, ("%-8s %d of %d"):format(what, done, total))
     end
     return
   end
