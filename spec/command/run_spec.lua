@@ -134,6 +134,21 @@ describe("run", function()
         cwd = directory })
     end)
 
+    it("no bytecode among the modules that lie beside it", function()
+      local directory = temporary.directory()
+      for name, text in pairs {
+        ["main.lua"] = "require 'code'", ["code.lua"] = string.dump(function() end),
+      } do
+        local file = assert(io.open(directory .. "/" .. name, "wb"))
+        file:write(text)
+        file:close()
+      end
+      local outcome = tool.run { "run", "--redis", server.url, "main.lua",
+        cwd = directory }
+      assert.equal(1, outcome.status)
+      assert.match("^authstate run: main.lua:1: [^\n]+\n$", outcome.err)
+    end)
+
     it("calls that wait, also in its coroutines", function()
       assert.equal("1 2 3 \n", succeed [[
         local session = (...):session "s"
