@@ -16,6 +16,7 @@ local small_disk = require "spec.embedded.small_disk"
 local LONGEST = 107 - #"/redis.sock"
 local VERY_LONG = 3000
 local MAX_NAME = 200
+local KILLS = 10
 
 describe("a data directory with a long path", function()
   local directory
@@ -110,40 +111,44 @@ describe("a data directory with a long path", function()
     assert(store:close())
   end)
 
+  -- arg: data directory, name, the file that ends it
+  local USER = [[
+    local count, file = 0, nil
+    repeat
+      local store = open { data_dir = arg[1], append_fsync = "always" }
+      for _ = 1, 20 do
+        count = count + 1
+        local keys = store:session(arg[2]).keys
+        assert(keys:set({ t = { [tostring(count)] = "1" } }, { timeout_ms = 30000 }))
+      end
+      assert(store:close())
+      file = io.open(arg[3])
+    until file
+    report("done", count)
+  ]]
+
   it("is shared by several processes while the server is killed", function()
     directory = path_of(VERY_LONG)
-    local users = {}
+    local users, stop = {}, servers.directory() .. "/stop"
     for i = 1, 4 do
-      users[i] = program.start {
-        directory, tostring(i), text = [[
-          for turn = 1, 5 do
-            local store = open { data_dir = arg[1], append_fsync = "always" }
-            for i = 1, 20 do
-              local changes = { t = { [arg[2] .. "." .. turn .. "." .. i] = "1" } }
-              assert(store:session "s".keys:set(changes))
-            end
-            assert(store:close())
-          end
-          report "done"
-        ]],
-      }
+      users[i] = program.start { directory, tostring(i), stop, text = USER }
     end
-    local kills = 0
-    assert(clock.wait_for(function()
-      local pids, is_over = servers.of(directory), true
-      assert.is_true(#pids <= 1)
-      if pids[1] and servers.kill(pids[1]) then kills = kills + 1 end
-      for _, user in ipairs(users) do is_over = is_over and not user:alive() end
-      clock.sleep(30)
-      return is_over
-    end, 60000))
-    for _, user in ipairs(users) do
-      assert.equal(0, user:wait(), user:errors() .. user:output())
+    for _ = 1, KILLS do
+      servers.kill(assert(clock.wait_for(function()
+        local pids = servers.of(directory)
+        assert.is_true(#pids <= 1)
+        return pids[1]
+      end)))
+      clock.sleep(100)
+    end
+    io.open(stop, "w"):close()
+    local store = open()
+    for i, user in ipairs(users) do
+      assert.equal(0, user:wait(60000), user:errors() .. user:output())
+      local count = tonumber(program.await(user, "done")[2])
+      assert.equal(count, store:session(tostring(i)).keys:count "t")
       user:kill()
     end
-    assert.is_true(kills > 0)
-    local store = open()
-    assert.equal(400, store:session("s").keys:count "t")
     assert(store:close())
   end)
 

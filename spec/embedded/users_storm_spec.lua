@@ -15,7 +15,7 @@ local watcher = require "spec.embedded.watcher"
 
 local ROUNDS, USERS, SESSIONS = 20, 50, 25
 local TIMEOUT_MS = 180000
-local SERVER_KILL_CHANCE = 0.015
+local SERVER_KILL_CHANCE, MIN_SERVER_KILLS = 0.03, 10
 local MIN_LOOKS = 1000
 local RECORDS = { { "t", "a" }, { "t", "b" }, { "u", "c" }, { "u", "d" } }
 
@@ -226,7 +226,7 @@ describe("the private server and a thousand users", function()
       assert.equal(1, storm.watched.most)
       assert.is_true(storm.watched.looks >= MIN_LOOKS)
       assert.is_true(storm.watched.looks_with_one >= MIN_LOOKS / 2)
-      assert.is_true(storm.watched.kills >= ROUNDS)
+      assert.is_true(storm.watched.kills >= MIN_SERVER_KILLS)
       local lives = 0
       for _, step in ipairs { "opening", "writing", "closing", "closed" } do
         local count = storm.ends[step] or 0
