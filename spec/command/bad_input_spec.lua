@@ -74,17 +74,19 @@ local CASES = {
   { "a file too many", { "import", "@good.json", "b", "--session", "s" }, USAGE,
     { 'unexpected argument "b"' } },
 
-  { "import without a session", { "import", "@good.json" }, USAGE,
-    { "--session S is required" } },
   { "import without a file", { "import", "--session", "s" }, USAGE,
     { "FILE is required" } },
-  { "export without a session", { "export" }, USAGE, { "--session S is required" } },
-  { "get without a session", { "get", "a", "b" }, USAGE, { "--session S is required" } },
   { "get without a type", { "get", "--session", "s" }, USAGE,
     { "TYPE ID... is required" } },
   { "get without an id", { "get", "--session", "s", "pre-key" }, USAGE,
     { "TYPE ID... is required" } },
-  { "delete without a session", { "delete" }, USAGE, { "--session S is required" } },
+  { "delete with an argument", { "delete", "--session", "s", "t" }, USAGE,
+    { 'unexpected argument "t"' } },
+  { "inspect with an argument", { "inspect", "s" }, USAGE,
+    { 'unexpected argument "s"' } },
+  { "run without a script", { "run" }, USAGE, { "SCRIPT is required" } },
+  { "run without a script behind its options", { "run", "--traceback", "--" }, USAGE,
+    { "SCRIPT is required" } },
 
   { "an empty session id", { "export", "--session", "", "--redis", "URL" }, USAGE,
     { "--session", '""', "1 to 512 bytes" } },
@@ -101,6 +103,14 @@ local CASES = {
   { "a file that is missing", { "import", "/no/file", "--session", "n", "--redis",
     "URL" },
     FAILED, { "/no/file: No such file or directory" } },
+  { "a file that is missing, for the private server",
+    { "import", "/no/file", "--session", "n" },
+    FAILED, { "/no/file: No such file or directory" } },
+  { "a script that is missing", { "run", "/no/script" }, FAILED,
+    { "/no/script: No such file or directory" } },
+  { "a script that is a directory", { "run", "/tmp" }, FAILED,
+    { "/tmp: Is a directory" } },
+  { "a script that is no Lua", { "run", "@good.json" }, FAILED, { "@good.json:1: " } },
   { "demo's file missing", { "demo", "/no/file" }, FAILED,
     { "/no/file: No such file or directory" } },
   { "demo's trace missing", { "demo", "--trace", "/no/trace" }, FAILED,
@@ -147,6 +157,8 @@ local CASES = {
   { "get of creds from no session",
     { "get", "creds", "--session", "nobody", "--redis", "URL" }, FAILED,
     { "session nobody has no creds" } },
+  { "inspect of no session", { "inspect", "--session", "nobody", "--redis", "URL" },
+    FAILED, { "there is no session nobody" } },
   { "delete of no session", { "delete", "--session", "nobody", "--redis", "URL" }, FAILED,
     { "there is no session nobody" } },
   { "get of no record", { "get", "t", "j", "--session", "s", "--redis", "URL" }, FAILED,
@@ -165,6 +177,14 @@ local CASES = {
   { "inspect of a damaged value", { "inspect", "--session", "damaged", "--redis", "URL" },
     FAILED, { 't "bad"', "not JSON at byte 0" } },
 }
+
+-- Damaged credentials.
+for _, words in ipairs { { "export" }, { "get", "creds" }, { "inspect" },
+  { "import", "--replace", "@good.json" } } do
+  CASES[#CASES + 1] = { words[1] .. " of damaged creds",
+    { words[1], "--session", "broken", "--redis", "URL", unpack(words, 2) }, FAILED,
+    { 'creds "creds": not JSON at byte 0' } }
+end
 
 -- A key of another type, for each command that comes across it.
 for _, case in ipairs { { "x", "meta" }, { "y", "k:t" }, { "z", "creds" } } do
@@ -261,6 +281,12 @@ for _, name in ipairs(command_line.names()) do
   add(name .. ": an unknown option", { name, "--xyzzy" },
     { name .. ": ", 'unknown option "--xyzzy"' })
   for _, row in ipairs(command_line.options_of(name)) do add_option_cases(name, row) end
+  for _, row in ipairs(command_line.options_of(name)) do
+    if row.required then
+      add(("%s without --%s"):format(name, row.name), { name, "--redis", "URL" },
+        { name .. ": ", ("--%s %s is required"):format(row.name, row.value) })
+    end
+  end
 end
 
 -- The words without an option and its value; nil when it is not among them.
@@ -341,6 +367,8 @@ describe("a bad call", function()
       { "SET", "authstate:{z}:creds", "1" },
       { "HSET", "authstate:{damaged}:meta", "gen", "1", "ver", "1", "t:t", "1" },
       { "HSET", "authstate:{damaged}:k:t", "bad", "garbage" },
+      { "HSET", "authstate:{broken}:meta", "gen", "1", "ver", "1" },
+      { "HSET", "authstate:{broken}:creds", "creds", "garbage" },
       { "SET", "other:{index:7}", "1" },
     } do
       assert(server:command(unpack(command)))

@@ -463,18 +463,32 @@ describe("a call to a bad place", function()
       end)
     end
 
+    -- What is opened next would have taken the number of a closed output: the socket.
     it("sends nothing of what it says to the server when its outputs are closed",
     function()
+      -- So much that it is written before the socket is closed.
+      local large = ('{"creds":{"a":"%s"},"keys":{"pre-key":{"1":{"b":2}}}}')
+        :format(("x"):rep(300000))
+      tool.succeed { "import", "--replace", temporary.file(large), "--session", "s",
+        "--redis", server.url }
       local digest = digest_of(server)
-      for _, call in each_call(function(call) return not call.writes end) do
-        local before = digest()
-        local outcome = run_into({ nil, 'exec "$@" >&- 2>&- <&-' },
-          calls.with(calls.words(call, directory), "--redis", server.url))
-        assert.same({ FAILED, "", "" }, { outcome.status, outcome.out, outcome.err })
-        assert.equal(before, digest())
-        if call.prints_path then shell("rm -r " .. directory .. "/made") end
+      local function errors()
+        return server:command("INFO", "errorstats")
       end
-      assert.falsy(server:log():find("Protocol error", 1, true))
+      for _, streams in ipairs { ">&-", "<&- >&-", "<&- >&- 2>&-", ">&- 2>&-" } do
+        for _, call in each_call(function(call) return not call.writes end) do
+          local before, errors_before = digest(), errors()
+          local outcome = run_into({ nil, 'exec "$@" ' .. streams },
+            calls.with(calls.words(call, directory), "--redis", server.url))
+          assert.same({ FAILED, "" }, { outcome.status, outcome.out })
+          local is_told = not streams:find("2>", 1, true)
+          assert.equal(is_told and ("authstate%s: standard output: Bad file descriptor\n")
+            :format(outcome.err:match "^authstate( ?%l*)") or "", outcome.err)
+          assert.equal(before, digest())
+          assert.equal(errors_before, errors())
+          if call.prints_path then shell("rm -r " .. directory .. "/made") end
+        end
+      end
     end)
 
     it("says its failure with the status when it cannot say it in words", function()
