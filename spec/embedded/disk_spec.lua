@@ -293,7 +293,7 @@ describe("on a full disk the private server", function()
         local store = open { data_dir = directory }
         assert(store:session "s".keys:set { t = { a = "1" } })
         assert(store:close())
-        assert(os.execute(("mount -o remount,ro '%s'"):format(arg[1])) == 0)
+        assert(os.execute(("mount -o remount,bind,ro '%s'"):format(arg[1])) == 0)
         local before = log_files.snapshot(directory)
         for _, path in ipairs { directory, arg[1] .. "/other" } do
           local started_ms = core.now_ms()
@@ -306,7 +306,7 @@ describe("on a full disk the private server", function()
         local after = log_files.snapshot(directory)
         for name, text in pairs(before) do assert(after[name] == text, name) end
         for name in pairs(after) do assert(before[name], name) end
-        assert(os.execute(("mount -o remount,rw '%s'"):format(arg[1])) == 0)
+        assert(os.execute(("mount -o remount,bind,rw '%s'"):format(arg[1])) == 0)
         store = open { data_dir = directory }
         assert(store:session "s".keys:get("t", { "a" }).a == "1")
         assert(store:close())

@@ -183,6 +183,18 @@ describe("the private server, killed", function()
     assert(two:close())
   end)
 
+  it("is gone after closing also when it was just being started", function()
+    for turn = 1, 20 do
+      local store = open()
+      assert(store:session("s").keys:set(KEY))
+      kill()
+      -- Starts it, and gives up before it answers.
+      store:session("s").keys:get("t", { "a" }, { timeout_ms = turn })
+      assert.is_true(store:close())
+      assert.same({}, servers.using(directory))
+    end
+  end)
+
   -- ---- a child that rewrites the log ------------------------------------------------
 
   local SESSIONS = 5 -- each has a hash of keys and one of its own; and one is the index
