@@ -36,8 +36,9 @@ LUA_INCDIR ?= $(shell $(PKG_CONFIG) --variable=includedir luajit 2>/dev/null)
 CFLAGS     ?= $(OPTIMIZE)
 WARNINGS   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
               -Wpointer-arith -Wvla
-COMPILE    := $(CC) -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden $(WARNINGS) \
-              $(CFLAGS) -Icore -I$(LUA_INCDIR)
+VERSION    := $(shell sed -n 's/^return "\(.*\)"$$/\1/p' lua/authstate/version.lua)
+COMPILE    := $(CC) -std=c11 -D_GNU_SOURCE -DAS_VERSION='"$(VERSION)"' -fPIC \
+              -fvisibility=hidden $(WARNINGS) $(CFLAGS) $(CPPFLAGS) -Icore -I$(LUA_INCDIR)
 LIBS       := -lhiredis -lz -lcrypto -lm
 
 LUA_ENV    := LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/?.so;;' \
@@ -86,6 +87,8 @@ build: deps $(MODULE) ## compile the core into build/<flavour>/authstate/core.so
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) -shared $(LINK_EXTRA) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/core/binding/core.o: lua/authstate/version.lua
 
 $(BUILD)/core/%.o: core/%.c | deps
 	@mkdir -p $(@D)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The entry of the module `authstate.core`: what Lua sees of the C core. Each part fills
  * in its own functions; state hangs in the Lua registry, so several Lua states may live
- * in one process. */
+ * in one process. `version` is that of the Lua modules it was built with, which they
+ * compare with their own (platform.lua). */
 #include <lua.h>
 
 #include "binding/codec.h"
@@ -13,6 +14,8 @@ __attribute__((visibility("default"))) int luaopen_authstate_core(lua_State *L);
 
 int luaopen_authstate_core(lua_State *L) {
   lua_newtable(L);
+  lua_pushliteral(L, AS_VERSION);
+  lua_setfield(L, -2, "version");
   as_binding_codec_open(L);
   as_binding_engine_open(L);
   as_binding_loop_open(L);

@@ -12,6 +12,15 @@
 -- A call has three outcomes: found; absent (`nil` alone, because Redis said so); an error
 -- (`nil, message, code, details`, see failure.lua). A mistake of the caller is raised.
 
+local platform = require "authstate.platform"
+
+local is_right, complaint = platform.check()
+if not is_right then
+  -- Or the next `require` would only say that there was an error before.
+  package.loaded["authstate"] = nil
+  error(complaint, 0)
+end
+
 local store = require "authstate.store"
 local values = require "authstate.values"
 local version = require "authstate.version"
