@@ -222,6 +222,10 @@ local function check_redis(given, faults)
     server.port = server.port or 6379
   end
   server.database = server.database or 0
+  if server.username and not server.password then
+    faults[#faults + 1] = ('option "redis": the user %s is given without a password; '
+      .. "accepted: both, or neither"):format(failure.show(server.username))
+  end
   if server.path and #server.path > MAX_SOCKET_PATH then
     faults[#faults + 1] = ('option "redis": the socket path has %d bytes, at most %d are '
       .. "possible"):format(#server.path, MAX_SOCKET_PATH)

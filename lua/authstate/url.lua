@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: MIT
---- The URL of a Redis server: `redis://[user[:password]@]host[:port][/db]` and
--- `unix://[user[:password]@]/path[?db=0]`. Percent-encoding is undone (RFC 3986, 2.1).
+--- The URL of a Redis server: `redis://[[user]:password@]host[:port][/db]` and
+-- `unix://[[user]:password@]/path[?db=0]`. Percent-encoding is undone (RFC 3986, 2.1).
 
 local url = {}
 
-local ACCEPTED = "redis://[user[:password]@]host[:port][/db] or unix:///path[?db=0]"
+local ACCEPTED = "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=0]"
 
 local function decode(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))

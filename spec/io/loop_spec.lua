@@ -456,13 +456,28 @@ describe("a turn of the loop", function()
     peer:command("PING")
     for _, timeout_ms in ipairs { 0, 30, -5 } do
       local took_ms = elapsed_ms(function()
-        assert.is_true(peer.loop:step(timeout_ms))
+        assert.equal(0, peer.loop:step(timeout_ms))
       end)
       assert.is_true(took_ms >= timeout_ms and took_ms < timeout_ms + 1000, took_ms)
     end
     local slot = peer:submit { { "PING" } }
     peer.engine:cancel(slot, core.now_ms())
     assert.is_true(elapsed_ms(function() peer.loop:step(5000) end) < 2000)
+    peer:close()
+  end)
+
+  it("tells how many connections were lost, or could not be made", function()
+    local mortal = redis_server.start()
+    local peer = client.open { path = mortal.socket }
+    peer:command("PING")
+    mortal:kill()
+    peer:submit { { "PING" } }
+    local losses = 0
+    -- The one that was there, and a new one that nobody accepts.
+    assert(clock.wait_for(function()
+      losses = losses + peer.loop:step(10)
+      return losses >= 2
+    end))
     peer:close()
   end)
 
@@ -500,7 +515,7 @@ describe("a turn of the loop", function()
     local signaller = process.start {
       "sh", "-c", ("for i in 1 2 3 4 5; do kill -CONT %s; sleep 0.01; done"):format(own),
     }
-    for _ = 1, 10 do assert.is_true(peer.loop:step(10)) end
+    for _ = 1, 10 do assert.equal(0, peer.loop:step(10)) end
     assert.equal("PONG", peer:command("PING"))
     clock.wait_for(function() return not signaller:alive() end)
     peer:close()
