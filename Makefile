@@ -32,7 +32,9 @@ MODULE     := $(BUILD)/authstate/core.so
 SOURCES    := $(sort $(wildcard core/*/*.c))
 OBJECTS    := $(SOURCES:core/%.c=$(BUILD)/core/%.o)
 
-LUA_INCDIR ?= $(shell $(PKG_CONFIG) --variable=includedir luajit 2>/dev/null)
+# luarocks may know the headers of another Lua 5.1 only.
+LUA_INCDIR ?= $(or $(patsubst %/luajit.h,%,$(wildcard $(ROCKS_INCDIR)/luajit.h)), \
+              $(shell $(PKG_CONFIG) --variable=includedir luajit 2>/dev/null))
 CFLAGS     ?= $(OPTIMIZE)
 WARNINGS   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
               -Wpointer-arith -Wvla
@@ -44,13 +46,28 @@ LIBS       := -lhiredis -lz -lcrypto -lm
 LUA_ENV    := LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/?.so;;' \
               AUTHSTATE_BUILD=$(FLAVOUR)
 
-# What a Debian 12 needs: to build and run, and to test besides.
+# Where `make install` puts things; luarocks has places of its own for them (INST_*).
+PREFIX      ?= /usr/local
+BINDIR      ?= $(PREFIX)/bin
+LIBDIR      ?= $(PREFIX)/lib/lua/5.1
+LUADIR      ?= $(PREFIX)/share/lua/5.1
+INST_BINDIR ?= $(DESTDIR)$(BINDIR)
+INST_LIBDIR ?= $(DESTDIR)$(LIBDIR)
+INST_LUADIR ?= $(DESTDIR)$(LUADIR)
+INSTALL     ?= install
+LUA_FILES   := $(wildcard lua/authstate/*.lua lua/authstate/*/*.lua)
+DEMO_FILES  := $(FIXTURES)/small.json.gz $(FIXTURES)/small.trace.jsonl.gz
+# Whether the command must be told where the modules are: PREFIX does not say it.
+FAR_MODULES := $(filter-out $(PREFIX)/bin:$(PREFIX)/lib/lua/5.1:$(PREFIX)/share/lua/5.1, \
+               $(BINDIR):$(LIBDIR):$(LUADIR))
+
+# What a Debian 12 needs: to build and run, and to test besides. DEPS=no: all is there.
 PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev zlib1g-dev \
-                 libssl-dev lua-cjson redis-server redis-tools
-TEST_PACKAGES := lua-busted lua-socket lua-filesystem locales
+                 libssl-dev redis-server redis-tools
+TEST_PACKAGES := lua-cjson lua-busted lua-socket lua-filesystem locales
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build test demo readme valgrind clean
+.PHONY: help deps test-deps build install test demo readme valgrind clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -59,7 +76,7 @@ help: ## list the targets
 # $(call install,PACKAGES): installs those that are missing, or says how.
 define install
 @missing=''; \
-for package in $(1); do \
+[ '$(DEPS)' = no ] || for package in $(1); do \
   dpkg-query -W -f='$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || \
     missing="$$missing $$package"; \
 done; \
@@ -93,6 +110,18 @@ $(BUILD)/core/binding/core.o: lua/authstate/version.lua
 $(BUILD)/core/%.o: core/%.c | deps
 	@mkdir -p $(@D)
 	$(COMPILE) -MMD -MP -c -o $@ $<
+
+install: build ## put modules, core and command under PREFIX (DESTDIR=, LUADIR=, ...)
+	@for file in $(LUA_FILES:lua/%=%); do \
+	  $(INSTALL) -D -m 644 "lua/$$file" '$(INST_LUADIR)'/"$$file" || exit 1; \
+	done
+	@$(INSTALL) -D -m 644 -t '$(INST_LUADIR)/authstate/demo' $(DEMO_FILES)
+	@$(INSTALL) -D -m 755 $(MODULE) '$(INST_LIBDIR)/authstate/core.so'
+	@$(INSTALL) -D -m 755 bin/authstate '$(INST_BINDIR)/authstate'
+	@$(if $(FAR_MODULES),LUA_DIR='$(LUADIR)' LIB_DIR='$(LIBDIR)' awk \
+	  '/^lua_dir=$$/ { $$0 = $$0 "\"" ENVIRON["LUA_DIR"] "\"" } \
+	   /^lib_dir=$$/ { $$0 = $$0 "\"" ENVIRON["LIB_DIR"] "\"" } \
+	   { print }' bin/authstate >'$(INST_BINDIR)/authstate')
 
 test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
 	@$(RUN_ENV) $(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)

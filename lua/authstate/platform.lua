@@ -24,16 +24,16 @@ end
 local function check_core()
   local path = package.searchpath(CORE, package.cpath)
   if not path and not package.preload[CORE] and not package.loaded[CORE] then
-    return nil, ("authstate has no compiled core: authstate/core.so is nowhere in "
+    return nil, ("authstate: the compiled core, authstate/core.so, is nowhere in "
       .. "package.cpath (%s); `make build` makes it"):format(package.cpath)
   end
   local is_loaded, core = pcall(require, CORE)
   if not is_loaded then
-    return nil, "authstate's compiled core cannot be loaded: " .. one_line(core)
+    return nil, "authstate: the compiled core cannot be loaded: " .. one_line(core)
   end
   if core.version == version then return true end
-  return nil, ("authstate's Lua modules are of version %s, but its compiled core %s is of "
-    .. "%s: install both anew"):format(version, path or CORE,
+  return nil, ("authstate: the Lua modules are of version %s, the compiled core %s is of "
+    .. "%s; install both anew"):format(version, path or CORE,
     core.version and "version " .. core.version or "an older one")
 end
 

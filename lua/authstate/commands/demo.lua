@@ -13,12 +13,21 @@ local report = require "authstate.report"
 local session_file = require "authstate.session_file"
 local trace = require "authstate.demo.trace"
 
-local FIXTURES = "/../../spec/fixtures/"
+-- Where the demo's own files are, from the modules: as installed, and in a clone.
+local PLACES = { "/demo/", "/../../spec/fixtures/" }
 
--- The clone's fixtures, beside the modules.
 local function default_file(name)
-  local path = assert(package.searchpath("authstate.version", package.path))
-  return path:gsub("/version%.lua$", "") .. FIXTURES .. name
+  local modules = assert(package.searchpath("authstate.version", package.path))
+    :gsub("/version%.lua$", "")
+  for _, place in ipairs(PLACES) do
+    local path = modules .. place .. name
+    local file = io.open(path, "rb")
+    if file then
+      file:close()
+      return path
+    end
+  end
+  return modules .. PLACES[1] .. name -- so that the complaint names it
 end
 
 -- Reads the two files and prepares the model.
