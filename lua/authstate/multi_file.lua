@@ -5,17 +5,10 @@
 --     creds.json                the credentials
 --     <type>-<id>.json          one record of the key store
 --
--- A file holds what JSON.stringify wrote, and is taken and given byte for byte. A name is
--- written with each "/" as "__" and each ":" as "-", type and id included. From the name
--- the type is the longest known one that it begins with; what of the id can be undone
--- depends on the type:
---
---     name                               type                id
---     sender-key-memory-1@g.us.json      sender-key-memory   1@g.us
---     sender-key-1@g.us--2_1--0.json     sender-key          1@g.us::2_1::0
---     app-state-sync-key-7A__+.json      app-state-sync-key  7A/+
---     tctoken-__index.json               tctoken             __index
+-- A file holds what JSON.stringify wrote, and is taken and given byte for byte. Its name
+-- is written as baileys_names.lua says, type and id included.
 
+local baileys_names = require "authstate.baileys_names"
 local core = require "authstate.core"
 local failure = require "authstate.failure"
 local report = require "authstate.report"
@@ -25,45 +18,10 @@ local multi_file = {}
 
 local CREDS_NAME = "creds.json"
 local MAX_NAME_BYTES = 255 -- NAME_MAX of Linux' file systems
-local REPLACEMENT = "\239\191\189" -- U+FFFD in UTF-8
-local LONE_SURROGATE = "\237[\160-\191][\128-\191]" -- as WTF-8 writes it
 
-local function as_written(id)
-  return id
-end
-
--- <group>::<user>::<device>; a group's id may itself have a "--".
-local function undo_sender_key(id)
-  local group, user, device = id:match "^(.*)%-%-(.*)%-%-(.*)$"
-  return group and ("%s::%s::%s"):format(group, user, device) or id
-end
-
--- Base64, which has no "_".
-local function undo_sync_key(id)
-  return (id:gsub("__", "/"))
-end
-
--- The types of Baileys' SignalDataTypeMap, and how an id comes back from a file's name.
-local TYPES = {
-  ["app-state-sync-key"] = undo_sync_key,
-  ["app-state-sync-version"] = as_written,
-  ["device-list"] = as_written,
-  ["identity-key"] = as_written,
-  ["lid-mapping"] = as_written,
-  ["pre-key"] = as_written,
-  ["sender-key"] = undo_sender_key,
-  ["sender-key-memory"] = as_written,
-  ["session"] = as_written,
-  ["tctoken"] = as_written,
-}
+local fix = baileys_names.fix
 
 -- ---- names --------------------------------------------------------------------------
-
--- What Baileys makes of a name before it opens the file. Node writes a lone surrogate in
--- a path as U+FFFD.
-local function fix(name)
-  return (name:gsub("/", "__"):gsub(":", "-"):gsub(LONE_SURROGATE, REPLACEMENT))
-end
 
 --- The name of the file of a record.
 function multi_file.file_name(kind, id)
@@ -74,14 +32,10 @@ end
 -- @return type, id; nil when the name is none of a record of a known type
 function multi_file.parse_name(name)
   local stem = name:match "^(.*)%.json$"
-  if not stem or not core.to_json(name) or name:find(LONE_SURROGATE) then return nil end
-  local kind
-  for known in pairs(TYPES) do
-    local is_prefix = stem:sub(1, #known + 1) == known .. "-"
-    if is_prefix and (not kind or #known > #kind) then kind = known end
+  if not stem or not core.to_json(name) or not baileys_names.is_possible(name) then
+    return nil
   end
-  if not kind then return nil end
-  return kind, TYPES[kind](stem:sub(#kind + 2))
+  return baileys_names.parse(stem)
 end
 
 -- ---- reading ------------------------------------------------------------------------
