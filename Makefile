@@ -64,10 +64,11 @@ FAR_MODULES := $(filter-out $(PREFIX)/bin:$(PREFIX)/lib/lua/5.1:$(PREFIX)/share/
 # What a Debian 12 needs: to build and run, and to test besides. DEPS=no: all is there.
 PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev zlib1g-dev \
                  libssl-dev redis-server redis-tools
-TEST_PACKAGES := lua-cjson lua-busted lua-socket lua-filesystem locales
+TEST_PACKAGES := lua-busted lua-socket lua-filesystem lua-cjson locales luarocks lua-ldoc \
+                 lua5.1 lua5.4
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build install test demo readme valgrind clean
+.PHONY: help deps test-deps build install rocks test demo readme valgrind clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -122,6 +123,11 @@ install: build ## put modules, core and command under PREFIX (DESTDIR=, LUADIR=,
 	  '/^lua_dir=$$/ { $$0 = $$0 "\"" ENVIRON["LUA_DIR"] "\"" } \
 	   /^lib_dir=$$/ { $$0 = $$0 "\"" ENVIRON["LIB_DIR"] "\"" } \
 	   { print }' bin/authstate >'$(INST_BINDIR)/authstate')
+
+rocks: ## make a local rocks server in build/rocks
+	$(call install,luarocks)
+	@rocks/make-server build/rocks
+	@echo 'luarocks --lua-version=5.1 install --only-server=$(CURDIR)/build/rocks authstate'
 
 test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
 	@$(RUN_ENV) $(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
