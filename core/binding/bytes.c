@@ -40,7 +40,7 @@ bool as_bytes_test(lua_State *L, int index, as_slice *out_content) {
 }
 
 static as_slice check_bytes(lua_State *L, int index) {
-  as_slice content;
+  as_slice content = as_slice_of(NULL, 0);
   if (!as_bytes_test(L, index, &content)) luaL_typerror(L, index, "bytes");
   return content;
 }

@@ -57,7 +57,8 @@ AS_MUST_USE as_status as_cbor_next(as_cbor_reader *reader, as_cbor_item *out_ite
 AS_MUST_USE as_status as_cbor_reader_finish(const as_cbor_reader *reader);
 
 /* Notes "<what> at byte n of the stored value" and returns AS_ERR_CORRUPT. */
-as_status as_cbor_fail(const as_cbor_reader *reader, size_t offset, const char *what);
+AS_MUST_USE as_status as_cbor_fail(const as_cbor_reader *reader, size_t offset,
+                                   const char *what);
 
 /* Each appends one item, the head of an array, map or tag only: what it contains is
  * written next. Lengths and integers take the shortest head. */

@@ -28,8 +28,8 @@ void as_codec_error_clear(as_codec_error *error);
 
 /* Notes a failure and returns `status`, so that it can end a function. A message longer
  * than the room is cut. */
-as_status as_codec_error_set(as_codec_error *error, as_status status, size_t offset,
-                             const char *format, ...)
+AS_MUST_USE as_status as_codec_error_set(as_codec_error *error, as_status status,
+                                         size_t offset, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* The words of a failure: the message, or the status' own sentence. Lives as long as

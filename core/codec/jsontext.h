@@ -77,7 +77,7 @@ AS_MUST_USE as_status as_json_skip_rest(as_json_reader *reader);
 
 /* Turns reader->error into words, "not JSON at byte 12: expected a value"; returns
  * AS_ERR_CORRUPT. */
-as_status as_json_fail(const as_json_reader *reader, as_codec_error *error);
+AS_MUST_USE as_status as_json_fail(const as_json_reader *reader, as_codec_error *error);
 
 /* Writes the WTF-8 of a string or key event: event->decoded_length bytes. */
 void as_json_string_decode(const as_json_event *event, uint8_t *out);

@@ -216,7 +216,7 @@ size_t as_number_format(double value, char out[AS_NUMBER_MAX_CHARS]) {
   if (as_number_is_integer(value, &integer)) {
     return (size_t)(put_integer(out, integer) - out);
   }
-  decimal number;
+  decimal number = {0};
   char *at = out;
   if (value < 0) *at++ = '-';
   decimal_shortest(&number, fabs(value));

@@ -120,7 +120,7 @@ static as_greeting_result learn_info(as_greeting *greeting, as_slice info) {
   if (version.length == 0)
     return fail(greeting, AS_ERR_UNSUPPORTED,
                 as_slice_text("the server does not say which version of Redis it is"));
-  if (atoi(text) >= OLDEST_MAJOR_VERSION) return AS_GREETING_CONTINUES;
+  if (strtol(text, NULL, 10) >= OLDEST_MAJOR_VERSION) return AS_GREETING_CONTINUES;
   char reason[80];
   snprintf(reason, sizeof reason, "the server is Redis %s; %d.0 or newer is needed", text,
            OLDEST_MAJOR_VERSION);

@@ -8,6 +8,6 @@
 #include "base/slice.h"
 
 /* The status of an error reply; AS_ERR_SERVER for a code that means nothing special. */
-as_status as_server_error_status(as_slice text);
+AS_MUST_USE as_status as_server_error_status(as_slice text);
 
 #endif
