@@ -49,15 +49,15 @@ end
 
 -- Whether it has a file open whose path begins so.
 local function has_open(pid, prefix)
-  local directory = ("/proc/%d/fd"):format(pid)
-  -- lfs.dir raises for a process that has ended.
-  local is_there, has = pcall(function()
+  local directory, has = ("/proc/%d/fd"):format(pid), false
+  -- lfs.dir raises for a process that has ended; read to its end, it closes.
+  pcall(function()
     for fd in lfs.dir(directory) do
       local target = lfs.symlinkattributes(directory .. "/" .. fd, "target")
-      if target and target:sub(1, #prefix) == prefix then return true end
+      has = has or target and target:sub(1, #prefix) == prefix
     end
   end)
-  return is_there and has or false
+  return has
 end
 
 local function pids_with_open(prefix)
