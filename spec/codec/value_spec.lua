@@ -171,6 +171,11 @@ describe("bytes in a stored value", function()
     end
   end)
 
+  it("are not made from an empty object, whatever name follows it", function()
+    local text = '{"public":{},"0":{"key":{}},"1":2}'
+    assert.equal(text, json_of(core.decode(text)))
+  end)
+
   it("stay text where they are only base64 text", function()
     assert.equal("AQL/", core.decode('{"pubKey":"AQL/"}').pubKey)
   end)
