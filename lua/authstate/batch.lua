@@ -24,16 +24,32 @@ function batch.new(context)
   }, Batch)
 end
 
+-- The group that a record belongs to and its field in the key.
 local function group_of(self, kind, id)
-  local key, field = self.context.layout.key(self.context.session, kind, id)
+  local layout = self.context.layout
+  local key, field = layout.key(self.context.session, kind, id)
   local group = self.by_key[key]
   if not group then
-    group = { key = key, kind = kind, deletes = {}, sets = {} }
+    local remembered = layout.arrangement.type_to_remember(kind)
+    group = { key = key, kind = remembered, deletes = {}, sets = {}, records = {} }
     self.by_key[key] = group
     -- Creds go first: the commit script looks for them in KEYS[2].
     table.insert(self.groups, kind == "creds" and 1 or #self.groups + 1, group)
   end
   return group, field
+end
+
+-- Two records that the layout cannot tell apart cannot both be written. True, or nil, a
+-- sentence and "invalid".
+local function claim(self, group, kind, id, field)
+  if self.context.layout.atomic == "slot" then return true end
+  local other = group.records[field]
+  if other then
+    return nil, ("%s and %s are both the field %s of this layout"):format(other,
+      failure.record(kind, id), failure.show(field)), "invalid"
+  end
+  group.records[field] = failure.record(kind, id)
+  return true
 end
 
 local function too_large(self, kind, id, what, bytes, limit)
@@ -63,6 +79,8 @@ function Batch:set(kind, id, stored)
     return too_large(self, kind, id, what, #stored, "max_value_bytes")
   end
   local group, field = group_of(self, kind, id)
+  local is_claimed, message, code = claim(self, group, kind, id, field)
+  if not is_claimed then return nil, message, code end
   local sets = group.sets
   sets[#sets + 1] = field
   sets[#sets + 1] = stored
@@ -73,6 +91,8 @@ end
 function Batch:delete(kind, id)
   if kind == "creds" then self.registered = REGISTERED_UNKNOWN end
   local group, field = group_of(self, kind, id)
+  local is_claimed, message, code = claim(self, group, kind, id, field)
+  if not is_claimed then return nil, message, code end
   group.deletes[#group.deletes + 1] = field
   return admit(self, kind, id, #field)
 end
@@ -105,7 +125,8 @@ end
 --- Encodes a Lua value and puts it in; `authstate.null` deletes.
 function Batch:set_value(kind, id, value)
   if value == core.null then return self:delete(kind, id) end
-  return put(self, kind, id, core.encode(value, self.context.max_value_bytes))
+  local encode = self.context.layout.encode_value
+  return put(self, kind, id, encode(kind, value, self.context.max_value_bytes))
 end
 
 --- Encodes a JSON text and puts it in, exactly as it is; `authstate.null` deletes.
@@ -115,7 +136,8 @@ function Batch:set_text(kind, id, text)
     return refuse(self, kind, id, failure.show(text) .. " is no JSON text; accepted: a "
       .. "string, authstate.null", "unsupported")
   end
-  return put(self, kind, id, core.json_encode(text, self.context.max_value_bytes))
+  local encode = self.context.layout.encode_text
+  return put(self, kind, id, encode(kind, text, self.context.max_value_bytes))
 end
 
 -- creds.registered, when it is a boolean.
@@ -125,14 +147,16 @@ end
 
 --- Encodes creds from a Lua table and puts them in.
 function Batch:set_creds_value(creds)
-  local stored, message, code = core.encode(creds, self.context.max_value_bytes)
+  local stored, message, code =
+    self.context.layout.encode_value("creds", creds, self.context.max_value_bytes)
   if not stored then return refuse(self, "creds", "creds", message, code) end
   return self:set_creds(stored, registered_of(creds))
 end
 
 --- Encodes creds from a JSON text and puts them in, exactly as they are.
 function Batch:set_creds_text(text)
-  local stored, message, code = core.json_encode(text, self.context.max_value_bytes)
+  local stored, message, code =
+    self.context.layout.encode_text("creds", text, self.context.max_value_bytes)
   if not stored then return refuse(self, "creds", "creds", message, code) end
   local creds = core.from_json(text)
   if type(creds) ~= "table" then

@@ -58,9 +58,11 @@ local function read_ids(self, kind, ids, shape, options)
   local session = self.session
   local call = session.store:begin(session.id, options, LEVEL)
   if #ids == 0 then return {} end
-  local key = session.store.layout.key(session.id, kind, ids[1])
-  local command = { "HMGET", key }
-  for i = 1, #ids do command[i + 2] = ids[i] end
+  local layout = session.store.layout
+  local command = { "HMGET" }
+  for i = 1, #ids do
+    command[2], command[i + 2] = layout.key(session.id, kind, ids[i])
+  end
   local replies, message, code, details = session:read(call, { command }, { shape })
   if not replies then
     if code == "corrupt" then
@@ -103,34 +105,36 @@ function Keys:set_json(changes, options)
   return self.session:write(nil, changes, "set_text", options, LEVEL)
 end
 
-local function ask_hash(self, command_name, kind, options)
+-- Asks about one type what the layout's arrangement knows to ask and to understand.
+local function ask(self, question, understand, kind, options)
   check_type(kind, LEVEL)
   local session = self.session
   local call = session.store:begin(session.id, options, LEVEL)
-  local key = session.store.layout.key(session.id, kind, "")
-  local replies, message, code, details =
-    session:read(call, { { command_name, key } }, { "raw" })
+  local layout = session.store.layout
+  local arrangement = layout.arrangement
+  local replies, message, code, details = session:read(call,
+    { arrangement[question](layout, session.id, kind) }, { "raw" })
   if not replies then return nil, message, code, details end
-  return replies[1]
+  return arrangement[understand](layout, session.id, kind, replies[1])
 end
 
 --- All ids of a type, in no order. A list, empty when there is none; or E.
 function Keys:list(kind, options)
-  return ask_hash(self, "HKEYS", kind, options)
+  return ask(self, "list", "ids", kind, options)
 end
 
 --- How many records of a type there are; or E.
 function Keys:count(kind, options)
-  return ask_hash(self, "HLEN", kind, options)
+  return ask(self, "count", "number", kind, options)
 end
 
 --- How many records there are of each type: { [type] = n }; types without any are absent.
 function Keys:types(options)
   local session = self.session
-  local call = session.store:begin(session.id, options, LEVEL)
-  local found, message, code, details = session:read_types(call)
-  if not found then return nil, message, code, details end
-  return session:count_types(call, found.types)
+  local counts, message, code, details =
+    session:count(session.store:begin(session.id, options, LEVEL))
+  if not counts then return nil, message, code, details end
+  return counts
 end
 
 return keys

@@ -97,13 +97,6 @@ function Session:read(call, commands, shapes)
   return replies
 end
 
--- Names the record of a load that could not be opened.
-local function name_corrupt(details, message, kind)
-  details.type, details.id = kind, details.element
-  if kind == "creds" then details.id = "creds" end
-  return failure.record(kind, details.id) .. ": " .. message
-end
-
 -- Credentials are an object. Anything else in their place is damage, not absence.
 local function check_stored_creds(self, creds, shape)
   local is_object = type(creds) == "table" and getmetatable(creds) ~= core.array_mt
@@ -118,7 +111,10 @@ local function load_creds(self, shape, call)
   local replies, found, code, details = read_first(self, call,
     { { "HMGET", key, field } }, { shape }, true)
   if not replies then
-    if code == "corrupt" then found = name_corrupt(details, found, "creds") end
+    if code == "corrupt" then
+      details.type, details.id = "creds", "creds"
+      found = failure.record("creds", "creds") .. ": " .. found
+    end
     return nil, found, code, details
   end
   local creds = replies[1][1]
@@ -141,17 +137,17 @@ function Session:load_creds_json(options)
   return load_creds(self, "json", self.store:begin(self.id, options, LEVEL))
 end
 
-local function load_whole(self, call, kinds, shape)
-  local commands = { { "HGETALL", self.writer.meta_key } }
-  for i, kind in ipairs(kinds) do
-    commands[i + 1] = { "HGETALL", (self.store.layout.key(self.id, kind,
-      kind == "creds" and "creds" or "")) }
-  end
+local function load_whole(self, call, types, shape)
+  local layout = self.store.layout
+  local commands = layout.arrangement.read_all(layout, self.id, types)
+  table.insert(commands, 1, { "HGETALL", self.writer.meta_key })
   local replies, message, code, details = self.store:perform(call,
     { commands = commands, shapes = { "raw", shape }, atomic = true })
   if replies then return replies end
   if code == "corrupt" then
-    message = name_corrupt(details, message, kinds[details.reply - 1])
+    details.type, details.id =
+      layout.arrangement.place(layout, self.id, types, details.reply - 1, details.element)
+    message = failure.record(details.type, details.id) .. ": " .. message
   end
   return nil, message, code, details
 end
@@ -170,43 +166,44 @@ local function extend_known_types(self, types)
   return is_extended
 end
 
-local function assemble(kinds, replies, found)
-  local loaded = {
-    keys = {}, version = found.version,
-    generation = found.generation and tonumber(found.generation),
-  }
-  for i, kind in ipairs(kinds) do
-    local records = replies[i + 1]
-    if kind == "creds" then
-      loaded.creds = records.creds
-    elseif next(records) ~= nil then
-      loaded.keys[kind] = records
-    end
+-- Whether a load found no session. One that was deleted is there again when somebody who
+-- does not know of tombstones has written its creds.
+local function is_absent(self, found, loaded)
+  local is_empty = loaded.creds == nil and next(loaded.keys) == nil
+  if self.store.layout.arrangement.has_index then
+    return found.is_deleted or found.generation == nil and is_empty
   end
+  return is_empty or found.is_deleted and loaded.creds == nil
+end
+
+-- What was loaded, from its replies; nil alone when there is no session; or E.
+local function assemble(self, types, replies, found, shape)
+  local layout = self.store.layout
+  local maps = { unpack(replies, 2) }
+  local loaded = {
+    version = found.version, generation = found.generation and tonumber(found.generation),
+  }
+  loaded.creds, loaded.keys, loaded.unknown =
+    layout.arrangement.records(layout, self.id, types, maps)
+  if loaded.creds ~= nil then
+    local is_right, message, code, details =
+      check_stored_creds(self, loaded.creds, shape)
+    if not is_right then return nil, message, code, details end
+  end
+  if is_absent(self, found, loaded) then return nil end
   return loaded
 end
 
 local function load_session(self, shape, options)
   local call = self.store:begin(self.id, options, LEVEL)
   for _ = 1, MAX_LOADS do
-    local kinds = { "creds" }
-    for i, kind in ipairs(self.known_types) do kinds[i + 1] = kind end
-    local replies, message, code, details = load_whole(self, call, kinds, shape)
+    local types = { unpack(self.known_types) }
+    local replies, message, code, details = load_whole(self, call, types, shape)
     if not replies then return nil, message, code, details end
     local found = meta.parse_all(replies[1], self.writer:token())
     if not extend_known_types(self, found.types) then
       pin_to(self, found, true)
-      local loaded = assemble(kinds, replies, found)
-      if loaded.creds ~= nil then
-        local is_right
-        is_right, message, code, details = check_stored_creds(self, loaded.creds, shape)
-        if not is_right then return nil, message, code, details end
-      end
-      if found.generation == nil and loaded.creds == nil and next(loaded.keys) == nil or
-         found.is_deleted then
-        return nil
-      end
-      return loaded
+      return assemble(self, types, replies, found, shape)
     end
   end
   return failure.new("conflict", "other writers added new types too often; try again",
@@ -214,8 +211,9 @@ local function load_session(self, shape, options)
 end
 
 --- Reads the whole session in one step and pins the handle to it.
--- @return { creds, keys = { [type] = { [id] = value } }, version, generation }; nil alone
---   when there is no such session; or E
+-- @return { creds, keys = { [type] = { [id] = value } }, version, generation, unknown =
+--   how many fields of a foreign layout are no records, if any }; nil alone when there is
+--   no such session; or E
 function Session:load(options)
   return load_session(self, "value_map", options)
 end
@@ -233,21 +231,20 @@ function Session:read_types(call)
   return meta.parse_all(replies[1], self.writer:token())
 end
 
---- How many records of each of these types there are.
-function Session:count_types(call, types)
-  if #types == 0 then return {} end
-  local commands, shapes = {}, {}
-  for i, kind in ipairs(types) do
-    commands[i] = { "HLEN", (self.store.layout.key(self.id, kind, "")) }
-    shapes[i] = "raw"
+--- How many records there are.
+-- @return { [type] = n }, and whether there are creds (1 or 0); or E
+function Session:count(call)
+  local layout, types = self.store.layout, {}
+  if layout.arrangement.has_types_in_meta then
+    local found, message, code, details = self:read_types(call)
+    if not found then return nil, message, code, details end
+    types = found.types
   end
+  local commands, shapes = layout.arrangement.count_all(layout, self.id, types), {}
+  for i = 1, #commands do shapes[i] = "raw" end
   local replies, message, code, details = self:read(call, commands, shapes)
   if not replies then return nil, message, code, details end
-  local counts = {}
-  for i, kind in ipairs(types) do
-    if replies[i] > 0 then counts[kind] = replies[i] end
-  end
-  return counts
+  return layout.arrangement.numbers(layout, self.id, types, replies)
 end
 
 -- ---- writing ----------------------------------------------------------------------

@@ -10,6 +10,7 @@ local meta = require "authstate.meta"
 local native = require "authstate.drivers.native"
 local openresty = require "authstate.drivers.openresty"
 local option_rows = require "authstate.options"
+local scan = require "authstate.scan"
 local server_scripts = require "authstate.server_scripts"
 local session = require "authstate.session"
 local suggest = require "authstate.suggest"
@@ -231,8 +232,9 @@ function Store:session(id)
   return session.new(self, id, shared_writer(self, id))
 end
 
---- Takes a deleted session out of the index. For Session:delete.
+--- Takes a deleted session out of the index, if there is one. For Session:delete.
 function Store:unindex(call, id, generation)
+  if not self.layout.arrangement.has_index then return true end
   return self:perform(call, {
     is_write = true,
     commands = {
@@ -257,9 +259,32 @@ local function live_sessions(self, call, entries)
   return ids
 end
 
+-- One page of the index, or of a SCAN: ids, and the cursor to go on with.
+local function list_page(self, call, cursor, limit)
+  local function read(commands)
+    return self:perform(call, { commands = commands })
+  end
+  if not self.layout.arrangement.has_index then
+    local entries, next_cursor, code, details =
+      scan.page(read, self.layout, cursor, limit)
+    if not entries then return nil, next_cursor, code, details end
+    local ids = {}
+    for i, entry in ipairs(entries) do ids[i] = entry.session end
+    return ids, next_cursor
+  end
+  local entries, next_cursor, code, details =
+    index.page(read, self.options.prefix, cursor, limit)
+  if not entries then return nil, next_cursor, code, details end
+  if #entries == 0 then return {}, next_cursor end
+  local ids, message
+  ids, message, code, details = live_sessions(self, call, entries)
+  if not ids then return nil, message, code, details end
+  return ids, next_cursor
+end
+
 local LIST_OPTIONS = { "after", "limit", "unowned", "timeout_ms" }
 
-local function check_list_options(options, level)
+local function check_list_options(self, options, level)
   for name in pairs(options) do
     local is_known = false
     for _, known in ipairs(LIST_OPTIONS) do is_known = is_known or known == name end
@@ -275,8 +300,10 @@ local function check_list_options(options, level)
     error(("limit: %s; accepted: a whole number from 1 to %d"):format(failure.show(limit),
       MAX_PAGE), level + 1)
   end
+  local has_index = self.layout.arrangement.has_index
+  local is_cursor = has_index and index.is_cursor or scan.is_cursor
   if options.after ~= nil and (type(options.after) ~= "string" or
-     not index.is_cursor(options.after)) then
+     not is_cursor(options.after)) then
     error(("after: %s; accepted: what an earlier page gave as next")
       :format(failure.show(options.after)), level + 1)
   end
@@ -287,7 +314,8 @@ end
 
 --- Lists the sessions, a page at a time, in no particular order. A session that is there
 -- all the time is listed once; one that is deleted and made again meanwhile may come
--- twice.
+-- twice. A layout without an index is listed by SCAN: then a session may come in several
+-- pages, and a page may have more than `limit`.
 -- @param options { after = `next` of the page before, limit = 1000, timeout_ms }
 -- @return list of ids, next (nil at the end); or E
 function Store:sessions(options)
@@ -296,53 +324,40 @@ function Store:sessions(options)
       LEVEL)
   end
   options = options or {}
-  check_list_options(options, LEVEL)
+  check_list_options(self, options, LEVEL)
   local call = self:begin(nil, { timeout_ms = options.timeout_ms }, LEVEL)
   local limit, ids, cursor = options.limit or 1000, {}, options.after
-  local function read(commands)
-    return self:perform(call, { commands = commands })
-  end
   repeat
-    local entries, next_cursor, code, details =
-      index.page(read, self.options.prefix, cursor, limit - #ids)
-    if not entries then return nil, next_cursor, code, details end
+    local page, next_cursor, code, details =
+      list_page(self, call, cursor, limit - #ids)
+    if not page then return nil, next_cursor, code, details end
+    for _, id in ipairs(page) do ids[#ids + 1] = id end
     cursor = next_cursor
-    if #entries > 0 then
-      local live, message
-      live, message, code, details = live_sessions(self, call, entries)
-      if not live then return nil, message, code, details end
-      for _, id in ipairs(live) do ids[#ids + 1] = id end
-    end
   until not cursor or #ids >= limit
   return ids, cursor
 end
 
--- What Redis spends on the session's records.
-local function count_session(self, call, id, found)
-  local kinds, commands = found.types, {}
-  for i, kind in ipairs(kinds) do
-    commands[i] = { "HLEN", (self.layout.key(id, kind, "")) }
-  end
-  local creds_key = self.layout.key(id, "creds", "creds")
-  commands[#commands + 1] = { "MEMORY", "USAGE", creds_key, "SAMPLES", "0" }
-  for _, kind in ipairs(kinds) do
-    commands[#commands + 1] =
-      { "MEMORY", "USAGE", (self.layout.key(id, kind, "")), "SAMPLES", "0" }
+-- How many records the session has and what Redis spends on them.
+-- @return { [type] = n }, number of creds, bytes; or E
+local function measure(self, call, id, types)
+  local arrangement = self.layout.arrangement
+  local commands = arrangement.count_all(self.layout, id, types)
+  local first_size = #commands + 1
+  for _, key in ipairs(arrangement.keys(self.layout, id, types)) do
+    commands[#commands + 1] = { "MEMORY", "USAGE", key, "SAMPLES", "0" }
   end
   local replies, message, code, details = self:perform(call, { commands = commands })
   if not replies then return nil, message, code, details end
-  local counts, bytes = {}, 0
-  for i, kind in ipairs(kinds) do
-    if replies[i] > 0 then counts[kind] = replies[i] end
-  end
-  for i = #kinds + 1, #replies do bytes = bytes + (replies[i] or 0) end
-  return counts, bytes
+  local bytes = 0
+  for i = first_size, #replies do bytes = bytes + (replies[i] or 0) end
+  local counts, creds = arrangement.numbers(self.layout, id, types, replies)
+  return counts, creds, bytes
 end
 
 --- What is known of a session without reading its records.
--- @return { counts = { [type] = n }, bytes (memory in Redis), version, generation,
---   registered (nil when the creds do not say), last_write_ms (server time, Unix epoch)
---   }; nil alone when there is no such session; or E
+-- @return { counts = { [type] = n }, creds = 1 or 0, bytes (memory in Redis), version,
+--   generation, registered (nil when the creds do not say), last_write_ms (server time,
+--   Unix epoch) }; nil alone when there is no such session; or E
 function Store:session_info(id, options)
   check_session_id(id, LEVEL)
   local call = self:begin(id, options, LEVEL)
@@ -351,12 +366,14 @@ function Store:session_info(id, options)
   })
   if not replies then return nil, message, code, details end
   local found = meta.parse_all(replies[1], self:token())
-  if not found.generation or found.is_deleted then return nil end
-  local counts, bytes
-  counts, bytes, code, details = count_session(self, call, id, found)
-  if not counts then return nil, bytes, code, details end
+  local has_index = self.layout.arrangement.has_index
+  if has_index and (not found.generation or found.is_deleted) then return nil end
+  local counts, creds, bytes
+  counts, creds, bytes, details = measure(self, call, id, found.types)
+  if not counts then return nil, creds, bytes, details end
+  if not has_index and creds == 0 and next(counts) == nil then return nil end
   return {
-    counts = counts, bytes = bytes, version = found.version,
+    counts = counts, creds = creds, bytes = bytes, version = found.version,
     generation = tonumber(found.generation), registered = found.registered,
     last_write_ms = found.last_write_ms,
   }

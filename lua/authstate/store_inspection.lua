@@ -115,10 +115,7 @@ end
 local function describe_session(store, options, id, now_ms)
   local info, message, code, details = store:session_info(id, options)
   if not info then return nil, message, code, details end
-  local creds_key = store.layout.key(id, "creds", "creds")
-  local records
-  records, message, code, details = perform(store, options, { "HLEN", creds_key })
-  if not records then return nil, message, code, details end
+  local records = info.creds
   for _, count in pairs(info.counts) do records = records + count end
   return {
     session = id, records = records, memory_bytes = info.bytes, version = info.version,

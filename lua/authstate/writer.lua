@@ -122,10 +122,11 @@ local function admit(call, pin, found, has_creds)
   return found.generation, false
 end
 
--- Puts the session in the index under the generation that is to be opened.
+-- Proposes a generation, and puts the session in the index under it, if there is one.
 local function announce(self, call, found)
   local next_generation = tonumber(found.generation or 0) + 1
   local proposal = ("%.0f"):format(math.max(next_generation, found.server_us))
+  if not self.store.layout.arrangement.has_index then return proposal end
   local replies, message, code, details = self.store:perform(call, {
     is_write = true,
     commands = { index.add_command(self.store.options.prefix, self.session, proposal) },
@@ -287,15 +288,15 @@ local function delete_once(self, call, pin, types, id_hash)
     if not found then return nil, message, code, details end
   end
   local layout, seq = self.store.layout, self.seq + 1
-  local keys = { self.meta_key, (layout.key(self.session, "creds", "creds")) }
+  local keys = { self.meta_key }
+  for _, key in ipairs(layout.arrangement.keys(layout, self.session, types)) do
+    keys[#keys + 1] = key
+  end
   local arguments = {
     self:token(), ("%.0f"):format(seq), pin or "", id_hash,
     ("%.0f"):format(self.store.options.tombstone_ttl_ms), seen_argument(self),
   }
-  for _, kind in ipairs(types) do
-    keys[#keys + 1] = layout.key(self.session, kind, "")
-    arguments[#arguments + 1] = kind
-  end
+  for _, kind in ipairs(types) do arguments[#arguments + 1] = kind end
   return send(self, call, "delete", seq, keys, arguments)
 end
 

@@ -19,7 +19,7 @@ local MISTAKES = {
   { { prefix = "a{b" },
     'option "prefix": "a{b" must have at most 128 bytes and no braces' },
   { { prefix = ("x"):rep(129) }, "at most 128 bytes" },
-  { { layout = "typo" }, 'there is no layout "typo"; accepted: typed' },
+  { { layout = "typo" }, 'there is no layout "typo"; accepted: hbinduni-hash, typed' },
   { { layout = "type" }, 'there is no layout "type", did you mean "typed"?' },
   { { layout = {} }, 'option "layout": a table must be a string' },
   { { profile = "fast" }, 'must be one of "default"' },

@@ -11,20 +11,12 @@ local TIMEOUT = { timeout_ms = 30000 }
 -- message.
 local function survey(session)
   local call = session.store:begin(session.id, TIMEOUT, 1)
-  local found, message = session:read_types(call)
-  if not found then return nil, message end
-  if not session.pin then return nil end
-  local counts
-  counts, message = session:count_types(call, found.types)
-  if not counts then return nil, message end
-  local creds_key = session.store.layout.key(session.id, "creds", "creds")
-  local replies
-  replies, message = session:read(call, { { "HLEN", creds_key } }, { "raw" })
-  if not replies then return nil, message end
-  local info
-  info, message = session.store:session_info(session.id, TIMEOUT)
+  local counts, creds, code = session:count(call)
+  if not counts then return nil, creds, code end
+  if not session.pin and creds == 0 and next(counts) == nil then return nil end
+  local info, message = session.store:session_info(session.id, TIMEOUT)
   if not info then return nil, message end
-  return { counts = counts, creds = replies[1], info = info }
+  return { counts = counts, creds = creds, info = info }
 end
 
 local function show(context, session, found)

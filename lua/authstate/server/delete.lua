@@ -19,14 +19,17 @@ if token and token[1] == "again" then
   local receipt = redis.call("HMGET", KEYS[1], "records", "bytes", "deleted")
   return { "again", token[2], token[3], receipt[1], receipt[2], receipt[3] }
 end
-if not meta.gen then
-  if pinned ~= "" and pinned ~= "0" then return { "fenced", "" } end
-  return { "absent" }
+local current = meta.gen and decimal(meta.gen) or "0"
+if pinned ~= "" and pinned ~= current then
+  return { "fenced", meta.gen and current or "" }
 end
-if pinned ~= "" and pinned ~= decimal(meta.gen) then
-  return { "fenced", decimal(meta.gen) }
+-- Records may lie there without a generation: who wrote them does not know of `meta`.
+if not meta.gen or meta.tombstone then
+  local is_there = false
+  for i = 2, #KEYS do is_there = is_there or redis.call("EXISTS", KEYS[i]) == 1 end
+  if not is_there and meta.gen then return { "gone", current } end
+  if not is_there then return { "absent" } end
 end
-if meta.tombstone then return { "gone", decimal(meta.gen) } end
 if token then return token end
 -- Lease: to come, in this place.
 
@@ -50,7 +53,7 @@ end
 call_on_keys("UNLINK", 2)
 
 local us, at = server_time()
-local generation, version = math.max(meta.gen + 1, us), meta.ver + 1
+local generation, version = math.max((meta.gen or 0) + 1, us), meta.ver + 1
 for i = 1, #forgotten, SLICE do
   redis.call("HDEL", KEYS[1], unpack(forgotten, i, math.min(i + SLICE - 1, #forgotten)))
 end
@@ -58,10 +61,9 @@ redis.call("HDEL", KEYS[1], "registered", "identity", "owner", "until")
 if not meta.runs then forget_oldest_writers() end
 redis.call("HSET", KEYS[1], "gen", decimal(generation), "ver", decimal(version), "at", at,
   "tombstone", id_hash, "records", decimal(records), "bytes", decimal(bytes),
-  "deleted", decimal(meta.gen), "w:" .. writer, next_runs(meta, seq, version))
+  "deleted", current, "w:" .. writer, next_runs(meta, seq, version))
 redis.call("PEXPIRE", KEYS[1], ttl_ms)
 call_on_keys("EXISTS", 1)
 return {
-  "ok", decimal(generation), decimal(version), decimal(records), decimal(bytes),
-  decimal(meta.gen),
+  "ok", decimal(generation), decimal(version), decimal(records), decimal(bytes), current,
 }

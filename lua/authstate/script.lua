@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: MIT
+--- Scripts that tune authstate: files that return something, found by name in their
+-- folder beside these modules, or by path (a "/" or ".lua" in it).
+
+local core = require "authstate.core"
+local failure = require "authstate.failure"
+local suggest = require "authstate.suggest"
+
+local script = {}
+
+-- What a script in each folder is called.
+local NOUNS = { layouts = "layout", profiles = "profile" }
+
+local function folder_path(folder)
+  local here = assert(package.searchpath("authstate.version", package.path))
+  return (here:gsub("version%.lua$", folder))
+end
+
+--- The names of the scripts in a folder, sorted.
+function script.names(folder)
+  local names = {}
+  for _, file in ipairs(core.list_directory(folder_path(folder)) or {}) do
+    names[#names + 1] = file:match "^(.*)%.lua$"
+  end
+  table.sort(names)
+  return names
+end
+
+-- The path of a script; or nil and a sentence.
+local function find(folder, name)
+  if name:find("/", 1, true) or name:find "%.lua$" then return name end
+  local is_name = name:find "^[%w_-]+$"
+  local path = is_name and package.searchpath(("authstate.%s.%s"):format(folder, name),
+    package.path)
+  if path then return path end
+  local names = script.names(folder)
+  return nil, ("there is no %s %s%s; accepted: %s, or the path of a Lua file"):format(
+    NOUNS[folder], failure.show(name), suggest.phrase(name, names),
+    table.concat(names, ", "))
+end
+
+--- Runs a script, anew each time.
+-- @param folder "layouts" or "profiles"
+-- @param name name or path
+-- @return what the file returns, its path; or nil and a sentence, with file and line
+--   where there is one
+function script.load(folder, name)
+  local path, message = find(folder, name)
+  if not path then return nil, message end
+  local chunk
+  chunk, message = loadfile(path, "t")
+  if not chunk then return nil, (message:gsub("^cannot open ", "")) end
+  local is_whole, value = pcall(chunk)
+  if not is_whole then return nil, tostring(value) end
+  if value == nil then return nil, path .. " returns nothing" end
+  return value, path
+end
+
+return script
