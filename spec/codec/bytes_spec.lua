@@ -79,7 +79,8 @@ describe("bytes", function()
 
   it("refuse what is no base64, and say what is", function()
     for _, text in ipairs {
-      "A", "AA", "AAA", "A===", "====", "AB==", "AAB=", "AA==AA==", "AA=A", "-_-_", "AAA\n",
+      "A", "AA", "AAA", "A===", "====", "AB==", "AAB=", "AA==AA==", "AA=A", "-_-_",
+      "AAA\n",
       "AA A", "\xc3\xa9AA",
     } do
       local message = error_of(function() authstate.from_base64(text) end)

@@ -57,7 +57,8 @@ describe("an envelope", function()
     local cases = {
       ["81"] = "serializer 1", ["82"] = "serializer 2", ["83"] = "serializer 3",
       ["87"] = "serializer 7", ["8f"] = "serializer 15", ["90"] = "encrypted",
-      ["a0"] = "compressor lz4", ["c0"] = "compressor zstd", ["e0"] = "compressor deflate",
+      ["a0"] = "compressor lz4", ["c0"] = "compressor zstd",
+      ["e0"] = "compressor deflate",
     }
     for header, reason in pairs(cases) do
       local value, message = read(hex.decode(header .. "f6"))

@@ -12,7 +12,8 @@ local NUMBERS = {
 local INEXACT_NUMBERS = { "-0", "1.0", "1E5", "0.10", "1e400", "9007199254740993", "1e1" }
 
 local CHARACTERS = {
-  "a", "Z", "0", " ", "/", "'", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", '\\"', "\\\\",
+  "a", "Z", "0", " ", "/", "'", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
+  '\\"', "\\\\",
   "\\n", "\\t", "\\u0000", "\\u001f", "\\b", "\127",
 }
 
@@ -53,7 +54,8 @@ local function array_text(dice, style, levels)
   for i = 1, dice:integer(0, dice:pick { 2, 5, 40 }) do
     parts[i] = value_text(dice, style, levels - 1)
   end
-  return "[" .. table.concat(parts, "," .. space(dice, style)) .. space(dice, style) .. "]"
+  local comma = "," .. space(dice, style)
+  return "[" .. table.concat(parts, comma) .. space(dice, style) .. "]"
 end
 
 local function object_text(dice, style, levels)
@@ -107,7 +109,8 @@ function json_text.damaged(dice)
   local text = json_text.canonical(dice)
   for _ = 1, dice:integer(1, 3) do
     local at = dice:integer(1, #text)
-    local instead = dice:pick { "", dice:bytes(1), dice:pick { '"', "\\", "{", "]", ",", "0" } }
+    local sign = dice:pick { '"', "\\", "{", "]", ",", "0" }
+    local instead = dice:pick { "", dice:bytes(1), sign }
     text = text:sub(1, at - 1) .. instead .. text:sub(at + 1)
     if text == "" then text = "1" end
   end

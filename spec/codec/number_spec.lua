@@ -9,8 +9,8 @@ local temporary = require "spec.support.temporary"
 
 local numbers = dofile "spec/fixtures/numbers.lua"
 
--- A program that sets a locale with a decimal comma and reads, checks and writes the texts
--- it is given.
+-- A program that sets a locale with a decimal comma and reads, checks and writes the
+-- texts it is given.
 local COMMA_PROGRAM = [[
   local core, ffi = require "authstate.core", require "ffi"
   assert(os.setlocale("de_DE.UTF-8", "numeric"))
@@ -39,7 +39,8 @@ end
 
 local SAMPLES = {
   ["0.1"] = 0.1, ["1.5"] = 1.5, ["-2.25"] = -2.25, ["1e+21"] = 1e21, ["1e-7"] = 1e-7,
-  ["0.30000000000000004"] = 0.1 + 0.2, ["1.7976931348623157e+308"] = 1.7976931348623157e308,
+  ["0.30000000000000004"] = 0.1 + 0.2,
+  ["1.7976931348623157e+308"] = 1.7976931348623157e308,
   ["5e-324"] = 2 ^ -1074, ["123456789012345680000"] = 123456789012345680000,
 }
 

@@ -43,12 +43,14 @@ describe("a session text", function()
     assert.same({ keys = {}, records = 0 }, split "{}")
     assert.same({ keys = {}, records = 0 }, split '{"creds":null}')
     assert.same({ keys = {}, records = 0, creds = "{}" }, split '{"creds":{}}')
-    assert.same({ keys = { a = { b = "1" } }, records = 1 }, split '{"keys":{"a":{"b":1}}}')
+    assert.same({ keys = { a = { b = "1" } }, records = 1 },
+      split '{"keys":{"a":{"b":1}}}')
     assert.same({ keys = {}, records = 0 }, split '{"keys":{"a":{}}}')
   end)
 
   it("decodes types and ids", function()
-    local session = split [==[{"k\u0065ys":{"\u0061\/":{"\ud83d\ude00\n":1,"\ud800":2,"":3}}}]==]
+    local session = split(
+      [==[{"k\u0065ys":{"\u0061\/":{"\ud83d\ude00\n":1,"\ud800":2,"":3}}}]==])
     assert.same({ ["\xf0\x9f\x98\x80\n"] = "1", ["\xed\xa0\x80"] = "2", [""] = "3" },
       session.keys["a/"])
   end)
@@ -61,9 +63,10 @@ describe("a session text", function()
     assert.is_nil(core.split_session('{"keys":{"a":{"b":[' .. record .. "]}}}"))
   end)
 
-  it("is refused when it is something else, with the byte and what was expected", function()
+  it("is refused when it is something else, with the byte and what fits", function()
     local cases = {
-      { "[]", 0, "an object" }, { "null", 0, "an object" }, { '{"x":1}', 1, "creds or keys" },
+      { "[]", 0, "an object" }, { "null", 0, "an object" },
+      { '{"x":1}', 1, "creds or keys" },
       { '{"creds":1}', 9, "creds" }, { '{"creds":[]}', 9, "creds" },
       { '{"keys":[]}', 8, "keys" }, { '{"keys":null}', 8, "keys" },
       { '{"keys":{"a":1}}', 13, "type" }, { '{"keys":{"a":null}}', 13, "type" },
@@ -72,7 +75,8 @@ describe("a session text", function()
       { '{"keys":{"a":{"b":1,"b":2}}}', 20, "id of a type once" },
       { '{"keys":{"a":{"b":1,"\\u0062":2}}}', 20, "id of a type once" },
       { "", 0, "a value" }, { '{"keys":{}', 10, "','" }, { "{} {}", 3, "end of text" },
-      { '{"keys":{"a":{"b":01}}}', 19, "','" }, { '{"keys":{"a":{"b":"\xff"}}}', 19, "UTF-8" },
+      { '{"keys":{"a":{"b":01}}}', 19, "','" },
+      { '{"keys":{"a":{"b":"\xff"}}}', 19, "UTF-8" },
     }
     for _, case in ipairs(cases) do
       local session, message, offset = core.split_session(case[1])

@@ -181,8 +181,8 @@ describe("text that is not JSON", function()
   it("is refused when it is not UTF-8", function()
     for _, bytes in ipairs {
       "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf",
-      "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5", "\xff",
-      "\xc3", "\xe2\x82", "\xf0\x9f\x98", "\xc3(", "\xe2(\xa1",
+      "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80",
+      "\xf5", "\xff", "\xc3", "\xe2\x82", "\xf0\x9f\x98", "\xc3(", "\xe2(\xa1",
     } do
       local stored, message, _, offset = core.json_encode('"ab' .. bytes .. '"')
       assert.is_nil(stored)
@@ -192,7 +192,8 @@ describe("text that is not JSON", function()
   end)
 
   it("is refused when cut anywhere", function()
-    local text = '{"a":[1.5e+21,-0.25,"\\u001f\\ud800\xc3\xa9",{"b":null}],"c":[true,false]}'
+    local text = '{"a":[1.5e+21,-0.25,"\\u001f\\ud800\xc3\xa9",{"b":null}],'
+      .. '"c":[true,false]}'
     for length = 0, #text - 1 do
       assert.is_nil(core.json_encode(text:sub(1, length)))
     end

@@ -137,7 +137,9 @@ describe("bytes in a stored value", function()
     for _, text in ipairs {
       '{"0":1,"1":2,"2":255}', '{"2":255,"0":1,"1":2}', '{"0": 1, "1": 2, "2": 255}',
     } do
-      for _, name in ipairs { "public", "private", "keyData", "hash", "pubKey", "token" } do
+      for _, name in ipairs {
+        "public", "private", "keyData", "hash", "pubKey", "token",
+      } do
         local value = core.decode(('{"%s":%s}'):format(name, text))
         assert.is_true(value[name] == content, name)
       end
@@ -146,7 +148,8 @@ describe("bytes in a stored value", function()
 
   it("may be empty", function()
     for _, text in ipairs {
-      '{"type":"Buffer","data":""}', '{"type":"Buffer","data":[]}', '{"buffer":true,"data":"="}',
+      '{"type":"Buffer","data":""}', '{"type":"Buffer","data":[]}',
+      '{"buffer":true,"data":"="}',
     } do
       assert.is_true(core.decode(text) == authstate.bytes "", text)
     end
@@ -210,7 +213,8 @@ describe("a Lua value", function()
 
   it("has its well-known names first, in their usual order", function()
     local text = json_of {
-      other = 1, timestamp = "1", keyData = authstate.bytes "a", private = "b", public = "c",
+      other = 1, timestamp = "1", keyData = authstate.bytes "a", private = "b",
+      public = "c",
       fingerprint = { deviceIndexes = { 0 }, currentIndex = 1, rawId = 2 },
     }
     assert.equal('{"private":"b","public":"c","keyData":{"type":"Buffer","data":"YQ=="},'
@@ -228,7 +232,8 @@ describe("a Lua value", function()
 
   it("may be a 64-bit integer up to 2^53", function()
     assert.equal("[5,-5,7]", json_of { 5LL, -5LL, 7ULL })
-    assert.equal("[9007199254740992,-9007199254740992]", json_of { 2LL ^ 53, -(2LL ^ 53) })
+    assert.equal("[9007199254740992,-9007199254740992]",
+      json_of { 2LL ^ 53, -(2LL ^ 53) })
     assert.equal("9007199254740992", json_of(9007199254740992ULL))
   end)
 
@@ -255,10 +260,12 @@ describe("a Lua value", function()
     local list = authstate.array {}
     list[1] = { list }
     local cases = {
-      { { creds = { account = { details = print } } }, "creds.account.details: a function" },
+      { { creds = { account = { details = print } } },
+        "creds.account.details: a function" },
       { { list = { 1, 2, coroutine.create(print) } }, "list[3]: a coroutine" },
       { { ["odd key"] = { x = 0 / 0 } }, '["odd key"].x: NaN' },
-      { { ['say "hi"\n'] = { { math.huge } } }, '["say \\"hi\\"\\010"][1][1]: an infinite' },
+      { { ['say "hi"\n'] = { { math.huge } } },
+        '["say \\"hi\\"\\010"][1][1]: an infinite' },
       { { a1 = -math.huge }, "a1: an infinite number" },
       { { ["1a"] = { _b = io.stdout } }, '["1a"]._b: a userdata' },
       { { [""] = ffi.new "int[1]" }, '[""]: a cdata' },
@@ -270,9 +277,11 @@ describe("a Lua value", function()
       { { x = { 1, 2, a = 3 } }, "x: a table with both string keys and indexes" },
       { { x = { 1, nil, 3 } }, "x: a table with gaps" },
       { { x = { [0] = 1 } }, "x: a table with a key that is a number that is no index" },
-      { { x = { [1.5] = 1 } }, "x: a table with a key that is a number that is no index" },
+      { { x = { [1.5] = 1 } },
+        "x: a table with a key that is a number that is no index" },
       { { x = { [true] = 1 } }, "x: a table with a key that is a boolean" },
-      { { x = setmetatable({ a = 1 }, authstate.array_mt) }, "x: an array with string keys" },
+      { { x = setmetatable({ a = 1 }, authstate.array_mt) },
+        "x: an array with string keys" },
       { { x = setmetatable({ [2] = 1 }, authstate.array_mt) }, "x: a table with gaps" },
       { { x = { "\xff" } }, "x[1]: a string that is not UTF-8" },
       { { x = { "\xed\xa0\xbd\xed\xb8\x80" } }, "x[1]: a string that is not UTF-8" },
@@ -291,7 +300,8 @@ describe("a Lua value", function()
     local value = print
     for i = 1, 100 do value = { ["key_number_" .. i] = value } end
     local message = refusal(value)
-    assert.matches("^key_number_100%.key_number_99%..*%.%.%.: a function cannot be stored", message)
+    assert.matches(
+      "^key_number_100%.key_number_99%..*%.%.%.: a function cannot be stored", message)
   end)
 
   it("advises to use bytes for text that is not UTF-8", function()
@@ -347,12 +357,14 @@ end)
 describe("the memory of the codec", function()
   it("serves finalizers that use it while it is in use", function()
     local rounds, failures = 0, 0
-    local text = '{"a":1.0,"list":[' .. ('{"type":"Buffer","data":"AQID"},'):rep(50) .. "null]}"
+    local text = '{"a":1.0,"list":['
+      .. ('{"type":"Buffer","data":"AQID"},'):rep(50) .. "null]}"
     local function watch()
       local object = newproxy(true)
       getmetatable(object).__gc = function()
         rounds = rounds + 1
-        local value = core.decode(core.json_encode('["' .. ("y"):rep(rounds * 97 % 5000) .. '", 1]'))
+        local word = ("y"):rep(rounds * 97 % 5000)
+        local value = core.decode(core.json_encode('["' .. word .. '", 1]'))
         if #value[1] ~= rounds * 97 % 5000 then failures = failures + 1 end
       end
     end
