@@ -7,6 +7,7 @@
 -- unsupported cancelled closed server. Details: `{ sent, applied = "no"|"maybe"|"yes",
 -- retry, node, elapsed_ms, session, type, id, owner, epoch }`; what does not apply is
 -- absent.
+-- @module authstate.failure
 
 local failure = {}
 
@@ -20,6 +21,10 @@ local RETRY = {
 -- @param code string, one of the codes above
 -- @param message string
 -- @param details table, taken over; `sent`, `applied` and `retry` get defaults
+-- @return nil, message, code, details
+-- @local
+-- @return nil, message, code, details
+-- @local
 function failure.new(code, message, details)
   details = details or {}
   if details.sent == nil then details.sent = false end
@@ -31,6 +36,8 @@ end
 local CONTROL_ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
 --- Text of a value in a message: strings quoted and cut, anything else by its type.
+-- @local
+-- @local
 function failure.show(value)
   local kind = type(value)
   if kind == "table" or kind == "function" then return "a " .. kind end
@@ -43,6 +50,8 @@ function failure.show(value)
 end
 
 --- A record in a message: its type, as it is but for control characters, and its id.
+-- @local
+-- @local
 function failure.record(kind, id)
   return failure.show(kind):sub(2, -2) .. " " .. failure.show(id)
 end

@@ -11,6 +11,14 @@
 --
 -- A call has three outcomes: found; absent (`nil` alone, because Redis said so); an error
 -- (`nil, message, code, details`, see failure.lua). A mistake of the caller is raised.
+--
+-- Besides what is listed here, everything in `authstate.values` is here too:
+-- `authstate.bytes`, `authstate.null`, `authstate.to_json`, ...
+-- @module authstate
+--
+-- Besides what is listed here, everything in `authstate.values` is here too:
+-- `authstate.bytes`, `authstate.null`, `authstate.to_json`, ...
+-- @module authstate
 
 local platform = require "authstate.platform"
 
@@ -25,10 +33,17 @@ local store = require "authstate.store"
 local values = require "authstate.values"
 local version = require "authstate.version"
 
-local authstate = {
-  _VERSION = version,
-  open = store.open,
-}
+local authstate = {}
+
+--- The version, such as "1.0.0".
+authstate._VERSION = version
+
+--- Opens a store.
+-- @function open
+-- @param options table, see doc/interfaces.md
+-- @return the store; or E
+-- @see authstate.store
+authstate.open = store.open
 
 for name, value in pairs(values) do authstate[name] = value end
 

@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- The Signal keys of a session: `session.keys`.
+-- @module authstate.keys
+-- @module authstate.keys
 
 local failure = require "authstate.failure"
 
@@ -89,18 +91,34 @@ function Keys:get(kind, ids, options)
 end
 
 --- The same as JSON texts, exactly as they were written.
+-- @param kind the type
+-- @param ids list of ids
+-- @param options { timeout_ms }
+-- @return { [id] = text }; or E
+-- @param kind the type
+-- @param ids list of ids
+-- @param options { timeout_ms }
+-- @return { [id] = text }; or E
 function Keys:get_json(kind, ids, options)
   return read_ids(self, kind, ids, "json", options)
 end
 
 --- Writes records, all or nothing. `authstate.null` as a value deletes.
 -- @param changes { [type] = { [id] = value } }
+-- @param options { timeout_ms, expect = version }
+-- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E
 function Keys:set(changes, options)
   return self.session:write(nil, changes, "set_value", options, LEVEL)
 end
 
 --- The same with JSON texts as values, which are kept exactly.
+-- @param changes { [type] = { [id] = text } }
+-- @param options { timeout_ms, expect = version }
+-- @return the version that the write made; or E
+-- @param changes { [type] = { [id] = text } }
+-- @param options { timeout_ms, expect = version }
+-- @return the version that the write made; or E
 function Keys:set_json(changes, options)
   return self.session:write(nil, changes, "set_text", options, LEVEL)
 end
@@ -118,17 +136,25 @@ local function ask(self, question, understand, kind, options)
   return arrangement[understand](layout, session.id, kind, replies[1])
 end
 
---- All ids of a type, in no order. A list, empty when there is none; or E.
+--- All ids of a type, in no order.
+-- @param kind the type
+-- @param options { timeout_ms }
+-- @return list, empty when there is none; or E
 function Keys:list(kind, options)
   return ask(self, "list", "ids", kind, options)
 end
 
---- How many records of a type there are; or E.
+--- How many records of a type there are.
+-- @param kind the type
+-- @param options { timeout_ms }
+-- @return number; or E
 function Keys:count(kind, options)
   return ask(self, "count", "number", kind, options)
 end
 
---- How many records there are of each type: { [type] = n }; types without any are absent.
+--- How many records there are of each type.
+-- @param options { timeout_ms }
+-- @return { [type] = n }, types without any absent; or E
 function Keys:types(options)
   local session = self.session
   local counts, message, code, details =

@@ -5,6 +5,8 @@
 -- found. `load_creds`, `load_or_create` and `load` pin it anew, also to "nothing is
 -- there". When another generation is stored, reads and writes answer `fenced`, so that
 -- keys of a deleted session never meet the creds of its successor.
+-- @module authstate.session
+-- @module authstate.session
 
 local batch = require "authstate.batch"
 local core = require "authstate.core"
@@ -33,6 +35,8 @@ local LEVEL = 2
 --- @param store the store
 -- @param id checked by the store
 -- @param shared_writer the writer of this id in this store
+-- @local
+-- @local
 function session.new(store, id, shared_writer)
   local handle = setmetatable({
     store = store, id = id, writer = shared_writer, known_types = {},
@@ -87,9 +91,11 @@ local function read_first(self, call, commands, shapes, is_load)
 end
 
 --- Reads under the handle's generation; pins a handle that has none.
+-- @param call from Store:begin
 -- @param commands list of commands
 -- @param shapes one for each
 -- @return one reply for each; or E
+-- @local
 function Session:read(call, commands, shapes)
   if self.pin then return read_pinned(self, call, commands, shapes) end
   local replies, message, code, details = read_first(self, call, commands, shapes, false)
@@ -133,6 +139,8 @@ function Session:load_creds(options)
 end
 
 --- The same as JSON text, exactly as it was written.
+-- @param options { timeout_ms }
+-- @return text, version; nil alone when Redis says that there are none; or E
 function Session:load_creds_json(options)
   return load_creds(self, "json", self.store:begin(self.id, options, LEVEL))
 end
@@ -211,6 +219,8 @@ local function load_session(self, shape, options)
 end
 
 --- Reads the whole session in one step and pins the handle to it.
+-- @param options { timeout_ms }
+-- @param options { timeout_ms }
 -- @return { creds, keys = { [type] = { [id] = value } }, version, generation, unknown =
 --   how many fields of a foreign layout are no records, if any }; nil alone when there is
 --   no such session; or E
@@ -219,11 +229,17 @@ function Session:load(options)
 end
 
 --- The same with all records as JSON texts, exactly as they were written.
+-- @param options { timeout_ms }
+-- @return as `load`
+-- @param options { timeout_ms }
+-- @return as `load`
 function Session:load_json(options)
   return load_session(self, "json_map", options)
 end
 
 --- What `meta` says of the session, with all its types. For keys and info.
+-- @local
+-- @local
 function Session:read_types(call)
   local replies, message, code, details = self:read(call,
     { { "HGETALL", self.writer.meta_key } }, { "raw" })
@@ -233,6 +249,7 @@ end
 
 --- How many records there are.
 -- @return { [type] = n }, and whether there are creds (1 or 0); or E
+-- @local
 function Session:count(call)
   local layout, types = self.store.layout, {}
   if layout.arrangement.has_types_in_meta then
@@ -270,6 +287,8 @@ local function check_changes(changes, level)
 end
 
 --- What a batch for this session must know.
+-- @local
+-- @local
 function Session:batch_context()
   local options = self.store.options
   return {
@@ -297,6 +316,7 @@ end
 
 --- Commits a batch that was made for this session and pins the handle to what it made.
 -- @return { version }, or { exists = true }; or E
+-- @local
 function Session:commit_batch(call, filled, options)
   local result, message, code, details =
     self.writer:commit(call, self.pin, filled, {
@@ -307,8 +327,9 @@ function Session:commit_batch(call, filled, options)
   return result
 end
 
---- Checks, encodes and writes. For keys and commit.
--- @param put the method of a batch that encodes a value
+--- Checks, encodes and writes. For keys and commit. `put` is the method of a batch that
+-- encodes a value.
+-- @local
 function Session:write(creds, changes, put, options, level)
   check_changes(changes, level)
   local call = self.store:begin(self.id, options, level)
@@ -337,6 +358,7 @@ end
 
 --- Writes the credentials.
 -- @param creds table
+-- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E
 function Session:save_creds(creds, options)
   check_creds(creds, LEVEL)
@@ -356,6 +378,8 @@ local COMMIT_FIELDS = { creds = true, keys = true, expect = true }
 --- Writes creds and keys together, all or nothing.
 -- @param changes { creds = table, keys = { [type] = { [id] = value | authstate.null } },
 --   expect = version }, each optional
+-- @param options { timeout_ms }
+-- @param options { timeout_ms }
 -- @return the version that the write made; or E: `conflict` when `expect` is given and
 --   another version is stored
 function Session:commit(changes, options)
@@ -376,6 +400,12 @@ end
 
 --- The same from one JSON text `{"creds":{...},"keys":{"<type>":{"<id>":record|null}}}`,
 -- whose records are kept exactly as they are written there; null deletes.
+-- @param text string
+-- @param options { timeout_ms, expect = version }
+-- @return the version that the write made; or E
+-- @param text string
+-- @param options { timeout_ms, expect = version }
+-- @return the version that the write made; or E
 function Session:commit_json(text, options)
   if type(text) ~= "string" then
     error(("text: %s is no JSON text; accepted: a string")
@@ -416,6 +446,8 @@ end
 -- processes that do so at once exactly one makes them, and both get the same.
 -- @param make function without arguments that returns new creds; called only on a
 --   confirmed absence, not under any lock; its time does not count against the deadline
+-- @param options { timeout_ms }
+-- @param options { timeout_ms }
 -- @return creds, whether this call made them; or E
 function Session:load_or_create(make, options)
   if type(make) ~= "function" then
@@ -438,6 +470,8 @@ end
 
 --- Deletes the whole session in one step. A tombstone stays for `tombstone_ttl_ms`: a
 -- late writer is fenced, and only a handle that loads the session again may begin anew.
+-- @param options { timeout_ms }
+-- @param options { timeout_ms }
 -- @return { records, bytes, generation } of what was deleted (bytes as Redis counts
 --   them), records = 0 when there was none; or E
 function Session:delete(options)

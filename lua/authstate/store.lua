@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- A store: the sessions of one Redis, reached through one driver.
+-- @module authstate.store
+-- @module authstate.store
 
 local embedded = require "authstate.embedded"
 local failure = require "authstate.failure"
@@ -23,6 +25,8 @@ Store.__index = Store
 local store = {}
 
 --- Milliseconds of the clock that deadlines are in.
+-- @local
+-- @local
 Store.now_ms = native.now_ms
 
 local MAX_SESSION_ID_BYTES = 512
@@ -63,7 +67,7 @@ end
 
 --- Opens a store. With `redis` this does no I/O; without, it starts the private server of
 -- `data_dir` or joins the one that runs there.
--- @param given options, see doc/interfaces.md; a mistake is raised at level 2
+-- @param given table of options, see doc/interfaces.md; a mistake is raised at level 2
 -- @return the store; or E
 function store.open(given)
   local options, made_layout = check_open(given or {}, LEVEL)
@@ -99,6 +103,7 @@ end
 
 --- The name of this store's writes in tokens; made at the first use, so that processes
 -- that share a store from before a fork do not share it.
+-- @local
 function Store:token()
   if not self.own_token then self.own_token = writer.new_token() end
   return self.own_token
@@ -133,6 +138,7 @@ end
 -- @param options what the caller gave: { timeout_ms }
 -- @param level of the caller of the public method, as seen by who calls this
 -- @return { session, started_ms, deadline_ms }
+-- @local
 function Store:begin(session_id, options, level)
   if options ~= nil and type(options) ~= "table" then
     error(("options: %s are no options; accepted: a table"):format(failure.show(options)),
@@ -181,6 +187,7 @@ end
 -- @param call from `begin`
 -- @param request { commands, shapes, atomic, is_write }, see drivers/native.lua
 -- @return list of replies, nil, nil, nil, facts; or E
+-- @local
 function Store:perform(call, request)
   request.deadline_ms = call.deadline_ms
   local replies, message, code, facts = self.driver:perform(request)
@@ -195,6 +202,7 @@ function Store:perform(call, request)
 end
 
 --- Asks the server now.
+-- @param options { timeout_ms }
 -- @return true; or E
 function Store:ping(options)
   local call = self:begin(nil, options, LEVEL)
@@ -227,12 +235,15 @@ end
 
 --- A handle on a session. No I/O.
 -- @param id 1 to 512 bytes, any byte, not beginning with "}"
+-- @return a session
+-- @see authstate.session
 function Store:session(id)
   check_session_id(id, LEVEL)
   return session.new(self, id, shared_writer(self, id))
 end
 
 --- Takes a deleted session out of the index, if there is one. For Session:delete.
+-- @local
 function Store:unindex(call, id, generation)
   if not self.layout.arrangement.has_index then return true end
   return self:perform(call, {
@@ -355,6 +366,10 @@ local function measure(self, call, id, types)
 end
 
 --- What is known of a session without reading its records.
+-- @param id of the session
+-- @param options { timeout_ms }
+-- @param id of the session
+-- @param options { timeout_ms }
 -- @return { counts = { [type] = n }, creds = 1 or 0, bytes (memory in Redis), version,
 --   generation, registered (nil when the creds do not say), last_write_ms (server time,
 --   Unix epoch) }; nil alone when there is no such session; or E

@@ -54,6 +54,18 @@ values.from_hex = core.from_hex
 -- @treturn boolean
 values.is_bytes = core.is_bytes
 
+--- The content of bytes.
+-- @function bytes:raw
+-- @treturn string
+
+--- The content in hexadecimal digits, in lower case.
+-- @function bytes:hex
+-- @treturn string
+
+--- The content in base64, padded.
+-- @function bytes:base64
+-- @treturn string
+
 local FORMS = { base64 = true, array = true, object = true }
 
 --- The JSON text of a value, numbers and strings as JSON.stringify writes them.
