@@ -3,9 +3,9 @@
 -- documentation all come from these rows.
 --
 -- A row: name, kind ("string" "number" "boolean" "function" "table" "redis"), unit,
--- default, min and max of a number, values (the only ones accepted), sentence. A row with
--- `later` is an option whose feature is not there yet: it is refused, except with one of
--- the values in `already`, which say what happens anyway.
+-- default, min and max of a number, values (the only ones accepted), sentence (Markdown).
+-- A row with `later` is an option whose feature is not there yet: it is refused, except
+-- with one of the values in `already`, which say what happens anyway.
 
 local failure = require "authstate.failure"
 local suggest = require "authstate.suggest"
@@ -17,18 +17,18 @@ local MAX_SOCKET_PATH = 107
 
 local options = {}
 
---- The rows, in the order of the documentation.
+--- The rows, in the order of doc/options.md, which is written from them: `make options`.
 options.rows = {
   { name = "redis", kind = "redis",
-    sentence = "Where Redis is: a URL, or { url | path | host, port, username, password, "
-      .. "database, socket = {...} }. Without it, a private server is started." },
+    sentence = "Where Redis is: a URL, or a table, see below. Without it, a private "
+      .. "server is started." },
   { name = "data_dir", kind = "string",
-    sentence = "Directory of the private server; by default authstate under "
-      .. "$XDG_STATE_HOME or ~/.local/state." },
+    sentence = "Directory of the private server; by default `authstate` under "
+      .. "`$XDG_STATE_HOME` or `~/.local/state`." },
   { name = "append_fsync", kind = "string", default = "everysec",
     values = { "everysec", "always" },
-    sentence = "When the private server forces its log to disk: always before it "
-      .. "answers, everysec once a second (a crash of the machine may lose two "
+    sentence = "When the private server forces its log to disk: `always` before it "
+      .. "answers, `everysec` once a second (a crash of the machine may lose two "
       .. "seconds)." },
   { name = "open_timeout_ms", kind = "number", unit = "ms", default = 30000, min = 1,
     max = 3600000,
@@ -37,7 +37,7 @@ options.rows = {
   { name = "prefix", kind = "string", default = "authstate:",
     sentence = "First part of every key; at most 128 bytes, no braces." },
   { name = "layout", kind = "string", default = "typed",
-    sentence = "How a session maps to keys: the name of a layout." },
+    sentence = "How a session maps to keys: a layout's name or its script's path." },
   { name = "profile", kind = "string", default = "default", values = { "default" },
     sentence = "A named set of options." },
   { name = "max_value_bytes", kind = "number", unit = "bytes", default = 8 * MIB,
@@ -54,55 +54,88 @@ options.rows = {
     min = 1000, max = 3650 * DAY_MS,
     sentence = "How long a deleted session is remembered as deleted." },
   { name = "log", kind = "function",
-    sentence = "log(level, message, fields) is called for what a person should know." },
+    sentence = "`log(level, message, fields)` is called for what a person should know." },
   { name = "log_level", kind = "string", default = "warn",
     values = { "error", "warn", "info", "debug", "verbose" },
     sentence = "The least important level that is logged." },
-  { name = "serializer", already = { "cbor" }, later = true },
-  { name = "compression", already = { false }, later = true },
-  { name = "enable_batching", already = { false }, later = true },
-  { name = "batch_size", later = true },
-  { name = "batch_window_ms", later = true },
-  { name = "pool_size", already = { 1 }, later = true },
-  { name = "enable_cache", already = { false }, later = true },
-  { name = "cache_ttl_ms", later = true },
-  { name = "cache_max_bytes", later = true },
-  { name = "policy", later = true },
-  { name = "preload", later = true },
-  { name = "memory_efficient", already = { true }, later = true },
-  { name = "coherent", later = true },
-  { name = "writes", already = { "checked" }, later = true },
-  { name = "durability", later = true },
-  { name = "encryption", later = true },
-  { name = "owner", later = true },
-  { name = "debug", already = { false }, later = true },
-  { name = "slow_ms", later = true },
-  { name = "enable_metrics", already = { false }, later = true },
-  { name = "on_operation", later = true },
+  { name = "serializer", already = { "cbor" }, later = true,
+    sentence = "How a value becomes bytes." },
+  { name = "compression", already = { false }, later = true,
+    sentence = "How stored values are compressed." },
+  { name = "enable_batching", already = { false }, later = true,
+    sentence = "Whether operations wait for others to leave with." },
+  { name = "batch_size", later = true,
+    sentence = "How many operations leave together at most." },
+  { name = "batch_window_ms", later = true,
+    sentence = "How long an operation waits for others at most." },
+  { name = "pool_size", already = { 1 }, later = true,
+    sentence = "Connections to one server." },
+  { name = "enable_cache", already = { false }, later = true,
+    sentence = "Whether values that were read are kept in this process." },
+  { name = "cache_ttl_ms", later = true,
+    sentence = "How long a kept value is served." },
+  { name = "cache_max_bytes", later = true,
+    sentence = "Bound of all kept values." },
+  { name = "policy", later = true,
+    sentence = "Which kept value goes first when there is no room." },
+  { name = "preload", later = true,
+    sentence = "What else is read in the same round trip." },
+  { name = "memory_efficient", already = { true }, later = true,
+    sentence = "Whether kept values are stored packed rather than decoded." },
+  { name = "coherent", later = true,
+    sentence = "Whether the server tells when a kept value changes." },
+  { name = "writes", already = { "checked" }, later = true,
+    sentence = "Whether the server checks who writes: one script for each write." },
+  { name = "durability", later = true,
+    sentence = "How many replicas must have a write before it is acknowledged." },
+  { name = "encryption", later = true,
+    sentence = "The keys that stored values are encrypted with." },
+  { name = "owner", later = true,
+    sentence = "The name under which this process holds leases." },
+  { name = "debug", already = { false }, later = true,
+    sentence = "Whether every operation is logged." },
+  { name = "slow_ms", later = true,
+    sentence = "An operation that takes longer is logged." },
+  { name = "enable_metrics", already = { false }, later = true,
+    sentence = "Whether times are measured for stats." },
+  { name = "on_operation", later = true,
+    sentence = "Is called after each operation." },
 }
 
 --- The rows of `redis.socket`.
 options.socket_rows = {
   { name = "connect_timeout_ms", kind = "number", unit = "ms", default = 2000, min = 1,
-    max = 600000, sentence = "For connecting and greeting together." },
+    max = 600000, sentence = "How long connecting and greeting may take together." },
   { name = "command_timeout_ms", kind = "number", unit = "ms", default = 5000, min = 1,
     max = 3600000, sentence = "Deadline of a call that gives no timeout_ms." },
-  { name = "keep_alive", kind = "boolean", default = true, sentence = "SO_KEEPALIVE." },
-  { name = "no_delay", kind = "boolean", default = true, sentence = "TCP_NODELAY." },
+  { name = "keep_alive", kind = "boolean", default = true,
+    sentence = "Whether the system probes an idle TCP connection (SO_KEEPALIVE)." },
+  { name = "no_delay", kind = "boolean", default = true,
+    sentence = "Whether small requests leave at once (TCP_NODELAY)." },
 }
 
-local REDIS_ROWS = {
-  { name = "url", kind = "string" },
-  { name = "path", kind = "string" },
-  { name = "host", kind = "string" },
-  { name = "port", kind = "number", min = 1, max = 65535 },
-  { name = "username", kind = "string" },
-  { name = "password", kind = "string" },
-  { name = "database", kind = "number", min = 0, max = 1000000 },
-  { name = "socket", kind = "table" },
-  { name = "tls", later = true },
-  { name = "sentinels", later = true },
-  { name = "master", later = true },
+--- The rows of `redis`, when it is a table.
+options.redis_rows = {
+  { name = "url", kind = "string",
+    sentence = "`redis://[[user]:password@]host[:port][/db]` or "
+      .. "`unix:///path[?db=0]`; the other fields go before what it says." },
+  { name = "path", kind = "string",
+    sentence = "Path of a unix socket; at most 107 bytes." },
+  { name = "host", kind = "string",
+    sentence = "Name or address; 127.0.0.1 without url and path." },
+  { name = "port", kind = "number", min = 1, max = 65535,
+    sentence = "Port; 6379 without url and path." },
+  { name = "username", kind = "string",
+    sentence = "User of the server's ACL; with a password only." },
+  { name = "password", kind = "string",
+    sentence = "Password; it is never shown in messages." },
+  { name = "database", kind = "number", min = 0, max = 1000000,
+    sentence = "Number of the database; 0 when nothing says another one." },
+  { name = "socket", kind = "table",
+    sentence = "Options of the connection, see below." },
+  { name = "tls", later = true, sentence = "Encryption of the connection." },
+  { name = "sentinels", later = true, sentence = "Sentinels that know the master." },
+  { name = "master", later = true, sentence = "The name sentinels have for it." },
 }
 
 local ARTICLE = {
@@ -210,7 +243,7 @@ local function check_redis(given, faults)
     return nil
   end
   local before = #faults
-  local server = check_rows(REDIS_ROWS, given, "redis.", faults)
+  local server = check_rows(options.redis_rows, given, "redis.", faults)
   server.socket = check_rows(options.socket_rows, server.socket or {}, "redis.socket.",
     faults)
   if #faults > before then return nil end
