@@ -55,6 +55,8 @@ INST_BINDIR ?= $(DESTDIR)$(BINDIR)
 INST_LIBDIR ?= $(DESTDIR)$(LIBDIR)
 INST_LUADIR ?= $(DESTDIR)$(LUADIR)
 INSTALL     ?= install
+LDOC        ?= ldoc
+DOC         ?= build/doc
 LUA_FILES   := $(wildcard lua/authstate/*.lua lua/authstate/*/*.lua)
 DEMO_FILES  := $(FIXTURES)/small.json.gz $(FIXTURES)/small.trace.jsonl.gz
 # Whether the command must be told where the modules are: PREFIX does not say it.
@@ -65,10 +67,10 @@ FAR_MODULES := $(filter-out $(PREFIX)/bin:$(PREFIX)/lib/lua/5.1:$(PREFIX)/share/
 PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev zlib1g-dev \
                  libssl-dev redis-server redis-tools
 TEST_PACKAGES := lua-busted lua-socket lua-filesystem lua-cjson locales luarocks lua-ldoc \
-                 lua5.1 lua5.4
+                 lua-discount lua5.1 lua5.4
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build install rocks test demo readme valgrind clean
+.PHONY: help deps test-deps build install doc luals rocks test demo readme valgrind clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -123,6 +125,14 @@ install: build ## put modules, core and command under PREFIX (DESTDIR=, LUADIR=,
 	  '/^lua_dir=$$/ { $$0 = $$0 "\"" ENVIRON["LUA_DIR"] "\"" } \
 	   /^lib_dir=$$/ { $$0 = $$0 "\"" ENVIRON["LIB_DIR"] "\"" } \
 	   { print }' bin/authstate >'$(INST_BINDIR)/authstate')
+
+doc: ## write the pages of the API into build/doc; a warning is an error
+	$(call install,lua-ldoc lua-discount)
+	@mkdir -p $(DOC)
+	@$(LDOC) --quiet --fatalwarnings --dir $(DOC) . >/dev/null
+
+luals: ## write the options into the definitions for editors
+	@LUA_PATH='lua/?.lua;;' $(LUAJIT) doc/luals/put_options.lua doc/luals/library/authstate.lua
 
 rocks: ## make a local rocks server in build/rocks
 	$(call install,luarocks)

@@ -15,10 +15,6 @@
 -- Besides what is listed here, everything in `authstate.values` is here too:
 -- `authstate.bytes`, `authstate.null`, `authstate.to_json`, ...
 -- @module authstate
---
--- Besides what is listed here, everything in `authstate.values` is here too:
--- `authstate.bytes`, `authstate.null`, `authstate.to_json`, ...
--- @module authstate
 
 local platform = require "authstate.platform"
 

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- The Signal keys of a session: `session.keys`.
 -- @module authstate.keys
--- @module authstate.keys
 
 local failure = require "authstate.failure"
 
@@ -95,10 +94,6 @@ end
 -- @param ids list of ids
 -- @param options { timeout_ms }
 -- @return { [id] = text }; or E
--- @param kind the type
--- @param ids list of ids
--- @param options { timeout_ms }
--- @return { [id] = text }; or E
 function Keys:get_json(kind, ids, options)
   return read_ids(self, kind, ids, "json", options)
 end
@@ -106,16 +101,12 @@ end
 --- Writes records, all or nothing. `authstate.null` as a value deletes.
 -- @param changes { [type] = { [id] = value } }
 -- @param options { timeout_ms, expect = version }
--- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E
 function Keys:set(changes, options)
   return self.session:write(nil, changes, "set_value", options, LEVEL)
 end
 
 --- The same with JSON texts as values, which are kept exactly.
--- @param changes { [type] = { [id] = text } }
--- @param options { timeout_ms, expect = version }
--- @return the version that the write made; or E
 -- @param changes { [type] = { [id] = text } }
 -- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E

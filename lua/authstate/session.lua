@@ -6,7 +6,6 @@
 -- there". When another generation is stored, reads and writes answer `fenced`, so that
 -- keys of a deleted session never meet the creds of its successor.
 -- @module authstate.session
--- @module authstate.session
 
 local batch = require "authstate.batch"
 local core = require "authstate.core"
@@ -35,7 +34,6 @@ local LEVEL = 2
 --- @param store the store
 -- @param id checked by the store
 -- @param shared_writer the writer of this id in this store
--- @local
 -- @local
 function session.new(store, id, shared_writer)
   local handle = setmetatable({
@@ -220,7 +218,6 @@ end
 
 --- Reads the whole session in one step and pins the handle to it.
 -- @param options { timeout_ms }
--- @param options { timeout_ms }
 -- @return { creds, keys = { [type] = { [id] = value } }, version, generation, unknown =
 --   how many fields of a foreign layout are no records, if any }; nil alone when there is
 --   no such session; or E
@@ -231,14 +228,11 @@ end
 --- The same with all records as JSON texts, exactly as they were written.
 -- @param options { timeout_ms }
 -- @return as `load`
--- @param options { timeout_ms }
--- @return as `load`
 function Session:load_json(options)
   return load_session(self, "json_map", options)
 end
 
 --- What `meta` says of the session, with all its types. For keys and info.
--- @local
 -- @local
 function Session:read_types(call)
   local replies, message, code, details = self:read(call,
@@ -287,7 +281,6 @@ local function check_changes(changes, level)
 end
 
 --- What a batch for this session must know.
--- @local
 -- @local
 function Session:batch_context()
   local options = self.store.options
@@ -379,7 +372,6 @@ local COMMIT_FIELDS = { creds = true, keys = true, expect = true }
 -- @param changes { creds = table, keys = { [type] = { [id] = value | authstate.null } },
 --   expect = version }, each optional
 -- @param options { timeout_ms }
--- @param options { timeout_ms }
 -- @return the version that the write made; or E: `conflict` when `expect` is given and
 --   another version is stored
 function Session:commit(changes, options)
@@ -400,9 +392,6 @@ end
 
 --- The same from one JSON text `{"creds":{...},"keys":{"<type>":{"<id>":record|null}}}`,
 -- whose records are kept exactly as they are written there; null deletes.
--- @param text string
--- @param options { timeout_ms, expect = version }
--- @return the version that the write made; or E
 -- @param text string
 -- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E
@@ -447,7 +436,6 @@ end
 -- @param make function without arguments that returns new creds; called only on a
 --   confirmed absence, not under any lock; its time does not count against the deadline
 -- @param options { timeout_ms }
--- @param options { timeout_ms }
 -- @return creds, whether this call made them; or E
 function Session:load_or_create(make, options)
   if type(make) ~= "function" then
@@ -470,7 +458,6 @@ end
 
 --- Deletes the whole session in one step. A tombstone stays for `tombstone_ttl_ms`: a
 -- late writer is fenced, and only a handle that loads the session again may begin anew.
--- @param options { timeout_ms }
 -- @param options { timeout_ms }
 -- @return { records, bytes, generation } of what was deleted (bytes as Redis counts
 --   them), records = 0 when there was none; or E

@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
 --- A store: the sessions of one Redis, reached through one driver.
 -- @module authstate.store
--- @module authstate.store
 
 local embedded = require "authstate.embedded"
 local failure = require "authstate.failure"
@@ -25,7 +24,6 @@ Store.__index = Store
 local store = {}
 
 --- Milliseconds of the clock that deadlines are in.
--- @local
 -- @local
 Store.now_ms = native.now_ms
 
@@ -366,8 +364,6 @@ local function measure(self, call, id, types)
 end
 
 --- What is known of a session without reading its records.
--- @param id of the session
--- @param options { timeout_ms }
 -- @param id of the session
 -- @param options { timeout_ms }
 -- @return { counts = { [type] = n }, creds = 1 or 0, bytes (memory in Redis), version,

@@ -1,0 +1,437 @@
+-- SPDX-License-Identifier: MIT
+---@meta authstate
+
+-- What `require "authstate"` gives, for editors that run the Lua language server (LuaLS).
+-- Add doc/luals/library to `workspace.library`. A spec compares it with the modules and
+-- the table of options.
+
+-- ---- errors ---------------------------------------------------------------------------
+
+---@alias authstate.code
+---| "timeout" # no reply within the deadline; the outcome is unknown
+---| "unavailable" # the server cannot be reached; nothing was sent
+---| "overloaded" # the queue is full; nothing was sent
+---| "auth" # the server refused the user name or password
+---| "denied" # the server's access rules forbid this command or key
+---| "readonly" # the server is a read-only replica
+---| "oom" # out of memory
+---| "loading" # the server is still loading its data
+---| "cluster_down" # the cluster does not serve this slot
+---| "disk" # the server cannot write to its disk
+---| "corrupt" # a stored value cannot be opened
+---| "fenced" # another generation or owner holds this session
+---| "held" # the session is leased to another owner
+---| "lease_lost" # this lease ran out or was taken
+---| "conflict" # the stored version is not the expected one
+---| "not_durable" # too few replicas confirmed the write
+---| "too_large" # a value or commit is larger than the limit
+---| "wrong_type" # a key holds another type of Redis value
+---| "unsupported" # this server or runtime cannot do that
+---| "cancelled" # the caller withdrew the operation
+---| "closed" # the store is closed
+---| "server" # the server answered with an error
+
+---What does not apply is absent.
+---@class authstate.details
+---@field sent boolean whether a byte of it went out
+---@field applied "no"|"maybe"|"yes" whether it took effect
+---@field retry boolean whether the same call may succeed later
+---@field node? string the server
+---@field elapsed_ms? number
+---@field session? string
+---@field type? string
+---@field id? string
+---@field owner? string
+---@field epoch? integer
+
+-- ---- values ---------------------------------------------------------------------------
+
+---A byte string, immutable, never equal to a string; `tostring` hides its content.
+---@class authstate.bytes: userdata
+---@operator len: integer
+local bytes = {}
+
+---@return string content
+function bytes:raw() end
+
+---@return string
+function bytes:hex() end
+
+---@return string
+function bytes:base64() end
+
+---The JSON null: the same as `cjson.null` and `ngx.null`.
+---@class authstate.null: lightuserdata
+
+---What a record is in Lua: a table, a string, a number, a boolean, bytes or null.
+---@alias authstate.value any
+
+---@alias authstate.creds table<string, authstate.value>
+
+---By type and id.
+---@alias authstate.records table<string, table<string, authstate.value>>
+
+---By type and id, each a JSON text.
+---@alias authstate.texts table<string, table<string, string|authstate.null>>
+
+-- ---- options --------------------------------------------------------------------------
+
+---@alias authstate.log_level "error"|"warn"|"info"|"debug"|"verbose"
+
+---@class authstate.socket
+---How long connecting and greeting may take together.
+---@field connect_timeout_ms? integer
+---Deadline of a call that gives no timeout_ms.
+---@field command_timeout_ms? integer
+---Whether the system probes an idle TCP connection (SO_KEEPALIVE).
+---@field keep_alive? boolean
+---Whether small requests leave at once (TCP_NODELAY).
+---@field no_delay? boolean
+
+---@class authstate.redis
+---`redis://[[user]:password@]host[:port][/db]` or `unix:///path[?db=0]`; the other fields
+---go before what it says.
+---@field url? string
+---Path of a unix socket; at most 107 bytes.
+---@field path? string
+---Name or address; 127.0.0.1 without url and path.
+---@field host? string
+---Port; 6379 without url and path.
+---@field port? integer
+---User of the server's ACL; with a password only.
+---@field username? string
+---Password; it is never shown in messages.
+---@field password? string
+---Number of the database; 0 when nothing says another one.
+---@field database? integer
+---Options of the connection, see below.
+---@field socket? authstate.socket
+
+---@class authstate.options
+---Where Redis is: a URL, or a table, see below. Without it, a private server is started.
+---@field redis? string|authstate.redis
+---Directory of the private server; by default `authstate` under `$XDG_STATE_HOME` or
+---`~/.local/state`.
+---@field data_dir? string
+---When the private server forces its log to disk: `always` before it answers, `everysec`
+---once a second (a crash of the machine may lose two seconds).
+---@field append_fsync? "everysec"|"always"
+---How long `open` waits for the private server: it loads its whole log first.
+---@field open_timeout_ms? integer
+---First part of every key; at most 128 bytes, no braces.
+---@field prefix? string
+---How a session maps to keys: a layout's name or its script's path.
+---@field layout? string
+---A named set of options.
+---@field profile? "default"
+---Bound of one stored value.
+---@field max_value_bytes? integer
+---Bound of all values of one write.
+---@field max_commit_bytes? integer
+---Operations that may wait; beyond, `overloaded` at once.
+---@field queue_max_operations? integer
+---Request bytes that may wait; beyond, `overloaded` at once.
+---@field queue_max_bytes? integer
+---How long a deleted session is remembered as deleted.
+---@field tombstone_ttl_ms? integer
+---`log(level, message, fields)` is called for what a person should know.
+---@field log? fun(level: authstate.log_level, message: string, fields: table)
+---The least important level that is logged.
+---@field log_level? authstate.log_level
+
+---@class authstate.call_options
+---@field timeout_ms? number instead of redis.socket.command_timeout_ms
+
+---@class authstate.write_options: authstate.call_options
+---@field expect? integer the write is a `conflict` when another version is stored
+
+---@class authstate.page_options: authstate.call_options
+---@field after? string `next` of the page before
+---@field limit? integer how many ids, 1000 by default
+
+-- ---- the module -----------------------------------------------------------------------
+
+---@class authstate
+---@field _VERSION string
+---@field null authstate.null
+---@field array_mt table the metatable of arrays
+local authstate = {}
+
+---Opens a store. With `redis` this does no I/O; without, it starts the private server of
+---`data_dir` or joins the one that runs there.
+---@param options? authstate.options
+---@return authstate.store? store
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function authstate.open(options) end
+
+---Makes a table an array.
+---@generic T: table
+---@param t T with the keys 1 to n; n may be 0
+---@return T t itself
+function authstate.array(t) end
+
+---@param content string
+---@return authstate.bytes
+function authstate.bytes(content) end
+
+---@param text string RFC 4648, standard alphabet, padded
+---@return authstate.bytes
+function authstate.from_base64(text) end
+
+---@param text string two digits for each byte
+---@return authstate.bytes
+function authstate.from_hex(text) end
+
+---@param value any
+---@return boolean
+function authstate.is_bytes(value) end
+
+---The JSON text of a value, as JSON.stringify writes it.
+---@param value authstate.value
+---@param form? "base64"|"array"|"object" of bytes; "base64" by default
+---@return string? text
+---@return string? message
+---@return authstate.code? code
+function authstate.to_json(value, form) end
+
+---The value of a JSON text; every form of Buffer becomes bytes.
+---@param text string
+---@return authstate.value? value `null` for the text `null`, nil when it is no JSON
+---@return string? message
+function authstate.from_json(text) end
+
+-- ---- store ----------------------------------------------------------------------------
+
+---The sessions of one Redis.
+---@class authstate.store
+local store = {}
+
+---Asks the server now.
+---@param options? authstate.call_options
+---@return true? ok
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:ping(options) end
+
+---A handle on a session. No I/O.
+---@param id string 1 to 512 bytes, not beginning with "}"
+---@return authstate.session
+function store:session(id) end
+
+---Lists the sessions, a page at a time, in no particular order.
+---@param options? authstate.page_options
+---@return string[]? ids
+---@return string? next for `after` of the next page, nil at the end; or the message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:sessions(options) end
+
+---@class authstate.session_info
+---@field counts table<string, integer> records by type
+---@field creds integer 1 or 0
+---@field bytes integer memory in Redis
+---@field version integer
+---@field generation integer
+---@field registered? boolean nil when the creds do not say
+---@field last_write_ms? number server time, Unix epoch
+
+---What is known of a session without reading its records.
+---@param id string
+---@param options? authstate.call_options
+---@return authstate.session_info? info nil alone when there is no such session
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:session_info(id, options) end
+
+---Closes the store; the private server is shut down when nobody else uses it.
+---@return true? ok
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:close() end
+
+-- ---- session --------------------------------------------------------------------------
+
+---A handle on one session.
+---@class authstate.session
+---@field id string
+---@field keys authstate.keys
+local session = {}
+
+---@param options? authstate.call_options
+---@return authstate.creds? creds nil alone when Redis says that there are none
+---@return integer|string|nil version or message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:load_creds(options) end
+
+---The creds as JSON text, exactly as it was written.
+---@param options? authstate.call_options
+---@return string? text nil alone when Redis says that there are none
+---@return integer|string|nil version or message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:load_creds_json(options) end
+
+---Reads the creds, or makes them when Redis says that there are none. Of two processes
+---that do so at once exactly one makes them.
+---@param make fun(): authstate.creds called only on a confirmed absence
+---@param options? authstate.call_options
+---@return authstate.creds? creds
+---@return boolean|string created or message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:load_or_create(make, options) end
+
+---@param creds authstate.creds
+---@param options? authstate.write_options
+---@return integer? version that the write made
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:save_creds(creds, options) end
+
+---@class authstate.changes
+---@field creds? authstate.creds
+---@field keys? authstate.records `null` deletes
+---@field expect? integer the write is a `conflict` when another version is stored
+
+---Writes creds and keys together, all or nothing.
+---@param changes authstate.changes
+---@param options? authstate.write_options
+---@return integer? version that the write made
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:commit(changes, options) end
+
+---The same from `{"creds":{...},"keys":{"<type>":{"<id>":record|null}}}`, whose records
+---are kept exactly; null deletes.
+---@param text string
+---@param options? authstate.write_options
+---@return integer? version that the write made
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:commit_json(text, options) end
+
+---@class authstate.loaded
+---@field creds? authstate.creds
+---@field keys authstate.records
+---@field version integer
+---@field generation? integer
+
+---@class authstate.loaded_texts
+---@field creds? string
+---@field keys table<string, table<string, string>>
+---@field version integer
+---@field generation? integer
+
+---Reads the whole session in one step.
+---@param options? authstate.call_options
+---@return authstate.loaded? loaded nil alone when there is no such session
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:load(options) end
+
+---The same, each record a JSON text, exactly as it was written.
+---@param options? authstate.call_options
+---@return authstate.loaded_texts? loaded nil alone when there is no such session
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:load_json(options) end
+
+---@class authstate.receipt
+---@field records integer 0 when there was no session
+---@field bytes integer
+---@field generation? integer
+
+---Deletes the whole session in one step.
+---@param options? authstate.call_options
+---@return authstate.receipt? receipt
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function session:delete(options) end
+
+---What became of the last write of this session through this store.
+---@return integer? seq nil before the first write
+---@return "yes"|"no"|"maybe" applied
+function session:last_commit() end
+
+-- ---- keys -----------------------------------------------------------------------------
+
+---The Signal keys of a session.
+---@class authstate.keys
+local keys = {}
+
+---Reads records of one type, all in one step.
+---@param kind string such as "pre-key"
+---@param ids string[]
+---@param options? authstate.call_options
+---@return table<string, authstate.value>? found by id; an absent id is absent
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function keys:get(kind, ids, options) end
+
+---The same, each record a JSON text, exactly as it was written.
+---@param kind string
+---@param ids string[]
+---@param options? authstate.call_options
+---@return table<string, string>? found by id; an absent id is absent
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function keys:get_json(kind, ids, options) end
+
+---Writes records, all or nothing. `authstate.null` deletes.
+---@param changes authstate.records
+---@param options? authstate.write_options
+---@return integer? version that the write made
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function keys:set(changes, options) end
+
+---The same with JSON texts, which are kept exactly.
+---@param changes authstate.texts
+---@param options? authstate.write_options
+---@return integer? version that the write made
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function keys:set_json(changes, options) end
+
+---All ids of a type, in no order.
+---@param kind string
+---@param options? authstate.call_options
+---@return string[]? ids
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function keys:list(kind, options) end
+
+---@param kind string
+---@param options? authstate.call_options
+---@return integer? count
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function keys:count(kind, options) end
+
+---How many records there are of each type; types without any are absent.
+---@param options? authstate.call_options
+---@return table<string, integer>? counts by type
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function keys:types(options) end
+
+return authstate
