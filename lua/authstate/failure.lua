@@ -2,14 +2,23 @@
 --- How the API says no: `nil, message, code, details` for what the world did, and
 -- `error(message, level)` for what the caller did.
 --
--- Codes: timeout unavailable overloaded auth denied readonly oom loading cluster_down
--- disk corrupt fenced held lease_lost conflict not_durable too_large wrong_type
--- unsupported cancelled closed server. Details: `{ sent, applied = "no"|"maybe"|"yes",
--- retry, node, elapsed_ms, session, type, id, owner, epoch }`; what does not apply is
--- absent.
+-- Codes: see CODES. Details: `{ sent, applied = "no"|"maybe"|"yes", retry, node,
+-- elapsed_ms, session, type, id, owner, epoch }`; what does not apply is absent.
 -- @module authstate.failure
 
 local failure = {}
+
+--- All codes, in the order of AS_ERROR_MAP (core/base/error.h). doc/errors.md says of
+-- each what happened, whether it took effect, and what to do.
+failure.CODES = {
+  "timeout", "unavailable", "overloaded", "auth", "denied", "readonly", "oom", "loading",
+  "cluster_down", "disk", "corrupt", "fenced", "held", "lease_lost", "conflict",
+  "not_durable", "too_large", "wrong_type", "unsupported", "cancelled", "closed",
+  "server",
+}
+
+local IS_CODE = {}
+for _, code in ipairs(failure.CODES) do IS_CODE[code] = true end
 
 -- After these the same call may succeed later.
 local RETRY = {
@@ -18,14 +27,13 @@ local RETRY = {
 }
 
 --- The four values of a failed call.
--- @param code string, one of the codes above
+-- @param code string, one of CODES
 -- @param message string
 -- @param details table, taken over; `sent`, `applied` and `retry` get defaults
 -- @return nil, message, code, details
 -- @local
--- @return nil, message, code, details
--- @local
 function failure.new(code, message, details)
+  assert(IS_CODE[code], code)
   details = details or {}
   if details.sent == nil then details.sent = false end
   if details.applied == nil then details.applied = "no" end
@@ -36,7 +44,6 @@ end
 local CONTROL_ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
 
 --- Text of a value in a message: strings quoted and cut, anything else by its type.
--- @local
 -- @local
 function failure.show(value)
   local kind = type(value)
@@ -50,7 +57,6 @@ function failure.show(value)
 end
 
 --- A record in a message: its type, as it is but for control characters, and its id.
--- @local
 -- @local
 function failure.record(kind, id)
   return failure.show(kind):sub(2, -2) .. " " .. failure.show(id)
