@@ -3,7 +3,8 @@
 -- process with 0 when it is done, 1 when it failed, 2 when it was called wrongly.
 --
 -- A command is a file in commands/: { summary, usage, options = rows (see arguments.lua),
--- positional = { min, max }, run = function(context) -> true | nil, message }. The
+-- positional = { min, max }, has_no_store = boolean (it takes no option that says where
+-- one is), run = function(context) -> true | nil, message }. The
 -- context has `options`, `arguments` (the positional ones), `report` (see report.lua),
 -- `open()` for a store that is closed at the end, `session()` for the session that
 -- --session names in it, `misuse(message)` for a wrong call, and for a command that runs
@@ -23,14 +24,20 @@ local DONE, FAILED, USAGE = 0, 1, 2
 local exit_process = os.exit
 
 local NAMES = {
-  "import", "export", "sessions", "get", "inspect", "delete", "run", "demo",
+  "import", "export", "sessions", "get", "inspect", "delete", "run", "check", "demo",
+}
+
+-- What every command understands that opens a store.
+local STORE_OPTIONS = {
+  { name = "redis", value = "URL",
+    sentence = "the Redis server; without it the private one" },
+  { name = "data-dir", value = "DIR", sentence = "directory of the private server" },
+  { name = "layout", value = "LAYOUT",
+    sentence = "how a session maps to keys: a name, or the path of a script" },
 }
 
 -- What every command understands.
 local COMMON_OPTIONS = {
-  { name = "redis", value = "URL",
-    sentence = "the Redis server; without it the private one" },
-  { name = "data-dir", value = "DIR", sentence = "directory of the private server" },
   { name = "prefix", value = "PREFIX", sentence = "first part of every key" },
   { name = "json", sentence = "JSON for programs" },
   { name = "help", sentence = "this text" },
@@ -60,8 +67,10 @@ end
 
 local function rows_of(chosen)
   local rows = {}
-  for _, row in ipairs(chosen.options or {}) do rows[#rows + 1] = row end
-  for _, row in ipairs(COMMON_OPTIONS) do rows[#rows + 1] = row end
+  local store_rows = chosen.has_no_store and {} or STORE_OPTIONS
+  for _, some in ipairs { chosen.options or {}, store_rows, COMMON_OPTIONS } do
+    for _, row in ipairs(some) do rows[#rows + 1] = row end
+  end
   return rows
 end
 
@@ -79,6 +88,7 @@ end
 local function open_store(options, extra)
   local given = {
     redis = options.redis, data_dir = options["data-dir"], prefix = options.prefix,
+    layout = options.layout,
   }
   for name, value in pairs(extra or {}) do given[name] = value end
   local is_right, opened, message = pcall(store.open, given)

@@ -49,7 +49,11 @@ function script.load(folder, name)
   if not path then return nil, message end
   local chunk
   chunk, message = loadfile(path, "t")
-  if not chunk then return nil, (message:gsub("^cannot open ", "")) end
+  if not chunk and message:find("wrong mode", 1, true) then
+    return nil, path .. " is bytecode; accepted: Lua source"
+  elseif not chunk then
+    return nil, (message:gsub("^cannot open ", ""))
+  end
   local is_whole, value = pcall(chunk)
   if not is_whole then return nil, tostring(value) end
   if value == nil then return nil, path .. " returns nothing" end

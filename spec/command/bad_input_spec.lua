@@ -321,17 +321,18 @@ for _, call in ipairs(calls.list) do
         { call[1] .. ": --session: ", "1 to 512 bytes" })
     end
   end
-  for _, case in ipairs(call.has_own_server and {} or BAD_URLS) do
+  local takes_url = not call.has_own_server and not call.has_no_store
+  for _, case in ipairs(takes_url and BAD_URLS or {}) do
     add(("%s: the URL %s"):format(name, case[1]:sub(1, 20)),
       calls.with(call, "--redis", case[1]), { call[1] .. ": ", case[2] })
   end
-  if not call.has_own_server then
+  if takes_url then
     add(name .. ": a server and a directory",
       calls.with(call, "--redis", "URL", "--data-dir", "/tmp/x"),
       { '"redis"', '"data_dir"', "exclude" })
   end
   for _, prefix in ipairs { "a{", "}", ("x"):rep(129) } do
-    local place = call.has_own_server and "--json" or "--redis=URL"
+    local place = takes_url and "--redis=URL" or "--json"
     add(("%s: the prefix %s"):format(name, prefix:sub(1, 5)),
       calls.with(call, place, "--prefix", prefix), { '"prefix"', "no braces" })
   end

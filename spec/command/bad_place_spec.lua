@@ -49,7 +49,7 @@ describe("a call to a bad place", function()
   -- Each call that has to do with a server, and that `wanted` accepts.
   local function each_call(wanted)
     local list = {}
-    for _, call in ipairs(calls.list) do
+    for _, call in ipairs(calls.stores) do
       if not call.has_own_server and (not wanted or wanted(call)) then
         list[#list + 1] = call
       end
@@ -326,7 +326,7 @@ describe("a call to a bad place", function()
 
     -- `place` is what is given; nothing may be made in `around`.
     local function check_directories(place, around, words)
-      for _, call in ipairs(calls.list) do
+      for _, call in ipairs(calls.stores) do
         local before, listing = calls.listing(around), calls.listing(directory)
         local outcome = run(call, "--data-dir", place)
         tool.check_failure(outcome, FAILED, words)
@@ -372,7 +372,7 @@ describe("a call to a bad place", function()
     end)
 
     it("none, where there is no home either", function()
-      for _, call in ipairs(calls.list) do
+      for _, call in ipairs(calls.stores) do
         local words = calls.words(call, directory)
         words.cwd, words.env = home, { HOME = false, XDG_STATE_HOME = false }
         if not call.has_own_server then
@@ -388,7 +388,7 @@ describe("a call to a bad place", function()
       for _, program in ipairs { "luajit", "sh", "dirname", "readlink", "env" } do
         shell(("ln -s \"$(command -v %s)\" %s/%s"):format(program, bin, program))
       end
-      for _, call in ipairs(calls.list) do
+      for _, call in ipairs(calls.stores) do
         local words = calls.with(calls.words(call, directory), "--data-dir", place)
         words.cwd, words.env = home, { HOME = home, PATH = bin }
         local listing = calls.listing(directory)

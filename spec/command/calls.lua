@@ -6,7 +6,7 @@
 -- In the words, URL is the server's and @name a path in the directory of `calls.files`.
 -- `writes`: it changes the session `s` or makes `new`. `is_transaction`: it begins with a
 -- transaction, which Redis refuses when its memory is full. `has_own_server`: takes no
--- --redis.
+-- --redis. `has_no_store`: opens none.
 -- @module spec.command.calls
 
 local lfs = require "lfs"
@@ -27,13 +27,21 @@ calls.list = {
   { "delete", "--session", "s", writes = true },
   { "run", "@read.lua" },
   { "run", "@write.lua", writes = true },
+  { "check", "@layout.lua", has_no_store = true },
   { "demo", has_own_server = true },
 }
+
+--- Those that open a store.
+calls.stores = {}
+for _, call in ipairs(calls.list) do
+  if not call.has_no_store then table.insert(calls.stores, call) end
+end
 
 local FILES = {
   ["good.json"] = '{"creds":{"a":1},"keys":{"pre-key":{"1":{"b":2}}}}',
   ["folder/creds.json"] = '{"a":1}',
   ["folder/pre-key-1.json"] = '{"b":2}',
+  ["layout.lua"] = 'return require "authstate.layouts.typed"',
   ["read.lua"] = [[
     local store = ...
     local ids, message = store:sessions()

@@ -121,6 +121,9 @@ local function run_demo(context)
   if context.options.redis then
     context.misuse "--redis: the demo starts a server of its own; --data-dir says where"
   end
+  if context.options.layout then
+    context.misuse "--layout: the demo shows the layout typed; accepted: none"
+  end
   local run, message = prepare(context)
   if not run then return nil, message end
   local given = context.options["data-dir"]
