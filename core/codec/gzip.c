@@ -22,6 +22,7 @@ static as_status inflate_all(z_stream *stream, size_t max_bytes, as_buffer *out,
     if (result == Z_STREAM_END && stream->avail_in == 0) return AS_OK;
     if (result == Z_STREAM_END && inflateReset(stream) == Z_OK) continue;
     if (result == Z_OK && (stream->avail_in > 0 || stream->avail_out == 0)) continue;
+    if (result == Z_MEM_ERROR) return AS_ERR_OOM;
     bool is_short = result == Z_OK || result == Z_BUF_ERROR;
     *out_reason = is_short ? "the gzip data is truncated" : "the gzip data is damaged";
     return AS_ERR_CORRUPT;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The same conversation again and again, with the 1st, 2nd, ... nth allocation failing:
- * a command that fails has changed nothing and succeeds when repeated; an event that
- * fails costs at most the connection. All operations end with their own replies, and all
- * memory is given back. Usage: allocation SEED FAILURES_IN_A_ROW. */
+/* The same conversation again and again, with the 1st, 2nd, ... nth allocation failing,
+ * those of hiredis' reader too: a command that fails has changed nothing and succeeds
+ * when repeated; an event that fails costs at most the connection. All operations end
+ * with their own replies, and all memory is given back.
+ * Usage: allocation SEED FAILURES_IN_A_ROW. */
 #include <stdio.h>
 #include <string.h>
 
 #include "check.h"
 #include "engine/engine.h"
+#include "failing_heap.h"
 
 /* The script is long, so that loading it again needs memory. */
 enum { OPERATIONS = 12, MAX_TURNS = 1000, SCRIPT_BYTES = 5000 };
@@ -17,7 +19,7 @@ static const char info[] = "$74\r\n_\r\nredis_version:7.0.15\r\n"
 
 /* The conversation: the engine, and the server's side of one stream. */
 typedef struct talk {
-  check_mem mem;
+  as_mem mem;
   as_engine *engine;
   double now_ms;
   uint8_t received[65536]; /* requests not answered yet */
@@ -27,10 +29,6 @@ typedef struct talk {
   uint32_t slots[OPERATIONS]; /* by number */
   bool is_over[OPERATIONS];
 } talk;
-
-static uint64_t failures_so_far(const talk *talk) {
-  return talk->mem.failed;
-}
 
 /* ---- the server -------------------------------------------------------------------- */
 
@@ -179,7 +177,7 @@ static void pull(talk *talk) {
                          (completion.message.length == 0 || /* no memory for the words */
                           as_slice_starts_with(completion.message, "NOSCRIPT "));
     bool is_unexecuted = completion.attempts == 0 || has_no_script;
-    bool is_retried = is_unexecuted && failures_so_far(talk) > 0;
+    bool is_retried = is_unexecuted && heap.failed > 0;
     if (completion.status == AS_OK)
       check_reply(&completion, number);
     else if (number % 6 == 5)
@@ -221,14 +219,14 @@ static as_status try_submit(talk *talk, int number) {
 static void submit(talk *talk, int number) {
   uint32_t operations = as_engine_queued_operations(talk->engine);
   size_t bytes = as_engine_queued_bytes(talk->engine);
-  uint64_t failed = failures_so_far(talk);
+  uint64_t failed = heap.failed;
   as_status status;
   while ((status = try_submit(talk, number)) != AS_OK) {
-    CHECK(status == AS_ERR_OOM && failures_so_far(talk) > failed);
+    CHECK(status == AS_ERR_OOM && heap.failed > failed);
     CHECK(as_engine_queued_operations(talk->engine) == operations);
     CHECK(as_engine_queued_bytes(talk->engine) == bytes);
     CHECK(as_engine_validate(talk->engine));
-    failed = failures_so_far(talk);
+    failed = heap.failed;
   }
   talk->is_over[number] = false;
   CHECK(as_engine_queued_operations(talk->engine) == operations + 1);
@@ -285,7 +283,7 @@ static void converse(talk *talk) {
 static bool run(uint64_t first, uint64_t in_a_row) {
   static talk talk;
   memset(&talk, 0, sizeof talk);
-  check_mem_init(&talk.mem, first, first + in_a_row - 1);
+  as_mem_init(&talk.mem);
   for (int number = 0; number < OPERATIONS; number++) talk.is_over[number] = true;
   as_engine_config config = {
       .pool_size = 1,
@@ -297,14 +295,16 @@ static bool run(uint64_t first, uint64_t in_a_row) {
   memset(script, ' ', sizeof script);
   config.connection.greeting.scripts[0] = as_slice_of(script, sizeof script);
   config.connection.greeting.script_count = 1;
-  while (as_engine_new(&talk.mem.mem, &config, &talk.engine) != AS_OK) {
-    CHECK(talk.mem.failed > 0);
-    CHECK(talk.mem.mem.used_bytes == 0);
+  failing_heap_begin(first, in_a_row);
+  while (as_engine_new(&talk.mem, &config, &talk.engine) != AS_OK) {
+    CHECK(heap.failed > 0);
+    CHECK(talk.mem.used_bytes == 0);
   }
   converse(&talk);
   as_engine_del(talk.engine);
-  CHECK(talk.mem.mem.used_bytes == 0);
-  return talk.mem.failed > 0;
+  failing_heap_end();
+  CHECK(talk.mem.used_bytes == 0);
+  return heap.failed > 0;
 }
 
 int main(int argc, char **argv) {

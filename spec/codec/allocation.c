@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* Every way through the codec again and again, with the 1st, 2nd, ... nth allocation
+ * failing, zlib's too: what was there is kept, the same call repeated does what it does
+ * with enough memory, and all memory is given back. Usage: allocation SEED IN_A_ROW. */
+#include <string.h>
+#include <zlib.h>
+
+#include "check.h"
+#include "codec/envelope.h"
+#include "codec/gzip.h"
+#include "codec/session_text.h"
+#include "codec/transcode.h"
+#include "failing_heap.h"
+
+/* The content is larger than what is unpacked at a time. */
+enum { MEMBERS = 300, CONTENT_BYTES = 200000, BYTE_FORMS = AS_BYTE_FORM_OBJECT + 1 };
+
+static const char BEFORE[] = "before";
+
+/* All that is taken from one heap: the transcoder keeps its memory between texts. */
+typedef struct codec {
+  as_mem mem;
+  as_transcoder transcoder;
+  as_codec_error error;
+} codec;
+
+/* One text and what it becomes, made before anything fails. */
+typedef struct sample {
+  as_buffer json;
+  as_buffer cbor;
+  as_buffer structure;
+  as_buffer forms[BYTE_FORMS];
+} sample;
+
+typedef struct samples {
+  sample record;
+  as_buffer session; /* JSON text */
+  as_buffer session_records;
+  as_buffer content;
+  as_buffer packed;
+} samples;
+
+typedef struct step {
+  codec *codec;
+  const samples *samples;
+  int form;
+} step;
+
+typedef as_status action(const step *step, as_buffer *out);
+
+/* ---- what may fail ----------------------------------------------------------------- */
+
+static as_status store(const step *step, as_buffer *out) {
+  return as_transcode_json_exact(&step->codec->transcoder,
+                                 as_buffer_slice(&step->samples->record.json), out,
+                                 &step->codec->error);
+}
+
+static as_status read_structure(const step *step, as_buffer *out) {
+  return as_transcode_json_structure(&step->codec->transcoder,
+                                     as_buffer_slice(&step->samples->record.json), out,
+                                     &step->codec->error);
+}
+
+static as_status give_back(const step *step, as_buffer *out) {
+  return as_transcode_cbor(as_buffer_slice(&step->samples->record.cbor),
+                           (as_byte_form)step->form, out, &step->codec->error);
+}
+
+static as_status begin_envelope(const step *step, as_buffer *out) {
+  (void)step;
+  return as_envelope_begin(out);
+}
+
+static as_status unpack(const step *step, as_buffer *out) {
+  const char *reason;
+  as_slice packed = as_buffer_slice(&step->samples->packed);
+  as_status status = as_gunzip(packed, CONTENT_BYTES, out, &reason);
+  CHECK(status == AS_OK || (status == AS_ERR_OOM && reason[0] != '\0'));
+  return status;
+}
+
+/* Appends the text of all records. */
+static as_status walk_session(const step *step, as_buffer *out) {
+  as_session_text walk;
+  as_session_record record;
+  size_t before = out->length;
+  as_session_text_init(&walk, as_buffer_slice(&step->samples->session),
+                       &step->codec->mem);
+  as_status status;
+  do {
+    status = as_session_text_next(&walk, &record, &step->codec->error);
+    if (status != AS_OK || record.kind == AS_SESSION_END) break;
+    status = as_buffer_append_slice(out, record.text);
+    if (status == AS_OK && record.kind == AS_SESSION_KEY)
+      status = as_buffer_append_slice(out, record.id);
+  } while (status == AS_OK);
+  as_session_text_free(&walk);
+  if (status != AS_OK) out->length = before;
+  return status;
+}
+
+/* ---- failing ----------------------------------------------------------------------- */
+
+/* Repeats an action until it is done, and checks what every failure left. */
+static void insist(action *action, const step *step, as_slice expected) {
+  as_buffer out;
+  as_buffer_init(&out, &step->codec->mem);
+  while (as_buffer_append(&out, BEFORE, sizeof BEFORE) != AS_OK) CHECK(out.length == 0);
+  uint64_t failed = heap.failed;
+  as_status status;
+  while ((status = action(step, &out)) != AS_OK) {
+    CHECK(status == AS_ERR_OOM && heap.failed > failed);
+    CHECK(as_slice_equals(as_buffer_slice(&out), as_slice_of(BEFORE, sizeof BEFORE)));
+    failed = heap.failed;
+  }
+  CHECK(memcmp(out.data, BEFORE, sizeof BEFORE) == 0);
+  as_buffer_drop_front(&out, sizeof BEFORE);
+  CHECK(as_slice_equals(as_buffer_slice(&out), expected));
+  as_buffer_free(&out);
+}
+
+static void codec_init(codec *codec) {
+  as_mem_init(&codec->mem);
+  as_transcoder_init(&codec->transcoder, &codec->mem);
+}
+
+static void codec_free(codec *codec) {
+  as_transcoder_free(&codec->transcoder);
+  CHECK(codec->mem.used_bytes == 0);
+}
+
+static void transcode(codec *codec, const samples *samples) {
+  const sample *record = &samples->record;
+  step step = {codec, samples, 0};
+  insist(store, &step, as_buffer_slice(&record->cbor));
+  insist(read_structure, &step, as_buffer_slice(&record->structure));
+  for (; step.form < BYTE_FORMS; step.form++)
+    insist(give_back, &step, as_buffer_slice(&record->forms[step.form]));
+}
+
+/* Returns whether any allocation failed. */
+static bool run(const samples *samples, uint64_t first, uint64_t in_a_row) {
+  codec codec;
+  step step = {&codec, samples, 0};
+  codec_init(&codec);
+  failing_heap_begin(first, in_a_row);
+  transcode(&codec, samples);
+  transcode(&codec, samples);
+  insist(begin_envelope, &step, as_slice_text("\x80"));
+  insist(unpack, &step, as_buffer_slice(&samples->content));
+  insist(walk_session, &step, as_buffer_slice(&samples->session_records));
+  failing_heap_end();
+  codec_free(&codec);
+  return heap.failed > 0;
+}
+
+/* ---- samples ----------------------------------------------------------------------- */
+
+static void put(as_buffer *out, const char *text) {
+  CHECK(as_buffer_append_slice(out, as_slice_text(text)) == AS_OK);
+}
+
+/* Many members, so that the set of keys and the heads of maps grow. */
+static void put_members(as_buffer *out, const char *format) {
+  char text[200];
+  put(out, "{");
+  for (int i = 0; i < MEMBERS; i++) {
+    snprintf(text, sizeof text, format, i);
+    if (i > 0) put(out, ",");
+    put(out, text);
+  }
+  put(out, "}");
+}
+
+static void make_record(codec *codec, samples *samples) {
+  sample *record = &samples->record;
+  step step = {codec, samples, 0};
+  put_members(&record->json, "\"%d\":[{\"type\":\"Buffer\",\"data\":\"AQID\"},\"\\n\","
+                             "0.1,true,null,\"\\ud800\"]");
+  CHECK(store(&step, &record->cbor) == AS_OK);
+  CHECK(read_structure(&step, &record->structure) == AS_OK);
+  for (; step.form < BYTE_FORMS; step.form++)
+    CHECK(give_back(&step, &record->forms[step.form]) == AS_OK);
+  CHECK(as_slice_equals(as_buffer_slice(&record->forms[AS_BYTE_FORM_BASE64]),
+                        as_buffer_slice(&record->json)));
+}
+
+static void make_session(codec *codec, samples *samples) {
+  step step = {codec, samples, 0};
+  put(&samples->session, "{\"creds\":{},\"keys\":{\"\\u0061\":");
+  put_members(&samples->session, "\"\\u0062%d\":{\"a\":[]}");
+  put(&samples->session, "}}");
+  CHECK(walk_session(&step, &samples->session_records) == AS_OK);
+  CHECK(samples->session_records.length > MEMBERS);
+}
+
+static void make_packed(samples *samples) {
+  z_stream stream = {0};
+  as_buffer *content = &samples->content, *packed = &samples->packed;
+  for (int i = 0; i < CONTENT_BYTES; i++)
+    CHECK(as_buffer_append_byte(content, (uint8_t)(i * i >> 9)) == AS_OK);
+  CHECK(as_buffer_reserve(packed, CONTENT_BYTES) == AS_OK);
+  CHECK(deflateInit2(&stream, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  stream.next_in = content->data;
+  stream.avail_in = CONTENT_BYTES;
+  stream.next_out = packed->data;
+  stream.avail_out = CONTENT_BYTES;
+  CHECK(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+  packed->length = stream.total_out;
+  deflateEnd(&stream);
+}
+
+/* Every buffer of the samples, for init and free. */
+static void for_each_buffer(samples *samples, void (*act)(as_buffer *, as_mem *),
+                            as_mem *mem) {
+  sample *record = &samples->record;
+  act(&record->json, mem);
+  act(&record->cbor, mem);
+  act(&record->structure, mem);
+  for (int i = 0; i < BYTE_FORMS; i++) act(&record->forms[i], mem);
+  act(&samples->session, mem);
+  act(&samples->session_records, mem);
+  act(&samples->content, mem);
+  act(&samples->packed, mem);
+}
+
+static void free_buffer(as_buffer *buffer, as_mem *mem) {
+  (void)mem;
+  as_buffer_free(buffer);
+}
+
+int main(int argc, char **argv) {
+  codec codec;
+  samples samples;
+  check_begin(argc, argv);
+  uint64_t in_a_row = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+  codec_init(&codec);
+  for_each_buffer(&samples, as_buffer_init, &codec.mem);
+  make_record(&codec, &samples);
+  make_session(&codec, &samples);
+  make_packed(&samples);
+
+  CHECK(!run(&samples, UINT64_MAX, 1));
+  uint64_t call = 1;
+  while (run(&samples, call, in_a_row)) call++;
+  printf("%llu\n", (unsigned long long)call - 1);
+
+  for_each_buffer(&samples, free_buffer, NULL);
+  codec_free(&codec);
+  return 0;
+}
