@@ -155,6 +155,31 @@ valgrind: deps build ## one real session through the core under valgrind
 	    --errors-for-leak-kinds=definite \
 	    $(LUAJIT) -joff spec/valgrind/short_run.lua "$$directory/state"
 
+# Peers of the benchmarks. Node's are pinned in bench/peers, with a Node 20 of their own
+# (Debian's is 18); its npm only installs them.
+BENCH_PEERS := build/bench/hiredis \
+               $(if $(PEERS),$(if $(findstring node,$(PEERS)),build/node/installed), \
+               build/node/installed)
+BENCH_KNOBS := $(foreach knob,ROUNDS WARMUP OPERATIONS FIXTURE TYPE PEERS SEED OUT, \
+               $(if $($(knob)),'$(knob)=$($(knob))'))
+NPM         ?= npm
+
+build/bench/hiredis: bench/peers/hiredis.c | deps
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g $(CPPFLAGS) -o $@ $< $(LDFLAGS) -lhiredis
+
+build/node/installed: bench/peers/package.json bench/peers/package-lock.json
+	$(call install,$(if $(shell command -v $(NPM)),,npm))
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	$(NPM) ci --prefix $(@D) --ignore-scripts --legacy-peer-deps --no-audit --no-fund
+	@touch $@
+
+.PHONY: bench
+bench: build $(BENCH_PEERS) ## ours and peers in one run (CASE=read_100 ROUNDS=30 TYPE=session ...)
+	$(call install,lua-socket lua-filesystem)
+	@$(LUA_ENV) LUAJIT=$(LUAJIT) $(LUAJIT) bench/run.lua $(BENCH_KNOBS) $(CASE)
+
 clean: ## remove build/
 	rm -rf build
 

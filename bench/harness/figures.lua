@@ -1,0 +1,72 @@
+-- SPDX-License-Identifier: MIT
+--- Figures for people: times, ratios, and a case of a results document as lines for a
+-- terminal.
+
+local figures = {}
+
+--- A time, given in microseconds, in a unit that suits it.
+function figures.time(us)
+  if us < 1000 then return ("%.1f us"):format(us) end
+  if us < 1e6 then return ("%.2f ms"):format(us / 1e3) end
+  return ("%.2f s"):format(us / 1e6)
+end
+
+--- A ratio with three digits that count.
+function figures.ratio(ratio)
+  if ratio < 10 then return ("%.2f"):format(ratio) end
+  return ("%.1f"):format(ratio)
+end
+
+--- A ratio with its quartiles.
+function figures.quartiles(ratio)
+  return ("%s [%s .. %s]"):format(figures.ratio(ratio.median), figures.ratio(ratio.q1),
+    figures.ratio(ratio.q3))
+end
+
+--- What a peer's ratios mean, in words.
+function figures.remark(peer)
+  if peer.is_twin then return "the same program: the spread" end
+  local words = {}
+  if peer.is_floor then words[#words + 1] = "floor" end
+  if peer.wall.verdict == "no difference" then words[#words + 1] = "no difference" end
+  if peer.cpu.verdict == "no difference" then
+    words[#words + 1] = "CPU: no difference"
+  end
+  if peer.goal then
+    local is_reached = peer.wall.ratio.median >= peer.goal
+    words[#words + 1] = ("goal %g: %s"):format(peer.goal,
+      is_reached and "reached" or "not reached")
+  end
+  return table.concat(words, "; ")
+end
+
+local FORMAT = "%-24s %10s %10s  %-23s %-23s %s"
+
+--- The lines of one case.
+-- @return list of strings
+function figures.lines(case, knobs)
+  local lines = {
+    ("%s: %s"):format(case.name, case.sentence),
+    ("%s session%s; %d operations a round, %d rounds after %d; ratios are medians "
+      .. "[quartiles]"):format(knobs.FIXTURE, knobs.TYPE and ", " .. knobs.TYPE or "",
+      case.operations, knobs.ROUNDS, knobs.WARMUP),
+    "",
+    FORMAT:format("", "wall", "CPU", "wall time", "client CPU", ""),
+    FORMAT:format("", "/operation", "/operation", "of ours", "of ours", ""),
+  }
+  for i, peer in ipairs(case.peers) do
+    local is_ours = i == 1
+    local line = FORMAT:format(peer.name, figures.time(peer.wall.operation_us.median),
+      figures.time(peer.cpu.operation_us.median),
+      is_ours and "1" or figures.quartiles(peer.wall.ratio),
+      is_ours and "1" or figures.quartiles(peer.cpu.ratio),
+      is_ours and "ours" or figures.remark(peer))
+    lines[#lines + 1] = line:gsub("%s+$", "")
+  end
+  lines[#lines + 1] = ("spread: a ratio between %.2f and %.2f (CPU %.2f and %.2f) tells "
+    .. "no difference"):format(1 / case.spread.wall, case.spread.wall,
+    1 / case.spread.cpu, case.spread.cpu)
+  return lines
+end
+
+return figures

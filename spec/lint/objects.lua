@@ -1,0 +1,105 @@
+-- SPDX-License-Identifier: MIT
+--- The C sources compiled for lint, with the flags of the Makefile, which writes them to
+-- build/compile_flags.txt. Objects lie in build/lint-<compiler>/ of the tree.
+-- @module spec.lint.objects
+
+local shell = require "spec.lint.shell"
+
+local FLAGS_PATH = arg[0]:match "^(.-)spec/lint/[^/]*$" .. "build/compile_flags.txt"
+
+-- Programs of one file, outside the core: what specs include, and a parameter may have
+-- the name of its type.
+local PROGRAM_FLAGS = "-Ispec/base -Wno-shadow"
+
+local objects = {}
+
+-- The results of each compiler, by tree.
+local compiled = setmetatable({}, { __mode = "k" })
+
+--- The flags to compile "$1" with, as words of a shell command.
+function objects.flags()
+  local file = io.open(FLAGS_PATH)
+  if not file then error(FLAGS_PATH .. " is missing: make " .. FLAGS_PATH, 0) end
+  local list = {}
+  for flag in file:lines() do list[#list + 1] = flag end
+  file:close()
+  return ('%s $(case "$1" in core/*) ;; *) echo %s ;; esac)'):format(shell.words(list),
+    PROGRAM_FLAGS)
+end
+
+--- All C sources of the tree.
+function objects.sources(where)
+  local list = {}
+  for _, folder in ipairs { "core", "spec", "bench" } do
+    for _, path in ipairs(where:files(folder, "%.c$")) do list[#list + 1] = path end
+  end
+  return list
+end
+
+--- Compiles all sources, once in a run. Every warning is an error.
+-- @param where tree
+-- @tparam string compiler "gcc" or "clang"
+-- @return see shell.run_each
+function objects.compile(where, compiler)
+  compiled[where] = compiled[where] or {}
+  if not compiled[where][compiler] then
+    local folder = "build/lint-" .. compiler
+    local command = ([[rm -f "%s/${1%%.c}.o"; %s %s -Werror -fdebug-prefix-map="$PWD"=. \
+      -c -o "%s/${1%%.c}.o" "$1"]]):format(folder, compiler, objects.flags(), folder)
+    compiled[where][compiler] =
+      shell.run_each(where.root, command, objects.sources(where), folder)
+  end
+  return compiled[where][compiler]
+end
+
+-- `name |value |class |type |size |line |section`, and behind a tab the place in the
+-- source when the debug information has it.
+local function parse_symbol(line, source)
+  local fields = {}
+  for field in (line:match "^[^\t]*" .. "|"):gmatch "%s*(.-)%s*|" do
+    fields[#fields + 1] = field
+  end
+  if #fields < 7 then return nil end
+  local path, number = line:match "\t%.?/?(.-):(%d+)$"
+  return {
+    name = fields[1], class = fields[3], kind = fields[4], section = fields[7],
+    source = source, path = path or source, line = tonumber(number) or 1,
+  }
+end
+
+local function object_of(source)
+  return "build/lint-gcc/" .. source:gsub("%.c$", ".o")
+end
+
+--- The symbols of the core's objects, those that they need included.
+-- @return list of { name, class (see nm), kind, section, source, path, line }
+function objects.symbols(where)
+  local symbols = {}
+  for _, result in ipairs(objects.compile(where, "gcc")) do
+    if result.file:find "^core/" then
+      local status, output = where:run("nm -l -f sysv " .. object_of(result.file))
+      if status ~= 0 then error(result.file .. " cannot be compiled: see rule gcc", 0) end
+      for line in output:gmatch "[^\n]+" do
+        symbols[#symbols + 1] = parse_symbol(line, result.file)
+      end
+    end
+  end
+  return symbols
+end
+
+--- Links the core's objects and gives the names that the library exports.
+function objects.exported(where)
+  local words = {}
+  for _, result in ipairs(objects.compile(where, "gcc")) do
+    if result.file:find "^core/" then words[#words + 1] = object_of(result.file) end
+  end
+  local library = "build/lint-gcc/core.so"
+  local status, output = where:run(("gcc -shared -o %s %s && nm -D --defined-only %s")
+    :format(library, shell.words(words), library))
+  if status ~= 0 then error(output, 0) end
+  local names = {}
+  for name in output:gmatch "%x+ %a (%S+)" do names[#names + 1] = name end
+  return names
+end
+
+return objects

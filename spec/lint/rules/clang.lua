@@ -1,0 +1,13 @@
+-- SPDX-License-Identifier: MIT
+-- All C compiled by clang with the warnings of the Makefile, each an error.
+
+local diagnostics = require "spec.lint.diagnostics"
+local objects = require "spec.lint.objects"
+
+local rule = { why = "C compiles under clang without a warning." }
+
+function rule.check(where, complain)
+  diagnostics.report(where, objects.compile(where, "clang"), complain)
+end
+
+return rule
