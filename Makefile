@@ -68,9 +68,11 @@ PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-
                  libssl-dev redis-server redis-tools
 TEST_PACKAGES := lua-busted lua-socket lua-filesystem lua-cjson locales luarocks lua-ldoc \
                  lua-discount lua5.1 lua5.4
+LINT_PACKAGES := lua-check clang clang-format clang-tidy
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build install doc luals rocks test demo readme valgrind clean
+.PHONY: help deps test-deps build install doc options luals rocks test lint demo readme \
+        valgrind clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -100,7 +102,7 @@ deps: ## install what building and running needs (Debian 12)
 	$(call install,$(PACKAGES))
 
 test-deps: deps
-	$(call install,$(TEST_PACKAGES))
+	$(call install,$(TEST_PACKAGES) $(LINT_PACKAGES))
 
 build: deps $(MODULE) ## compile the core into build/<flavour>/authstate/core.so
 
@@ -141,6 +143,19 @@ rocks: ## make a local rocks server in build/rocks
 
 test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
 	@$(RUN_ENV) $(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
+
+lint: deps build/compile_flags.txt ## check formatting, warnings and the house rules (RULE=name)
+	$(call install,$(LINT_PACKAGES))
+	@$(LUAJIT) spec/lint/lint.lua $(RULE)
+
+# One flag a line, as lint and editors (clangd) read them; written anew each time.
+.PHONY: build/compile_flags.txt
+build/compile_flags.txt:
+	@mkdir -p $(@D)
+	@printf '%s\n' $(filter-out $(CC),$(COMPILE)) >$@
+
+options: ## write doc/options.md from the rows of the options
+	@LUA_PATH='lua/?.lua;lua/?/init.lua' $(LUAJIT) doc/write_options.lua >doc/options.md
 
 demo: build ## real sessions on a server that is killed, every record checked
 	@AUTHSTATE_BUILD=$(FLAVOUR) LUAJIT=$(LUAJIT) bin/authstate demo $(if $(FAULT),--fault $(FAULT))

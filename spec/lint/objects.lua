@@ -11,6 +11,13 @@ local FLAGS_PATH = arg[0]:match "^(.-)spec/lint/[^/]*$" .. "build/compile_flags.
 -- the name of its type.
 local PROGRAM_FLAGS = "-Ispec/base -Wno-shadow"
 
+-- Placeholders: folder, compiler, flags. Two runs at a time do not meet.
+local COMPILE = [[object="%s/${1%%.c}.o"; mkdir -p "$(dirname "$object")"
+if %s %s -Werror -fdebug-prefix-map="$PWD"=. -c -o "$object.$$" "$1"
+then mv "$object.$$" "$object"
+else rm -f "$object"; false
+fi]]
+
 local objects = {}
 
 -- The results of each compiler, by tree.
@@ -44,10 +51,9 @@ function objects.compile(where, compiler)
   compiled[where] = compiled[where] or {}
   if not compiled[where][compiler] then
     local folder = "build/lint-" .. compiler
-    local command = ([[rm -f "%s/${1%%.c}.o"; %s %s -Werror -fdebug-prefix-map="$PWD"=. \
-      -c -o "%s/${1%%.c}.o" "$1"]]):format(folder, compiler, objects.flags(), folder)
+    local command = COMPILE:format(folder, compiler, objects.flags())
     compiled[where][compiler] =
-      shell.run_each(where.root, command, objects.sources(where), folder)
+      shell.run_each(where.root, command, objects.sources(where))
   end
   return compiled[where][compiler]
 end

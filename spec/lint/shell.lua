@@ -28,29 +28,38 @@ function shell.run(directory, command)
   return tonumber(status), text
 end
 
--- $0: the log's folder, $1: the file. The log ends with the exit status.
+-- $0: the logs' folder, $1: the file. A log ends with the exit status.
 local ONE = [[mkdir -p "$(dirname "$0/$1")"; { %s
 } >"$0/$1.log" 2>&1; echo $? >>"$0/$1.log"]]
+
+local EACH = [[printf '%%s\n' %s | xargs -r -d '\n' -P "$(nproc)" -n 1 sh -c %s %s]]
+
+local function read_log(path)
+  local log = assert(io.open(path, "rb"))
+  local text = log:read "*a"
+  log:close()
+  local output, status = text:match "^(.-)(%d+)\n$"
+  return assert(tonumber(status), path .. " has no end"), output
+end
 
 --- Runs a command for each of some files, as many at a time as there are processors.
 -- @tparam string directory where to
 -- @tparam string command in which `"$1"` stands for the file
 -- @tparam {string,...} files
--- @tparam string logs a folder for what is printed, relative to `directory`
 -- @treturn {table,...} for each file { file, status, output }
-function shell.run_each(directory, command, files, logs)
-  local list = table.concat(files, "\n")
-  local status, output = shell.run(directory, ([[printf '%%s\n' %s |
-    xargs -r -d '\n' -P "$(nproc)" -n 1 sh -c %s %s]]):format(shell.quote(list),
-    shell.quote(ONE:format(command)), shell.quote(logs)))
+function shell.run_each(directory, command, files)
+  local _, logs = shell.run(".", "mktemp -d")
+  logs = logs:gsub("%s+$", "")
+  local status, output = shell.run(directory, EACH:format(
+    shell.quote(table.concat(files, "\n")), shell.quote(ONE:format(command)),
+    shell.quote(logs)))
   assert(status == 0, output)
   local results = {}
   for i, file in ipairs(files) do
-    local log = assert(io.open(("%s/%s/%s.log"):format(directory, logs, file), "rb"))
-    local printed, code = log:read("*a"):match("^(.-)(%d+)\n$")
-    log:close()
-    results[i] = { file = file, status = tonumber(code), output = printed }
+    local code, printed = read_log(("%s/%s.log"):format(logs, file))
+    results[i] = { file = file, status = code, output = printed }
   end
+  shell.run(".", "rm -rf " .. shell.quote(logs))
   return results
 end
 

@@ -12,7 +12,7 @@ function rule.check(where, complain)
     for _, path in ipairs(where:files(folder, "%.[ch]$")) do files[#files + 1] = path end
   end
   local results = shell.run_each(where.root,
-    [[clang-format --dry-run -Werror --style=file "$1"]], files, "build/lint/format")
+    [[clang-format --dry-run -Werror --style=file "$1"]], files)
   diagnostics.report(where, results, complain)
 end
 

@@ -15,7 +15,7 @@ function rule.check(where, complain)
     if #where:files(folder, "%.lua$") > 0 then folders[#folders + 1] = folder end
   end
   diagnostics.report(where,
-    shell.run_each(where.root, COMMAND, folders, "build/lint/luacheck"), complain)
+    shell.run_each(where.root, COMMAND, folders), complain)
 end
 
 return rule
