@@ -129,6 +129,11 @@ static int system_is_directory(lua_State *L) {
   return 1;
 }
 
+static int system_is_link(lua_State *L) {
+  lua_pushboolean(L, as_directory_is_link(luaL_checkstring(L, 1)));
+  return 1;
+}
+
 static int system_sync_directory(lua_State *L) {
   return push_outcome(L, as_directory_sync(luaL_checkstring(L, 1)));
 }
@@ -248,6 +253,7 @@ static const luaL_Reg system_functions[] = {
     {"real_path", system_real_path},
     {"check_directory", system_check_directory},
     {"is_directory", system_is_directory},
+    {"is_link", system_is_link},
     {"list_directory", system_list_directory},
     {"sync_directory", system_sync_directory},
     {"write_file", system_write_file},

@@ -49,6 +49,11 @@ bool as_directory_is(const char *path) {
   return stat(path, &found) == 0 && S_ISDIR(found.st_mode);
 }
 
+bool as_directory_is_link(const char *path) {
+  struct stat found;
+  return lstat(path, &found) == 0 && S_ISLNK(found.st_mode);
+}
+
 int as_directory_open(as_directory_reader *reader, const char *path) {
   reader->stream = opendir(path);
   return reader->stream != NULL ? 0 : errno;

@@ -30,6 +30,9 @@ as_directory_fault as_directory_check(const char *path);
 /* Whether the path is a directory that can be looked at. */
 bool as_directory_is(const char *path);
 
+/* Whether the path is a symbolic link. */
+bool as_directory_is_link(const char *path);
+
 /* The names in a directory, in no order, "." and ".." left out. */
 typedef struct as_directory_reader {
   DIR *stream;

@@ -73,15 +73,28 @@ function append_only_file.find_cut(path)
   if is_cut then return whole_until, size - whole_until end
 end
 
---- The file that is written to: the last one that the manifest names. Nil when there is
--- no manifest or it names none.
-function append_only_file.last(directory)
+-- The last file of a kind that the manifest names; nil when there is no manifest or it
+-- names none. A line is "file NAME seq N type b|h|i".
+local function last_in_manifest(directory, kinds)
   local file = io.open(directory .. "/appendonly.aof.manifest", "rb")
   if not file then return nil end
-  local name
-  for line in file:lines() do name = line:match "^file (%S+)" or name end
+  local found
+  for line in file:lines() do
+    local name, kind = line:match "^file (%S+) seq %d+ type (%a)"
+    if name and kinds:find(kind, 1, true) then found = name end
+  end
   file:close()
-  return name
+  return found
+end
+
+--- The file that is written to.
+function append_only_file.last(directory)
+  return last_in_manifest(directory, "bhi")
+end
+
+--- The file that the log begins with.
+function append_only_file.base(directory)
+  return last_in_manifest(directory, "b")
 end
 
 return append_only_file

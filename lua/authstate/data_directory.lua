@@ -46,14 +46,19 @@ local function default_path()
   return state .. "/authstate"
 end
 
--- Makes a directory and finds it fit. True, or E.
-local function make_private(path, what, advice)
+-- Makes a directory and finds it fit. True, or E. In /tmp anybody can have made a link of
+-- its name, and may send it elsewhere later.
+local function make_private(path, what, advice, takes_no_link)
   local made, reason = core.make_directory(path)
   if not made then
     return failure.new(DISK_WORDS[reason] and "disk" or "unavailable",
       ("%s %s cannot be made: %s; %s"):format(what, path, reason, advice))
   end
   local is_fine, fault = core.check_directory(path)
+  if is_fine and takes_no_link and core.is_link(path) then
+    return failure.new("unavailable", ("%s %s is a symbolic link; remove it")
+      :format(what, path))
+  end
   if is_fine then return true end
   if fault == "open_to_others" then
     advice = FAULTS[fault] .. path
@@ -92,7 +97,7 @@ function data_directory.open(given)
   if socket_directory then
     is_made, message, code, details = make_private(socket_directory,
       "the directory for sockets", "data_dir " .. real
-        .. " is too long to hold the socket itself; give a shorter one")
+        .. " is too long to hold the socket itself; give a shorter one", true)
     if not is_made then return nil, message, code, details end
   end
   return setmetatable({
@@ -189,12 +194,35 @@ function Directory:remove(names)
   for _, name in ipairs(names) do os.remove(self:file(name)) end
 end
 
+-- The sizes of the data files, { [name] = bytes }; or E when one is not ours to write.
+local function measure_data_files(self)
+  local names, reason = core.list_directory(self.data_path)
+  if not names and reason == "No such file or directory" then return {} end
+  local is_foreign = select(2, core.check_directory(self.data_path)) == "foreign"
+  if not names or is_foreign then
+    return data_directory.file_failure("use", self.data_path, reason or FAULTS.foreign)
+  end
+  local sizes = {}
+  for _, name in ipairs(names) do
+    local path = self.data_path .. "/" .. name
+    local file
+    file, reason = io.open(path, "r+b")
+    if not file then
+      return data_directory.file_failure("open", path, (reason:gsub("^.*: ", "")))
+    end
+    sizes[name] = file:seek "end"
+    file:close()
+  end
+  return sizes
+end
+
 -- redis starts empty, over what is there, when its manifest is missing, and takes a base
 -- file without content for an empty one. True, or E.
 local function check_data_files(self)
+  local sizes, message, code, details = measure_data_files(self)
+  if not sizes then return nil, message, code, details end
   local has_manifest, written, empty = false, nil, nil
-  for _, name in ipairs(core.list_directory(self.data_path) or {}) do
-    local bytes = size_of(self.data_path .. "/" .. name)
+  for name, bytes in pairs(sizes) do
     if name:find "%.manifest$" then has_manifest = true end
     if name:find "%.incr%.aof$" and bytes > 0 then written = name end
     if name:find "%.base%.%l+$" and bytes == 0 then empty = name end
@@ -209,14 +237,26 @@ local function check_data_files(self)
   return true
 end
 
+-- Makes room in the log, which must be ours to write. True, or E.
+local function prepare_log(self)
+  if size_of(self.log_path) > MAX_LOG_BYTES then
+    os.rename(self.log_path, self.log_path .. ".1")
+  end
+  local file, reason = io.open(self.log_path, "ab")
+  if not file then
+    return data_directory.file_failure("write", self.log_path, (reason:gsub("^.*: ", "")))
+  end
+  file:close()
+  return true
+end
+
 --- Prepares everything for a server to be started. To be called under the server's lock.
 -- @return path of its configuration; or E
 function Directory:prepare_server(append_fsync)
   local is_done, message, code, details = check_data_files(self)
   if not is_done then return nil, message, code, details end
-  if size_of(self.log_path) > MAX_LOG_BYTES then
-    os.rename(self.log_path, self.log_path .. ".1")
-  end
+  is_done, message, code, details = prepare_log(self)
+  if not is_done then return nil, message, code, details end
   if self.has_socket_elsewhere then
     is_done, message, code, details = put_text(self, "socket", self.socket_path .. "\n")
     if not is_done then return nil, message, code, details end

@@ -26,7 +26,7 @@ Guard.__index = Guard
 local embedded = {}
 
 local POLL_MS = 2
-local LONGEST_POLL_MS = 16
+local LONGEST_POLL_MS = 8
 local MAX_STARTS = 5
 local READY_TIMEOUT_MS = 250
 local LAST_USER_TRIES = 3
@@ -34,6 +34,7 @@ local SHUTDOWN_TIMEOUT_MS = 30000
 local SHUTDOWN_REPLY_MS = 5
 local SHUTDOWN_ASK_AGAIN_MS = 1000
 local INFO_TIMEOUT_MS = 5000
+local SETTLE_TIMEOUT_MS = 1500
 
 -- The keeper of a driver that does not wait for a server that is gone.
 local NOBODY = {}
@@ -146,31 +147,42 @@ local function mend(self, starts)
   local code, words = server_log.cause(log_path, self.log_mark)
   if code == "disk" then return disk_failure(self, words) end
   if code == "corrupt" then return damage_failure(self, words) end
+  if code == "base" then
+    local name = append_only_file.base(self.data_directory.data_path)
+    return damage_failure(self, ("%s: %s"):format(words, name or "no base file"))
+  end
   if code == "cut" then return cut_off(self, words) end
   if starts < MAX_STARTS then return nil end
   return failure.new("unavailable", ("the private redis-server in %s ended at once%s")
     :format(self.directory, server_log.tail(log_path)), { retry = false })
 end
 
--- Connects once and asks; not with PING, which is refused when the log cannot be written.
--- A server that another process started less strict is made as strict as we were told.
-local function ask(self, deadline_ms)
-  local commands = { { "ECHO", "are you there?" } }
-  if self.append_fsync == "always" then
-    commands[2] = { "CONFIG", "SET", "appendfsync", "always" }
-  end
-  local driver = native.new {
+-- A driver that asks the server something, however far it has come: without scripts,
+-- which are refused while the server loads its log.
+local function new_asker(self)
+  return native.new {
     server = {
       path = self.socket_path, database = 0, socket = option_rows.default_socket(),
     },
     scripts = {}, max_operations = 1, max_queued_bytes = 4096, max_value_bytes = 4096,
     keeper = NOBODY,
   }
+end
+
+-- Connects once and asks whether the server serves. Not with PING, which is refused when
+-- the log cannot be written, nor with ECHO, which is answered while the log is loaded. A
+-- server that another process started less strict is made as strict as we were told.
+local function ask(self, deadline_ms)
+  local commands = { { "EXISTS", "authstate" } }
+  if self.append_fsync == "always" then
+    commands[2] = { "CONFIG", "SET", "appendfsync", "always" }
+  end
+  local asker = new_asker(self)
   local ready_ms = native.now_ms() + READY_TIMEOUT_MS
-  local replies, message, code = driver:perform {
+  local replies, message, code = asker:perform {
     commands = commands, deadline_ms = math.min(ready_ms, deadline_ms),
   }
-  driver:close()
+  asker:close()
   if replies then return true end
   return nil, message, code
 end
@@ -280,25 +292,11 @@ local function await_end(lock_fd, timeout_ms)
   return true
 end
 
--- What the server says of its log; or nil and a code, `unavailable` when nobody listens.
--- The first try may find that the connection is one to a server of the past.
-local function read_persistence(driver)
-  local replies, code
-  for _ = 1, 2 do
-    local deadline_ms = native.now_ms() + INFO_TIMEOUT_MS
-    replies, _, code = driver:perform {
-      commands = { { "INFO", "persistence" } }, deadline_ms = deadline_ms,
-    }
-    if replies then return replies[1] end
-  end
-  return nil, code
-end
-
 -- Asks the server to end until it has. It does not answer: its connections close.
-local function ask_to_end(self, driver, lock_fd)
+local function ask_to_end(self, asker, lock_fd)
   local deadline_ms = native.now_ms() + SHUTDOWN_TIMEOUT_MS
   repeat
-    driver:perform {
+    asker:perform {
       commands = { { "SHUTDOWN" } }, deadline_ms = native.now_ms() + SHUTDOWN_REPLY_MS,
     }
     if await_end(lock_fd, SHUTDOWN_ASK_AGAIN_MS) then return true end
@@ -307,26 +305,49 @@ local function ask_to_end(self, driver, lock_fd)
     .. "within %d ms"):format(self.directory, SHUTDOWN_TIMEOUT_MS))
 end
 
--- Shuts down a server whose lock is held. True, or E.
-local function end_server(self, driver, lock_fd)
-  local persistence, code = read_persistence(driver)
-  -- It is dead, and what holds the lock is a child that rewrites its log.
-  if code == "unavailable" then return true end
-  if persistence and persistence:find("aof_last_write_status:err", 1, true) then
-    return failure.new("disk", ("the private redis-server in %s cannot write its log and "
-      .. "is left running, so that nothing is lost; make space, then open and close it "
-      .. "again"):format(self.directory))
-  end
-  return ask_to_end(self, driver, lock_fd)
+-- Whether the server has written all that it acknowledged: "written", "unwritten",
+-- "nobody" when nobody listens, "unknown".
+local function ask_what_is_written(asker)
+  local replies, _, code = asker:perform {
+    commands = { { "INFO", "persistence" } },
+    deadline_ms = native.now_ms() + INFO_TIMEOUT_MS,
+  }
+  if not replies then return code == "unavailable" and "nobody" or "unknown" end
+  local is_failing = replies[1]:find("aof_last_write_status:err", 1, true)
+  return is_failing and "unwritten" or "written"
 end
 
-local function shut_down(self, driver)
+-- Shuts down a server whose lock is held. One that is being started does not listen yet,
+-- and one that could not write tries again within a second; a child that rewrites the log
+-- of a dead one never listens. True, or E.
+local function end_server(self, asker, lock_fd)
+  local deadline_ms = native.now_ms() + SETTLE_TIMEOUT_MS
+  while true do
+    local state = ask_what_is_written(asker)
+    if state == "written" or state == "unknown" then
+      return ask_to_end(self, asker, lock_fd)
+    elseif core.lock_try(lock_fd, "exclusive") then
+      return true
+    elseif native.now_ms() > deadline_ms and state == "nobody" then
+      return true
+    elseif native.now_ms() > deadline_ms then
+      return failure.new("disk", ("the private redis-server in %s cannot write its log "
+        .. "and is left running, so that nothing is lost; make space, then open and close "
+        .. "it again"):format(self.directory))
+    end
+    core.sleep_ms(LONGEST_POLL_MS)
+  end
+end
+
+local function shut_down(self)
   local lock_fd, message, code, details =
     self.data_directory:open_lock("server.lock", true)
   if not lock_fd then return nil, message, code, details end
   local is_down = core.lock_try(lock_fd, "exclusive")
   if not is_down then
-    is_down, message, code, details = end_server(self, driver, lock_fd)
+    local asker = new_asker(self)
+    is_down, message, code, details = end_server(self, asker, lock_fd)
+    asker:close()
   end
   core.lock_close(lock_fd)
   if not is_down then return nil, message, code, details end
@@ -348,12 +369,9 @@ end
 -- @param driver of the store that is closed; closed here
 -- @return true; or E
 function Guard:leave(driver)
-  driver:set_keeper(NOBODY)
-  local is_down, message, code, details = true, nil, nil, nil
-  if is_last_user(self) then
-    is_down, message, code, details = shut_down(self, driver)
-  end
   driver:close()
+  local is_down, message, code, details = true, nil, nil, nil
+  if is_last_user(self) then is_down, message, code, details = shut_down(self) end
   release(self)
   if not is_down then return nil, message, code, details end
   return true

@@ -66,7 +66,7 @@ local function read_ids(self, kind, ids, shape, options)
   end
   local replies, message, code, details = session:read(call, { command }, { shape })
   if not replies then
-    if code == "corrupt" then
+    if code == "corrupt" and details.reply then
       details.type, details.id = kind, ids[details.element]
       message = failure.record(kind, details.id) .. ": " .. message
     end

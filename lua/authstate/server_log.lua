@@ -7,8 +7,9 @@ local server_log = {}
 local TAIL_BYTES = 400
 
 -- Lua patterns for lines after which a server ends, the code that they mean, and what
--- they capture of the reason. `reason` looks for it elsewhere in the same text. "cut" is
--- no code of ours: the named file ends in the middle of a command.
+-- they capture of the reason. `reason` looks for it elsewhere in the same text. "cut"
+-- and "base" are no codes of ours: the named file ends in the middle of a command; the
+-- base file, which is not named, is damaged.
 local CAUSES = {
   { code = "cut",
     line = "# Unexpected end of file reading the append only file (%S+)%. " },
@@ -24,7 +25,7 @@ local CAUSES = {
   { code = "corrupt", line = "# (Unrecoverable error reading the append only [^\n]+)" },
   { code = "corrupt", line = "# (Unable to obtain the AOF file [^\n]+)" },
   { code = "corrupt", line = "(FATAL AOF MANIFEST FILE ERROR)" },
-  { code = "corrupt", line = "# Internal error in RDB reading[^\n]* %-> ([^\n]+)" },
+  { code = "base", line = "# Internal error in RDB reading[^\n]* %-> ([^\n]+)" },
 }
 
 -- What stands in the file from `mark` on, at most its last `max_bytes`.
@@ -48,8 +49,8 @@ function server_log.mark(path)
 end
 
 --- What the server said of its end since a mark.
--- @return "disk" or "corrupt", and its words; "cut" and the name of a file; nil when it
---   said nothing that we know
+-- @return "disk" or "corrupt", and its words; "cut" and the name of a file; "base" and
+--   its words; nil when it said nothing that we know
 function server_log.cause(path, mark)
   local text = read_from(path, mark, 64 * 1024)
   for _, cause in ipairs(CAUSES) do

@@ -115,7 +115,7 @@ local function load_creds(self, shape, call)
   local replies, found, code, details = read_first(self, call,
     { { "HMGET", key, field } }, { shape }, true)
   if not replies then
-    if code == "corrupt" then
+    if code == "corrupt" and details.reply then
       details.type, details.id = "creds", "creds"
       found = failure.record("creds", "creds") .. ": " .. found
     end
@@ -150,7 +150,7 @@ local function load_whole(self, call, types, shape)
   local replies, message, code, details = self.store:perform(call,
     { commands = commands, shapes = { "raw", shape }, atomic = true })
   if replies then return replies end
-  if code == "corrupt" then
+  if code == "corrupt" and details.reply then
     details.type, details.id =
       layout.arrangement.place(layout, self.id, types, details.reply - 1, details.element)
     message = failure.record(details.type, details.id) .. ": " .. message

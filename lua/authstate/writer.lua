@@ -158,6 +158,7 @@ end
 local function resume_after_gap(self, call, seq, recorded, attempts)
   if attempts > 1 then
     self.unsettled = seq
+    self.last_seq, self.applied = seq, "maybe"
     return failure.new("timeout",
       "the write was sent twice and the server no longer knows whether it applied it",
       { session = call.session, sent = true, applied = "maybe" })

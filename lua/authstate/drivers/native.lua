@@ -235,11 +235,6 @@ function Native:together(functions)
   if first_error then error(first_error, 0) end
 end
 
---- Gives the server another keeper.
-function Native:set_keeper(keeper)
-  self.keeper = keeper
-end
-
 --- Counters of the engine.
 function Native:statistics()
   return self.engine:statistics()
