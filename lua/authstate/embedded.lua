@@ -332,8 +332,8 @@ local function end_server(self, asker, lock_fd)
       return true
     elseif native.now_ms() > deadline_ms then
       return failure.new("disk", ("the private redis-server in %s cannot write its log "
-        .. "and is left running, so that nothing is lost; make space, then open and close "
-        .. "it again"):format(self.directory))
+        .. "and is left running, so that nothing is lost; make space, then open and "
+        .. "close it again"):format(self.directory))
     end
     core.sleep_ms(LONGEST_POLL_MS)
   end
