@@ -52,15 +52,15 @@ local function take_turn(run, one, first, count, keep)
   local is_write = operations[1].verb == "set"
   local answer, message = one:run(first, count, is_write and "none" or keep)
   if not answer then return nil, message end
-  local is_right
-  is_right, message = check.counts(one, operations, answer)
-  if not is_right then return nil, message end
   if is_write then
     answer.digests, message = check.written(one, run.fixture, operations, run.server)
   else
     answer.digests, message = check.read(one, run.fixture, operations, keep)
   end
   if not answer.digests then return nil, message end
+  local is_right
+  is_right, message = check.counts(one, operations, answer)
+  if not is_right then return nil, message end
   return answer
 end
 

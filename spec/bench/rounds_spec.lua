@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: MIT
+
+local process = require "spec.support.process"
+local temporary = require "spec.support.temporary"
+local tiny_case = require "spec.bench.tiny_case"
+
+local FEW = { ROUNDS = 2, WARMUP = 1 }
+local CHECKED = tiny_case.OPERATIONS -- calls before the first round
+
+local function compile_floor()
+  local binary = temporary.directory() .. "/hiredis"
+  local code, _, err = process.run {
+    os.getenv "CC" or "cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror",
+    "-o", binary, "bench/peers/hiredis.c", "-lhiredis", env = { LD_PRELOAD = false },
+  }
+  assert(code == 0, err)
+  return { binary }
+end
+
+describe("a benchmark's rounds", function()
+  it("measure ours twice and every peer as often", function()
+    local case = tiny_case.add_faulty(tiny_case.reads(), "none", 0)
+    local ran = assert(tiny_case.run(case, FEW))
+    assert.equal(3, #ran.peers)
+    assert.equal("ours, again", ran.peers[2].entry.name)
+    for _, measured in ipairs(ran.peers) do
+      assert.equal(FEW.ROUNDS, #measured.rounds)
+      for i, round in ipairs(measured.rounds) do
+        assert.is_true(round.wall_s > 0 and round.cpu_s >= 0)
+        assert.equal(tiny_case.OPERATIONS, round.operations)
+        assert.equal(tiny_case.OPERATIONS * tiny_case.SIZE, round.records)
+        assert.same(ran.peers[1].rounds[i].digests, round.digests)
+      end
+    end
+    assert.is_true(ran.spread.wall >= 1 and ran.spread.cpu >= 1)
+  end)
+
+  it("are interleaved, another peer first each time", function()
+    local note = temporary.file ""
+    local case = tiny_case.reads()
+    case.peers = {}
+    for number = 1, 3 do tiny_case.add_faulty(case, "note", number, note) end
+    assert(tiny_case.run(case, { ROUNDS = 4, WARMUP = 0 }))
+    local order = io.open(note):read "*a":gsub("\n", "")
+    -- The first peer and its twin both write 1; before the rounds each is checked once.
+    assert.equal("1123" .. "1231" .. "2311" .. "3112" .. "1123", order)
+  end)
+
+  local floors = {
+    { case = "reads", method = "hget", form = "stored" },
+    { case = "reads", method = "hmget", form = "stored" },
+    { case = "writes", method = "hset_pipeline" },
+    { case = "loads", method = "hgetall", form = "stored" },
+  }
+  for _, floor in ipairs(floors) do
+    it(("compare %s with the floor, %s"):format(floor.case, floor.method), function()
+      local case = tiny_case.add(tiny_case[floor.case](), {
+        name = "floor", program = compile_floor(), method = floor.method,
+        form = floor.form,
+      })
+      local ran = assert(tiny_case.run(case, FEW))
+      assert.same(ran.peers[1].rounds[2].digests, ran.peers[3].rounds[2].digests)
+    end)
+  end
+
+  for _, method in ipairs { "get_json", "set_json", "load_json" } do
+    it("compare ours with its own " .. method, function()
+      local case = tiny_case[({ g = "reads", s = "writes", l = "loads" })
+        [method:sub(1, 1)]]()
+      tiny_case.add(case, { name = "text", program = "authstate", method = method })
+      assert(tiny_case.run(case, FEW))
+    end)
+  end
+end)
+
+describe("a peer that does less than the others", function()
+  local function refusal(case)
+    local ran, message = tiny_case.run(case, { ROUNDS = 4, WARMUP = 1 })
+    assert.is_nil(ran)
+    return message
+  end
+
+  it("is refused when it leaves out a record of the first check", function()
+    local message = refusal(tiny_case.add_faulty(tiny_case.reads(), "skip_read", 2))
+    assert.matches('^tiny_reads: the other did not do the same work: operation 2: '
+      .. 'pre%-key "%d+" is missing$', message)
+  end)
+
+  it("is refused when it leaves out a record in a later round", function()
+    for late = CHECKED + 1, CHECKED + 4 do
+      local message = refusal(tiny_case.add_faulty(tiny_case.reads(), "skip_read", late))
+      assert.matches("^tiny_reads: round 0: the other did not do the same work", message)
+    end
+  end)
+
+  it("is refused when it gives out one record for another", function()
+    local message = refusal(tiny_case.add_faulty(tiny_case.reads(), "exchange", 3))
+    assert.matches('operation 3: pre%-key "%d+" is another value$', message)
+  end)
+
+  it("is refused when it does not write a record", function()
+    local message = refusal(tiny_case.add_faulty(tiny_case.writes(), "skip_write", 2))
+    assert.matches('operation 2: pre%-key "[%d.]+" is missing$', message)
+  end)
+
+  it("is refused when it leaves an old value in place of a new one", function()
+    -- Both halves of the work are checked before: what is left out was there already.
+    local late = 2 * CHECKED + 3
+    local message = refusal(tiny_case.add_faulty(tiny_case.writes(), "skip_write", late))
+    assert.matches('^tiny_writes: round 0: .* "[%d.]+" is another value$', message)
+  end)
+
+  it("is refused when it answers for fewer operations", function()
+    local case = tiny_case.add_faulty(tiny_case.reads(), "fewer_operations", 0)
+    assert.matches("did not do the same work: 3 operations of 4$", refusal(case))
+  end)
+end)
+
+describe("a peer that fails", function()
+  it("ends the run with its words", function()
+    local case = tiny_case.add_faulty(tiny_case.reads(), "die", CHECKED + 1)
+    local ran, message = tiny_case.run(case, FEW)
+    assert.is_nil(ran)
+    assert.matches("^tiny_reads: round 0: the other: the peer ended: out of pa", message)
+  end)
+
+  it("ends the run when it is told what it does not know", function()
+    local case = tiny_case.reads()
+    tiny_case.add(case, { name = "the other", program = "authstate", method = "fetch" })
+    local ran, message = tiny_case.run(case, FEW)
+    assert.is_nil(ran)
+    assert.matches("^tiny_reads: the other: .*no method fetch", message)
+  end)
+
+  it("ends the run when it is not there", function()
+    local case = tiny_case.reads()
+    tiny_case.add(case, { name = "the other", program = { "no/such/program" } })
+    local ran, message = tiny_case.run(case, FEW)
+    assert.is_nil(ran)
+    assert.matches("^tiny_reads: the other: the peer ended: .*no/such/program", message)
+  end)
+end)
