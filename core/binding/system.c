@@ -13,6 +13,7 @@
 #include "io/directory.h"
 #include "io/file.h"
 #include "io/lock.h"
+#include "io/machine.h"
 #include "io/process.h"
 #include "io/random.h"
 #include "io/terminal.h"
@@ -242,6 +243,20 @@ static int system_is_terminal(lua_State *L) {
   return 1;
 }
 
+static int push_amount(lua_State *L, double amount) {
+  if (amount < 0) return luaL_error(L, "sysconf: %s", strerror(errno));
+  lua_pushnumber(L, amount);
+  return 1;
+}
+
+static int system_cores(lua_State *L) {
+  return push_amount(L, (double)as_machine_cores());
+}
+
+static int system_memory_bytes(lua_State *L) {
+  return push_amount(L, as_machine_memory_bytes());
+}
+
 static const luaL_Reg system_functions[] = {
     {"now_ms", system_now_ms},
     {"sleep_ms", system_sleep_ms},
@@ -267,6 +282,8 @@ static const luaL_Reg system_functions[] = {
     {"user_id", system_user_id},
     {"kill_process", system_kill_process},
     {"is_terminal", system_is_terminal},
+    {"cores", system_cores},
+    {"memory_bytes", system_memory_bytes},
     {NULL, NULL},
 };
 

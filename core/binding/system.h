@@ -13,6 +13,7 @@
  *   core.lock_try(fd, "shared" | "exclusive") -> boolean      core.lock_close(fd)
  *   core.start_daemon(argv, log_path, kept_fd) -> true | nil, message
  *   core.is_terminal(fd) -> boolean
+ *   core.cores() -> processors online        core.memory_bytes() -> of the machine
  */
 #ifndef AS_BINDING_SYSTEM_H
 #define AS_BINDING_SYSTEM_H
