@@ -144,7 +144,7 @@ rocks: ## make a local rocks server in build/rocks
 test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
 	@$(RUN_ENV) $(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
 
-lint: deps build/compile_flags.txt ## check formatting, warnings and the house rules (RULE=name)
+lint: build build/compile_flags.txt ## check formatting, warnings and the house rules (RULE=name)
 	$(call install,$(LINT_PACKAGES))
 	@$(LUAJIT) spec/lint/lint.lua $(RULE)
 
@@ -154,8 +154,8 @@ build/compile_flags.txt:
 	@mkdir -p $(@D)
 	@printf '%s\n' $(filter-out $(CC),$(COMPILE)) >$@
 
-options: ## write doc/options.md from the rows of the options
-	@LUA_PATH='lua/?.lua;lua/?/init.lua' $(LUAJIT) doc/write_options.lua >doc/options.md
+options: build ## write doc/options.md from the rows of the options
+	@$(LUA_ENV) $(LUAJIT) doc/write_options.lua >doc/options.md
 
 demo: build ## real sessions on a server that is killed, every record checked
 	@AUTHSTATE_BUILD=$(FLAVOUR) LUAJIT=$(LUAJIT) bin/authstate demo $(if $(FAULT),--fault $(FAULT))

@@ -59,7 +59,8 @@ local function apply(name, where)
     count = count + 1
     print(("%s:%d: %s [%s]"):format(path, line, text, name))
   end
-  rule.check(where, complain)
+  local is_done, reason = pcall(rule.check, where, complain)
+  if not is_done then complain("spec/lint/rules/" .. name .. ".lua", 1, reason) end
   if count > 0 then print(("%s: %s"):format(name, rule.why)) end
   return count
 end

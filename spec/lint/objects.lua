@@ -3,9 +3,10 @@
 -- build/compile_flags.txt. Objects lie in build/lint-<compiler>/ of the tree.
 -- @module spec.lint.objects
 
+local home = require "spec.lint.home"
 local shell = require "spec.lint.shell"
 
-local FLAGS_PATH = arg[0]:match "^(.-)spec/lint/[^/]*$" .. "build/compile_flags.txt"
+local FLAGS_PATH = home .. "/build/compile_flags.txt"
 
 -- Programs of one file, outside the core: what specs include, and a parameter may have
 -- the name of its type.
@@ -69,25 +70,51 @@ local function parse_symbol(line, source)
   local path, number = line:match "\t%.?/?(.-):(%d+)$"
   return {
     name = fields[1], class = fields[3], kind = fields[4], section = fields[7],
-    source = source, path = path or source, line = tonumber(number) or 1,
+    source = source, path = path or source, line = tonumber(number),
   }
+end
+
+-- Not every place is in the debug information: then the first line with the name.
+local function add_line(where, symbol)
+  local name = symbol.name:gsub("%.%d+$", "")
+  symbol.line = symbol.line or where:line_of(symbol.path, name)
+  return symbol
 end
 
 local function object_of(source)
   return "build/lint-gcc/" .. source:gsub("%.c$", ".o")
 end
 
+-- The core's sources; an error when one of them has no object.
+local function core_sources(where)
+  local list = {}
+  for _, result in ipairs(objects.compile(where, "gcc")) do
+    if result.file:find "^core/" then
+      if result.status ~= 0 then
+        error(result.file .. " cannot be compiled: see rule gcc", 0)
+      end
+      list[#list + 1] = result.file
+    end
+  end
+  return list
+end
+
+-- Runs a tool that has no reason to fail.
+local function ask(where, command)
+  local status, output = where:run(command)
+  if status ~= 0 then error(("%s: %s"):format(command, output), 0) end
+  return output
+end
+
 --- The symbols of the core's objects, those that they need included.
 -- @return list of { name, class (see nm), kind, section, source, path, line }
 function objects.symbols(where)
   local symbols = {}
-  for _, result in ipairs(objects.compile(where, "gcc")) do
-    if result.file:find "^core/" then
-      local status, output = where:run("nm -l -f sysv " .. object_of(result.file))
-      if status ~= 0 then error(result.file .. " cannot be compiled: see rule gcc", 0) end
-      for line in output:gmatch "[^\n]+" do
-        symbols[#symbols + 1] = parse_symbol(line, result.file)
-      end
+  for _, source in ipairs(core_sources(where)) do
+    local output = ask(where, "nm -l -f sysv " .. object_of(source))
+    for line in output:gmatch "[^\n]+" do
+      local symbol = parse_symbol(line, source)
+      symbols[#symbols + 1] = symbol and add_line(where, symbol)
     end
   end
   return symbols
@@ -96,13 +123,10 @@ end
 --- Links the core's objects and gives the names that the library exports.
 function objects.exported(where)
   local words = {}
-  for _, result in ipairs(objects.compile(where, "gcc")) do
-    if result.file:find "^core/" then words[#words + 1] = object_of(result.file) end
-  end
+  for i, source in ipairs(core_sources(where)) do words[i] = object_of(source) end
   local library = "build/lint-gcc/core.so"
-  local status, output = where:run(("gcc -shared -o %s %s && nm -D --defined-only %s")
+  local output = ask(where, ("gcc -shared -o %s %s && nm -D --defined-only %s")
     :format(library, shell.words(words), library))
-  if status ~= 0 then error(output, 0) end
   local names = {}
   for name in output:gmatch "%x+ %a (%S+)" do names[#names + 1] = name end
   return names

@@ -20,7 +20,7 @@ end
 -- @treturn number exit status
 -- @treturn string what it printed, errors too
 function shell.run(directory, command)
-  local pipe = assert(io.popen(("{ cd %s && { %s\n}; } 2>&1; echo; echo $?")
+  local pipe = assert(io.popen(("{ cd %s && { %s\n}; } 2>&1; printf '\\n%%d\\n' $?")
     :format(shell.quote(directory), command)))
   local output = pipe:read "*a"
   pipe:close()

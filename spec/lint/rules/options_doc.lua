@@ -1,10 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- doc/options.md is written from the rows that check the options.
 
+local home = require "spec.lint.home"
 local shell = require "spec.lint.shell"
 
-local PAGE = "doc/options.md"
-local ENV = "LUA_PATH='lua/?.lua;lua/?/init.lua' LUA_CPATH= "
+local PAGE, WRITER = "doc/options.md", "doc/write_options.lua"
+local COMMAND = ("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH=%s %s %s")
+  :format(shell.quote(home .. "/build/release/?.so;;"), os.getenv "LUAJIT" or "luajit",
+    WRITER)
 
 local rule = { why = "doc/options.md is what the rows of options.lua say: make options." }
 
@@ -15,9 +18,8 @@ local function lines_of(text)
 end
 
 function rule.check(where, complain)
-  local status, wanted = where:run(ENV .. (os.getenv "LUAJIT" or "luajit") ..
-    " doc/write_options.lua")
-  if status ~= 0 then return complain("doc/write_options.lua", 1, wanted) end
+  local status, wanted = where:run(COMMAND)
+  if status ~= 0 then return complain(WRITER, 1, wanted:match "[^\n]*") end
   local there = where:has(PAGE) and where:read(PAGE) or ""
   if there == wanted then return end
   local left, right = lines_of(there), lines_of(wanted)
