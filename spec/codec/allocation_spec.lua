@@ -14,7 +14,7 @@ describe("values, sessions and gzip when an allocation fails", function()
   end)
 
   for _, in_a_row in ipairs { 1, 2, 5 } do
-    it(in_a_row .. " in a row, anywhere: no file is called damaged, nothing leaks", function()
+    it(in_a_row .. " in a row: no file is called damaged, nothing leaks", function()
       local failures = tonumber(program.run(binary, 1, in_a_row))
       assert.is_true(failures > 50)
     end)

@@ -98,7 +98,8 @@ describe("a session that Node and we share in the layout hbinduni-hash", functio
         creds = { n = 1 },
         keys = { [kind] = { [id] = { key = authstate.bytes "\1\2\255", n = 7 } } },
       })
-      assert.same({ [id] = { key = { bytes = "0102ff" }, n = 7 } }, node("read", kind, id))
+      assert.same({ [id] = { key = { bytes = "0102ff" }, n = 7 } },
+        node("read", kind, id))
       local text = cjson.encode {
         creds = { n = 2 },
         keys = { [kind] = { [id] = { key = { type = "Buffer", data = "Aw==" } } } },
