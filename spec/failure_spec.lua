@@ -8,7 +8,8 @@ describe("a failure", function()
     assert.is_nil(result)
     assert.same({ "gone", "fenced", { sent = false, applied = "no", retry = false } },
       { message, code, details })
-    details = select(4, failure.new("timeout", "late", { sent = true, applied = "maybe" }))
+    details = { sent = true, applied = "maybe" }
+    details = select(4, failure.new("timeout", "late", details))
     assert.same({ sent = true, applied = "maybe", retry = true }, details)
   end)
 
