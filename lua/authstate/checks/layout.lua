@@ -61,6 +61,15 @@ local function draw(layout, dice)
   return drawn
 end
 
+-- Where a session has something.
+local function places(drawn)
+  return {
+    { key = drawn.key, field = drawn.field },
+    { key = drawn.creds_key, field = drawn.creds_field },
+    { key = drawn.meta_key, field = "gen" },
+  }
+end
+
 local function name(drawn)
   return ("session %s, %s"):format(show(drawn.session),
     failure.record(drawn.kind, drawn.id))
@@ -144,25 +153,23 @@ RULES["parse does not take meta for a record"] = function(layout, one)
 end
 
 RULES["scope names all of a session"] = function(layout, one)
-  for key, field in pairs { [one.key] = one.field, [one.creds_key] = one.creds_field } do
-    if not is_in_scope(layout, one.session, key, field) then
+  for _, place in ipairs(places(one)) do
+    if place.key ~= one.meta_key and
+       not is_in_scope(layout, one.session, place.key, place.field) then
       return ("scope of session %s leaves out its key %s"):format(show(one.session),
-        show(key))
+        show(place.key))
     end
   end
 end
 
 RULES["sessions do not reach into each other"] = function(layout, one, other)
   if one.session == other.session then return end
-  local fields = {
-    [other.key] = other.field, [other.creds_key] = other.creds_field,
-    [other.meta_key] = "gen",
-  }
-  for key, field in pairs(fields) do
+  for _, place in ipairs(places(other)) do
+    local key = place.key
     if key == one.key or key == one.creds_key or key == one.meta_key then
       return ("sessions %s and %s share the key %s"):format(show(one.session),
         show(other.session), show(key))
-    elseif is_in_scope(layout, one.session, key, field) then
+    elseif is_in_scope(layout, one.session, key, place.field) then
       return ("scope of session %s takes the key %s of session %s"):format(
         show(one.session), show(key), show(other.session))
     end
