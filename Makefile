@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-# authstate: one Makefile, no recursion. `make help` lists the targets.
+# authstate: one Makefile, none below it. `make help` lists the targets.
 #
 # Every tool can be replaced (CC=clang, LUAJIT=/opt/luajit, ...). Objects lie in
 # build/<flavour>/, mirroring core/; the flavour is `release`, or `sanitize` with
-# SANITIZE=1 (AddressSanitizer and UndefinedBehaviorSanitizer).
+# SANITIZE=1 (AddressSanitizer and UndefinedBehaviorSanitizer), or `coverage` with
+# COVERAGE=1. `check` and `coverage` call make once more for such a flavour.
 
 SHELL      := /bin/sh
 CC         ?= gcc
@@ -22,11 +23,17 @@ LINK_EXTRA := -fsanitize=address,undefined -Wl,-z,nodelete
 RUN_ENV    := LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" \
               ASAN_OPTIONS=detect_leaks=0:abort_on_error=0 \
               UBSAN_OPTIONS=print_stacktrace=1
+else ifdef COVERAGE
+FLAVOUR    := coverage
+OPTIMIZE   := -O0 -g --coverage
+LINK_EXTRA := --coverage
 else
 FLAVOUR    := release
 OPTIMIZE   := -O2 -g
 endif
 
+# V=1 shows whole commands.
+Q          := $(if $(V),,@)
 BUILD      := build/$(FLAVOUR)
 MODULE     := $(BUILD)/authstate/core.so
 SOURCES    := $(sort $(wildcard core/*/*.c))
@@ -69,10 +76,11 @@ PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-
 TEST_PACKAGES := lua-busted lua-socket lua-filesystem lua-cjson locales luarocks lua-ldoc \
                  lua-discount lua5.1 lua5.4
 LINT_PACKAGES := lua-check clang clang-format clang-tidy
+FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help deps test-deps build install doc options luals rocks test lint demo readme \
-        valgrind clean
+        check valgrind fuzz coverage clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -108,13 +116,15 @@ build: deps $(MODULE) ## compile the core into build/<flavour>/authstate/core.so
 
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) -shared $(LINK_EXTRA) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo 'link $@'
+	$(Q)$(CC) -shared $(LINK_EXTRA) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/core/binding/core.o: lua/authstate/version.lua
 
 $(BUILD)/core/%.o: core/%.c | deps
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c -o $@ $<
+	@echo 'compile $<'
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
 install: build ## put modules, core and command under PREFIX (DESTDIR=, LUADIR=, ...)
 	@for file in $(LUA_FILES:lua/%=%); do \
@@ -163,12 +173,65 @@ demo: build ## real sessions on a server that is killed, every record checked
 readme: build ## run the demo and put what it prints into README.md
 	@bin/authstate demo >build/demo.txt && $(LUAJIT) doc/put_demo.lua build/demo.txt README.md
 
-valgrind: deps build ## one real session through the core under valgrind
+# ---- checks
+
+VALGRIND     := valgrind -q --error-exitcode=9 --leak-check=full \
+                --errors-for-leak-kinds=definite
+# Specs of small C programs, which valgrind runs as they are.
+C_SPECS       = $(shell grep -l 'spec\.base\.program' $(wildcard spec/*/*_spec.lua))
+
+# libFuzzer comes with clang only. How long each target is fuzzed, and which are.
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 15
+FUZZ_TARGETS ?= $(shell sed -n 's/^  X(\([a-z0-9_]*\)).*/\1/p' spec/fuzz/fuzz.h)
+FUZZ_SOURCES := $(wildcard core/base/*.c core/codec/*.c core/engine/*.c) \
+                $(filter-out spec/fuzz/replay.c,$(wildcard spec/fuzz/*.c))
+FUZZ_OBJECTS := $(FUZZ_SOURCES:%.c=build/fuzz/%.o)
+FUZZ_FLAGS   := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+                -fno-omit-frame-pointer
+
+LCOV         ?= lcov
+GENHTML      ?= genhtml
+COVERAGE_MIN ?= 90
+
+check: valgrind fuzz ## all specs under the sanitizers, C under valgrind, fuzzing
+	@$(MAKE) --no-print-directory SANITIZE=1 test
+	@echo "check: all specs under AddressSanitizer and UndefinedBehaviorSanitizer," \
+	  "$(words $(C_SPECS)) C specs and a session under valgrind," \
+	  "$(words $(FUZZ_TARGETS)) parsers fuzzed for $(FUZZ_SECONDS) s each: clean"
+
+valgrind: test-deps build ## the specs of C programs, and one real session, under valgrind
 	$(call install,valgrind)
+	@PROGRAM_RUNNER='$(VALGRIND)' $(LUA_ENV) $(BUSTED) \
+	  --lua="$$(command -v $(LUAJIT))" $(C_SPECS)
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
-	  $(LUA_ENV) valgrind -q --error-exitcode=9 --leak-check=full \
-	    --errors-for-leak-kinds=definite \
-	    $(LUAJIT) -joff spec/valgrind/short_run.lua "$$directory/state"
+	  $(LUA_ENV) $(VALGRIND) $(LUAJIT) -joff spec/valgrind/short_run.lua "$$directory/state"
+
+fuzz: test-deps build build/fuzz/fuzzer ## fuzz each parser for FUZZ_SECONDS (FUZZ_TARGETS=cbor)
+	@$(LUA_ENV) $(LUAJIT) spec/fuzz/seeds.lua build/fuzz/seeds
+	@spec/fuzz/run.sh build/fuzz/fuzzer $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+.PHONY: fuzz-deps
+fuzz-deps: deps
+	$(call install,$(FUZZ_PACKAGES))
+
+build/fuzz/fuzzer: $(FUZZ_OBJECTS)
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+
+build/fuzz/%.o: %.c | fuzz-deps
+	@mkdir -p $(@D)
+	$(FUZZ_CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link \
+	  -Icore -MMD -MP -c -o $@ $<
+
+# Counts are written when a process ends, and added to what is there.
+coverage: test-deps ## run all specs, measure the lines of core/: build/coverage/html
+	$(call install,lcov)
+	@mkdir -p build/coverage && find build/coverage -name '*.gcda' -delete
+	@$(MAKE) --no-print-directory COVERAGE=1 test
+	@$(LCOV) -q --capture --directory build/coverage/core --base-directory . --no-external \
+	  --output-file build/coverage/core.info
+	@$(GENHTML) -q --prefix "$$PWD" -o build/coverage/html build/coverage/core.info
+	@$(LUAJIT) spec/coverage/report.lua build/coverage/core.info $(COVERAGE_MIN)
 
 # Peers of the benchmarks. Node's are pinned in bench/peers, with a Node 20 of their own
 # (Debian's is 18); its npm only installs them.
@@ -198,4 +261,4 @@ bench: build $(BENCH_PEERS) ## ours and peers in one run (CASE=read_100 ROUNDS=3
 clean: ## remove build/
 	rm -rf build
 
--include $(OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(FUZZ_OBJECTS:.o=.d)
