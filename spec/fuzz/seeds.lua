@@ -1,0 +1,99 @@
+-- SPDX-License-Identifier: MIT
+
+-- Writes inputs to begin fuzzing with, made from the fixtures and by hand:
+-- luajit spec/fuzz/seeds.lua DIRECTORY, which gets a folder for each target.
+
+local cjson = require "cjson"
+local core = require "authstate.core"
+local fixture = require "spec.support.fixture"
+
+local directory = assert(arg[1], "a directory expected")
+
+local SHORT_BYTES = 2000
+
+-- A byte before what the server says chooses where it is cut.
+local SERVER_REPLIES = {
+  "+OK\r\n", "-ERR unknown command\r\n", ":0\r\n:-1\r\n:9223372036854775807\r\n",
+  "$3\r\nfoo\r\n$0\r\n\r\n$-1\r\n", "*0\r\n*-1\r\n*2\r\n$1\r\na\r\n*1\r\n:7\r\n",
+  "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n", "*2147483647\r\n:1\r\n",
+  "$1\r\na\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*-1\r\n", ("*1\r\n"):rep(9) .. ":1\r\n",
+  "$1\r\na\r\n+OK\r\n-ERR a\r\n+QUEUED\r\n-EXECABORT b\r\n-NOSCRIPT c\r\n$1\r\nx\r\n",
+  "$1\r\na\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:2\r\n$-1\r\n:1\r\n:2\r\n+z\r\n",
+}
+
+-- Pairs of event and amount; see engine.c.
+local ENGINE_PROGRAMS = {
+  "\8\200\0\0\5\0\3\0\11\0", "\8\1\8\2\8\3\8\16\0\0\5\0\3\0\3\9\3\7\11\0\10\0",
+  "\8\128\0\0\5\0\1\130\6\0\0\0\5\0\3\1\1\0\3\0\11\0", "\8\5\0\0\5\0\7\110\9\0\11\0",
+  "\8\128\8\129\0\0\5\0\3\10\1\0\3\3\3\3\11\0", "\8\12\0\0\2\5+OK\r\n\7\255\7\255\7\255",
+}
+
+local SESSIONS = {
+  '{}', '{"creds":null}', '{"creds":{},"keys":{}}', '{"keys":{"a":{}},"creds":{"b":1}}',
+  '{"keys":{"pre-key":{"1":{"x":[]},"2":null},"session":{"a.0":"b"}}}',
+  '{ "keys" : { "\\u0061" : { "\\ud800\\/" : 1.0 , "" : -0 } } }', '{"creds":[]}',
+  '{"keys":{"a":{"b":1,"\\u0062":2}}}', '{"keys":{"a":{},"a":{}}}', '{"other":1}',
+}
+
+local counts = {}
+
+local function add(target, bytes)
+  local folder = ("%s/%s"):format(directory, target)
+  if not counts[target] then assert(os.execute(("mkdir -p '%s'"):format(folder)) == 0) end
+  counts[target] = (counts[target] or 0) + 1
+  local file = assert(io.open(("%s/%04d"):format(folder, counts[target]), "wb"))
+  file:write(bytes)
+  file:close()
+end
+
+local function add_json(text)
+  if #text > SHORT_BYTES then return end
+  add("jsontext", text)
+  local stored = core.json_encode(text)
+  if not stored then return end
+  add("envelope", stored)
+  add("cbor", stored:sub(2))
+end
+
+local function records_of(text)
+  local session, list = assert(core.split_session(text)), {}
+  for _, records in pairs(session.keys) do
+    local count = 0
+    for _, record in pairs(records) do
+      count = count + 1
+      if count <= 3 then list[#list + 1] = record end
+    end
+  end
+  list[#list + 1] = session.creds
+  return list
+end
+
+for _, text in ipairs(fixture.lines "exact.jsonl") do add_json(text) end
+for _, text in ipairs(fixture.lines "inexact.jsonl") do add_json(text) end
+for _, case in ipairs(cjson.decode(fixture.read "invalid.json")) do
+  add_json(case.text)
+end
+for _, record in ipairs(records_of(fixture.read "small.json.gz")) do add_json(record) end
+for _, text in ipairs(SESSIONS) do
+  add("session_text", text)
+  add_json(text)
+end
+for _, replies in ipairs(SERVER_REPLIES) do
+  for _, cut in ipairs { "\0", "\7" } do
+    add("reply", cut .. replies)
+    add("connection", cut .. replies)
+  end
+end
+for _, program in ipairs(ENGINE_PROGRAMS) do add("engine", program) end
+for _, text in ipairs { "", "AQID", "AQI=", "AQ==", "AQJ=", "-_-_", "A Q\nI", "====" } do
+  add("base64", text)
+end
+for _, text in ipairs { "\0\0\0", "\0\5\1abc", "\1\0\255" .. ("ab"):rep(300) } do
+  add("gzip", text)
+end
+for _, double in ipairs {
+  "\0\0\0\0\0\0\240\63", "\154\153\153\153\153\153\185\63", "\1\0\0\0\0\0\0\0",
+  "\255\255\255\255\255\255\239\127", "\0\0\0\0\0\0\16\0", "\0\0\0\0\0\0\64\195",
+} do
+  add("number", double)
+end
