@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
---- Runs a case: all its peers in one go, round by round in rotating order, and what each
--- of them did in each round is checked before its time counts.
+--- Runs a case: all its peers in one go, round by round in rotating order (order.lua), and
+-- what each of them did in each round is checked before its time counts.
 
 local check = require "bench.harness.check"
+local order = require "bench.harness.order"
 local peer = require "bench.harness.peer"
 local redis_server = require "spec.support.redis_server"
 local statistics = require "bench.harness.statistics"
@@ -77,12 +78,11 @@ local function check_all(run)
   return true
 end
 
--- A round: every peer once, another one first each time. Rounds below 1 warm up.
+-- A round: every peer once. Rounds below 1 warm up.
 local function play(run, round)
   local count, peers = run.case.operations, run.peers
   local first = (round * count) % #run.operations
-  for turn = 0, #peers - 1 do
-    local i = (round + turn) % #peers + 1
+  for _, i in ipairs(order.of_round(#peers, round)) do
     local answer, message = take_turn(run, peers[i], first, count, round % count)
     if not answer then
       return nil, ("round %d: %s"):format(round, message)

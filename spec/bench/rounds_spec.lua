@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: MIT
 
+local order = require "bench.harness.order"
 local process = require "spec.support.process"
 local temporary = require "spec.support.temporary"
 local tiny_case = require "spec.bench.tiny_case"
@@ -35,15 +36,19 @@ describe("a benchmark's rounds", function()
     assert.is_true(ran.spread.wall >= 1 and ran.spread.cpu >= 1)
   end)
 
-  it("are interleaved, another peer first each time", function()
+  it("are interleaved", function()
     local note = temporary.file ""
     local case = tiny_case.reads()
     case.peers = {}
     for number = 1, 3 do tiny_case.add_faulty(case, "note", number, note) end
     assert(tiny_case.run(case, { ROUNDS = 4, WARMUP = 0 }))
-    local order = io.open(note):read "*a":gsub("\n", "")
-    -- The first peer and its twin both write 1; before the rounds each is checked once.
-    assert.equal("1123" .. "1231" .. "2311" .. "3112" .. "1123", order)
+    local written = io.open(note):read "*a":gsub("\n", "")
+    local peers = { "1", "1", "2", "3" } -- the first one has a twin
+    local expected = table.concat(peers) -- each is checked before
+    for round = 1, 4 do
+      for _, i in ipairs(order.of_round(4, round)) do expected = expected .. peers[i] end
+    end
+    assert.equal(expected, written)
   end)
 
   local floors = {
@@ -70,6 +75,29 @@ describe("a benchmark's rounds", function()
       tiny_case.add(case, { name = "text", program = "authstate", method = method })
       assert(tiny_case.run(case, FEW))
     end)
+  end
+end)
+
+describe("the order of a benchmark's rounds", function()
+  for count = 2, 8 do
+    it(("lets each of %d peers be first, and follow each other, as often"):format(count),
+      function()
+        local firsts, neighbours, times = {}, {}, 2 * count
+        for round = 1 - times, 0 do
+          local list = order.of_round(count, round)
+          firsts[list[1]] = (firsts[list[1]] or 0) + 1
+          for i = 2, count do
+            local pair = list[i - 1] .. " " .. list[i]
+            neighbours[pair] = (neighbours[pair] or 0) + 1
+          end
+        end
+        for a = 1, count do
+          assert.equal(2, firsts[a])
+          for b = 1, count do
+            assert.equal(a ~= b and 2 or nil, neighbours[a .. " " .. b])
+          end
+        end
+      end)
   end
 end)
 
