@@ -80,7 +80,7 @@ FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help deps test-deps build install doc options luals rocks test lint demo readme \
-        check valgrind fuzz coverage clean
+        check valgrind node fuzz coverage clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -194,11 +194,12 @@ LCOV         ?= lcov
 GENHTML      ?= genhtml
 COVERAGE_MIN ?= 90
 
-check: valgrind fuzz ## all specs under the sanitizers, C under valgrind, fuzzing
+check: valgrind fuzz node ## all specs under the sanitizers, C under valgrind, fuzzing, Node
 	@$(MAKE) --no-print-directory SANITIZE=1 test
 	@echo "check: all specs under AddressSanitizer and UndefinedBehaviorSanitizer," \
 	  "$(words $(C_SPECS)) C specs and a session under valgrind," \
-	  "$(words $(FUZZ_TARGETS)) parsers fuzzed for $(FUZZ_SECONDS) s each: clean"
+	  "$(words $(FUZZ_TARGETS)) parsers fuzzed for $(FUZZ_SECONDS) s each," \
+	  "a session shared with Node: clean"
 
 valgrind: test-deps build ## the specs of C programs, and one real session, under valgrind
 	$(call install,valgrind)
@@ -206,6 +207,9 @@ valgrind: test-deps build ## the specs of C programs, and one real session, unde
 	  --lua="$$(command -v $(LUAJIT))" $(C_SPECS)
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
 	  $(LUA_ENV) $(VALGRIND) $(LUAJIT) -joff spec/valgrind/short_run.lua "$$directory/state"
+
+node: test-deps build build/node/installed ## sessions that Node and we share, live
+	@$(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" spec/node/hbinduni_hash_live.lua
 
 fuzz: test-deps build build/fuzz/fuzzer ## fuzz each parser for FUZZ_SECONDS (FUZZ_TARGETS=cbor)
 	@$(LUA_ENV) $(LUAJIT) spec/fuzz/seeds.lua build/fuzz/seeds
