@@ -9,19 +9,31 @@ local SHOWN_FILES = 10
 local path, minimum = arg[1], tonumber(arg[2])
 assert(path and minimum, "usage: report.lua TRACEFILE MINIMUM")
 
-local files, total, run = {}, 0, 0
+local files, by_name = {}, {}
 local current
 
--- SF:<file>, LF:<lines>, LH:<lines that ran>; see geninfo(1).
+local function file_named(name)
+  local file = by_name[name] or { name = name, runs = {} }
+  if not by_name[name] then files[#files + 1] = file end
+  by_name[name] = file
+  return file
+end
+
+-- SF:<file>, DA:<line>,<runs>; see geninfo(1). A header comes once for every file that
+-- includes it.
 for line in io.lines(path) do
-  local kind, value = line:match "^(%u+):(.*)$"
-  if kind == "SF" then
-    current = { name = value:match "core/.*" or value, missed = 0 }
-    files[#files + 1] = current
-  elseif kind == "LF" then
-    total, current.missed = total + value, current.missed + value
-  elseif kind == "LH" then
-    run, current.missed = run + value, current.missed - value
+  local name = line:match "^SF:(.*)$"
+  local number, runs = line:match "^DA:(%d+),(%d+)"
+  if name then current = file_named(name:match "core/.*" or name) end
+  if number then current.runs[number] = (current.runs[number] or 0) + runs end
+end
+
+local total, run = 0, 0
+for _, file in ipairs(files) do
+  file.missed = 0
+  for _, runs in pairs(file.runs) do
+    total, run = total + 1, run + (runs > 0 and 1 or 0)
+    file.missed = file.missed + (runs > 0 and 0 or 1)
   end
 end
 
@@ -34,6 +46,9 @@ table.sort(files, function(a, b) return a.missed > b.missed end)
 io.stderr:write(("less than the %g %% that are expected; lines that did not run:\n")
   :format(minimum))
 for i = 1, math.min(SHOWN_FILES, #files) do
-  io.stderr:write(("%6d  %s\n"):format(files[i].missed, files[i].name))
+  local file = files[i]
+  if file.missed > 0 then
+    io.stderr:write(("%6d  %s\n"):format(file.missed, file.name))
+  end
 end
 os.exit(1)
