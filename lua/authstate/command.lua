@@ -34,6 +34,8 @@ local STORE_OPTIONS = {
   { name = "data-dir", value = "DIR", sentence = "directory of the private server" },
   { name = "layout", value = "LAYOUT",
     sentence = "how a session maps to keys: a name, or the path of a script" },
+  { name = "profile", value = "PROFILE",
+    sentence = "options below those given here: a name, or the path of a script" },
 }
 
 -- What every command understands.
@@ -88,7 +90,7 @@ end
 local function open_store(options, extra)
   local given = {
     redis = options.redis, data_dir = options["data-dir"], prefix = options.prefix,
-    layout = options.layout,
+    layout = options.layout, profile = options.profile,
   }
   for name, value in pairs(extra or {}) do given[name] = value end
   local is_right, opened, message = pcall(store.open, given)
@@ -119,7 +121,8 @@ end
 -- Whether a session can have this id. A store that is given a server does no I/O, so this
 -- is known before a private one is started.
 local function check_session_id(context, id)
-  local somewhere = assert(store.open { redis = {} })
+  local is_open, somewhere = pcall(store.open, { redis = {} })
+  if not is_open then context.misuse(somewhere) end
   local is_right, message = pcall(somewhere.session, somewhere, id)
   somewhere:close()
   if not is_right then context.misuse("--session: " .. message) end

@@ -8,6 +8,7 @@
 -- with one of the values in `already`, which say what happens anyway.
 
 local failure = require "authstate.failure"
+local layers = require "authstate.option_layers"
 local suggest = require "authstate.suggest"
 local url = require "authstate.url"
 
@@ -38,8 +39,9 @@ options.rows = {
     sentence = "First part of every key; at most 128 bytes, no braces." },
   { name = "layout", kind = "string", default = "typed",
     sentence = "How a session maps to keys: a layout's name or its script's path." },
-  { name = "profile", kind = "string", default = "default", values = { "default" },
-    sentence = "A named set of options." },
+  { name = "profile", kind = "string", default = "default",
+    sentence = "A set of options below those given here: a profile's name or its "
+      .. "script's path." },
   { name = "max_value_bytes", kind = "number", unit = "bytes", default = 8 * MIB,
     min = 1024, max = 256 * MIB, sentence = "Bound of one stored value." },
   { name = "max_commit_bytes", kind = "number", unit = "bytes", default = 64 * MIB,
@@ -138,6 +140,18 @@ options.redis_rows = {
   { name = "master", later = true, sentence = "The name sentinels have for it." },
 }
 
+--- The full names of all options: { ["redis.socket.no_delay"] = true }.
+function options.full_names()
+  local known = {}
+  for prefix, rows in pairs {
+    [""] = options.rows, ["redis."] = options.redis_rows,
+    ["redis.socket."] = options.socket_rows,
+  } do
+    for _, row in ipairs(rows) do known[prefix .. row.name] = true end
+  end
+  return known
+end
+
 local ARTICLE = {
   string = "a string", number = "a number", boolean = "true or false",
   table = "a table", ["function"] = "a function",
@@ -185,18 +199,32 @@ local function fault(row, value)
   end
 end
 
--- Secrets do not go into messages.
-local function shown_value(path, value)
-  if path:find("password", 1, true) or path:find("url", 1, true) then
-    return "the given value"
+-- Options whose values may hold secrets, by a word in their names.
+local SECRETS = { "password", "url", "tls", "sentinels", "encryption" }
+
+--- Text of an option's value in a message. Secrets do not go into messages.
+-- @param name full, such as "redis.password"
+function options.show(name, value)
+  for _, word in ipairs(SECRETS) do
+    local is_secret = name:find(word, 1, true) and type(value) ~= "table"
+    if is_secret then return "the given value" end
   end
   return failure.show(value)
 end
 
--- Checks a table against rows, adds a line to `faults` for each thing wrong, and returns
--- what is right, with defaults. A row of kind "redis" is left to check_redis.
+-- ---- checking -------------------------------------------------------------------------
+
+-- Something wrong: { option = full name, value, sentence }.
+local function complain(faults, option, value, format, ...)
+  faults[#faults + 1] = {
+    option = option, value = value, sentence = format:format(...),
+  }
+end
+
+-- Checks a table against rows. What is right of it; for the rest `faults` grows. The
+-- value of a row of kind "redis" is left to check_redis.
 local function check_rows(rows, given, path, faults)
-  local by_name, given_names, checked = {}, {}, {}
+  local by_name, given_names, right = {}, {}, {}
   for _, row in ipairs(rows) do by_name[row.name] = row end
   for name in pairs(given) do given_names[#given_names + 1] = name end
   table.sort(given_names, function(a, b) return tostring(a) < tostring(b) end)
@@ -204,90 +232,148 @@ local function check_rows(rows, given, path, faults)
     local row, value, full_name = by_name[name], given[name], path .. tostring(name)
     local wrong = row and row.kind ~= "redis" and fault(row, value)
     if not row then
-      faults[#faults + 1] = ('unknown option "%s"%s'):format(full_name,
+      complain(faults, full_name, value, 'unknown option "%s"%s', full_name,
         suggest.phrase(tostring(name), names(rows)))
     elseif wrong then
-      faults[#faults + 1] = ('option "%s": %s %s'):format(full_name,
-        shown_value(full_name, value), wrong)
+      complain(faults, full_name, value, 'option "%s": %s %s', full_name,
+        options.show(full_name, value), wrong)
     else
-      checked[name] = value
+      right[name] = value
     end
   end
-  for _, row in ipairs(rows) do
-    if checked[row.name] == nil then checked[row.name] = row.default end
-  end
-  return checked
+  return right
 end
 
---- What a socket is given when nothing is said.
-function options.default_socket()
-  return check_rows(options.socket_rows, {}, "", {})
-end
-
-local function merge_url(server, faults)
-  local parsed, reason = url.parse(server.url)
-  if not parsed then
-    faults[#faults + 1] = 'option "redis": ' .. reason
-    return nil
-  end
-  for name, value in pairs(server) do parsed[name] = value end
-  return parsed
-end
-
--- The server that the option `redis` names, with its socket options.
+-- What is right of the option `redis`, as a table; nil when something is wrong.
 local function check_redis(given, faults)
+  local named = type(given) == "string" and "redis" or "redis.url"
   if type(given) == "string" then given = { url = given } end
   if type(given) ~= "table" then
-    faults[#faults + 1] = ('option "redis": %s must be a URL or a table')
-      :format(failure.show(given))
+    complain(faults, "redis", given, 'option "redis": %s must be a URL or a table',
+      failure.show(given))
     return nil
   end
   local before = #faults
-  local server = check_rows(options.redis_rows, given, "redis.", faults)
-  server.socket = check_rows(options.socket_rows, server.socket or {}, "redis.socket.",
-    faults)
+  local right = check_rows(options.redis_rows, given, "redis.", faults)
+  if right.socket then
+    right.socket = check_rows(options.socket_rows, right.socket, "redis.socket.", faults)
+  end
   if #faults > before then return nil end
-  if server.url then
-    server = merge_url(server, faults)
-    if not server then return nil end
-  elseif not server.path then
-    server.host = server.host or "127.0.0.1"
-    server.port = server.port or 6379
-  end
-  server.database = server.database or 0
-  if server.username and not server.password then
-    faults[#faults + 1] = ('option "redis": the user %s is given without a password; '
-      .. "accepted: both, or neither"):format(failure.show(server.username))
-  end
-  if server.path and #server.path > MAX_SOCKET_PATH then
-    faults[#faults + 1] = ('option "redis": the socket path has %d bytes, at most %d are '
-      .. "possible"):format(#server.path, MAX_SOCKET_PATH)
-  end
-  return server
+  if right.url == nil then return right end
+  local parsed, reason = url.parse(right.url)
+  if parsed then return right end
+  complain(faults, named, right.url, 'option "redis": %s', reason)
 end
 
 local function check_prefix(prefix, faults)
   if prefix and (#prefix > 128 or prefix:find("[{}]")) then
-    faults[#faults + 1] = ('option "prefix": %s must have at most 128 bytes and no '
-      .. "braces"):format(failure.show(prefix))
+    complain(faults, "prefix", prefix,
+      'option "prefix": %s must have at most 128 bytes and no braces',
+      failure.show(prefix))
   end
 end
 
---- Checks what was given to `open` and fills in the defaults.
--- @param given table
--- @return the options; `redis` is nil or { path | host, port, username, password,
---   database, socket }; or nil and a message, one line for each thing wrong
-function options.check(given)
-  local faults = {}
-  local checked = check_rows(options.rows, given, "", faults)
-  if given.redis ~= nil then checked.redis = check_redis(given.redis, faults) end
-  check_prefix(checked.prefix, faults)
-  if given.redis ~= nil and given.data_dir ~= nil then
-    faults[#faults + 1] = 'options "redis" and "data_dir" exclude each other: data_dir '
-      .. "is the directory of the private server"
+local function check_place(has_server, data_dir, faults)
+  if has_server and data_dir ~= nil then
+    complain(faults, "data_dir", data_dir, 'options "redis" and "data_dir" exclude each '
+      .. "other: data_dir is the directory of the private server")
   end
-  if #faults > 0 then return nil, table.concat(faults, "\n") end
-  return checked
+end
+
+local function check_given(given, has_server, faults)
+  local right = check_rows(options.rows, given, "", faults)
+  if given.redis ~= nil then right.redis = check_redis(given.redis, faults) end
+  check_prefix(right.prefix, faults)
+  check_place(has_server, given.data_dir, faults)
+  return right
+end
+
+--- Checks options that go below others: those of a profile. Their `redis` need not say
+-- where a server is.
+-- @param given table
+-- @return what is right of them, `redis` as a table; list of what is wrong: { option =
+--   full name, value, sentence }
+function options.check_part(given)
+  local faults, redis = {}, given.redis
+  local has_server = type(redis) == "string" or type(redis) == "table"
+    and layers.names_server(redis)
+  return check_given(given, has_server, faults), faults
+end
+
+-- ---- completing -----------------------------------------------------------------------
+
+local function add_defaults(rows, values)
+  for _, row in ipairs(rows) do
+    if values[row.name] == nil then values[row.name] = row.default end
+  end
+  return values
+end
+
+-- A socket's options, with those that are not said.
+local function complete_socket(said)
+  return add_defaults(options.socket_rows, layers.merge_tables(said or {}, {}))
+end
+
+--- What a socket is given when nothing is said.
+function options.default_socket()
+  return complete_socket()
+end
+
+-- The server that `redis` names, with all that is not said.
+local function complete_server(redis, origins, faults)
+  local named = redis.url and "redis.url" or "redis.path"
+  local server = layers.merge_tables(redis.url and url.parse(redis.url) or {}, redis)
+  if not server.path then
+    server.host = server.host or "127.0.0.1"
+    server.port = server.port or 6379
+  end
+  server.database = server.database or 0
+  server.socket = complete_socket(server.socket)
+  local before = #faults
+  if server.username and not server.password then
+    complain(faults, redis.username and "redis.username" or named, server.username,
+      'option "redis": the user %s is given without a password; accepted: both, or '
+      .. "neither", failure.show(server.username))
+  end
+  if server.path and #server.path > MAX_SOCKET_PATH then
+    complain(faults, redis.path and "redis.path" or named, server.path,
+      'option "redis": the socket path has %d bytes, at most %d are possible',
+      #server.path, MAX_SOCKET_PATH)
+  end
+  for i = before + 1, #faults do faults[i].origin = origins[faults[i].option] end
+  return server
+end
+
+--- Checks what was given to `open`, puts it above the options of a profile and fills in
+-- the defaults.
+-- @param given table
+-- @param below options of a profile, merged; nil for none
+-- @param origins see `layers.merge`; follows
+-- @return the options; `redis` is nil or { path | host, port, username, password,
+--   database, socket }, and without it `socket` is that of the private server; or nil and
+--   a list of what is wrong: { option, value, sentence, origin }
+function options.check(given, below, origins)
+  local faults, has_server = {}, given.redis ~= nil
+  local right = check_given(given, has_server, faults)
+  origins = origins or {}
+  local checked = layers.merge(below or {}, right, origins)
+  -- Here, but not in a profile, a table without an address means 127.0.0.1.
+  if has_server then checked.data_dir, origins.data_dir = nil, nil end
+  if has_server or layers.names_server(checked.redis) then
+    checked.redis = complete_server(checked.redis or {}, origins, faults)
+  else
+    checked.socket = complete_socket(checked.redis and checked.redis.socket)
+    checked.redis = nil
+  end
+  if #faults > 0 then return nil, faults end
+  return add_defaults(options.rows, checked)
+end
+
+--- All sentences of a list of faults, one line each.
+function options.message(faults)
+  local lines = {}
+  for i, each in ipairs(faults) do lines[i] = (each.place or "") .. each.sentence end
+  return table.concat(lines, "\n")
 end
 
 return options

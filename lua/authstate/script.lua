@@ -42,21 +42,22 @@ end
 --- Runs a script, anew each time.
 -- @param folder "layouts" or "profiles"
 -- @param name name or path
--- @return what the file returns, its path; or nil and a sentence, with file and line
---   where there is one
+-- @return what the file returns, its path; or nil, a sentence (with file and line where
+--   there is one), and the path when there is a file of this name
 function script.load(folder, name)
   local path, message = find(folder, name)
   if not path then return nil, message end
   local chunk
   chunk, message = loadfile(path, "t")
   if not chunk and message:find("wrong mode", 1, true) then
-    return nil, path .. " is bytecode; accepted: Lua source"
+    return nil, path .. " is bytecode; accepted: Lua source", path
   elseif not chunk then
-    return nil, (message:gsub("^cannot open ", ""))
+    message = message:gsub("^cannot open ", "")
+    return nil, message, path
   end
   local is_whole, value = pcall(chunk)
-  if not is_whole then return nil, tostring(value) end
-  if value == nil then return nil, path .. " returns nothing" end
+  if not is_whole then return nil, tostring(value), path end
+  if value == nil then return nil, path .. " returns nothing", path end
   return value, path
 end
 

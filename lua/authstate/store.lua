@@ -11,6 +11,7 @@ local meta = require "authstate.meta"
 local native = require "authstate.drivers.native"
 local openresty = require "authstate.drivers.openresty"
 local option_rows = require "authstate.options"
+local profile = require "authstate.profile"
 local scan = require "authstate.scan"
 local server_scripts = require "authstate.server_scripts"
 local session = require "authstate.session"
@@ -44,12 +45,13 @@ local function check_open(given, level)
     error(("options: %s are no options; accepted: a table"):format(failure.show(given)),
       level + 1)
   end
-  local checked, message = option_rows.check(given)
-  if not checked then error(message, level + 1) end
-  local made
-  made, message = layout.load(checked.layout, checked)
-  if not made then error(message, level + 1) end
-  return checked, made
+  local checked, applied = profile.apply(given)
+  if not checked then error(option_rows.message(applied), level + 1) end
+  local made, message = layout.load(checked.layout, checked)
+  if not made then
+    error(applied:place("layout", checked.layout) .. message, level + 1)
+  end
+  return checked, made, applied
 end
 
 local function new_driver(options, server, keeper)
@@ -68,7 +70,7 @@ end
 -- @param given table of options, see doc/interfaces.md; a mistake is raised at level 2
 -- @return the store; or E
 function store.open(given)
-  local options, made_layout = check_open(given or {}, LEVEL)
+  local options, made_layout, applied = check_open(given or {}, LEVEL)
   if not options.redis and openresty.is_here() then
     return failure.new("unsupported", "inside nginx no private server can be started; "
       .. 'start a server and pass its URL: authstate.open { redis = "redis://..." }')
@@ -84,11 +86,12 @@ function store.open(given)
     tell("info", "uses the private redis-server in " .. guard.directory,
       { directory = guard.directory })
     server = {
-      path = started.socket_path, database = 0, socket = option_rows.default_socket(),
+      path = started.socket_path, database = 0, socket = options.socket,
     }
   end
   return setmetatable({
     options = options,
+    profile = applied,
     layout = made_layout,
     server = server,
     node = url.show(server),

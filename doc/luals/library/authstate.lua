@@ -122,8 +122,8 @@ function bytes:base64() end
 ---@field prefix? string
 ---How a session maps to keys: a layout's name or its script's path.
 ---@field layout? string
----A named set of options.
----@field profile? "default"
+---A set of options below those given here: a profile's name or its script's path.
+---@field profile? string
 ---Bound of one stored value.
 ---@field max_value_bytes? integer
 ---Bound of all values of one write.
