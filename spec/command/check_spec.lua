@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 
--- `check` tells what is wrong with a layout, with an example.
+-- `check` tells what is wrong with a layout or a profile, with an example.
 
 local cjson = require "cjson"
 local temporary = require "spec.support.temporary"
@@ -116,12 +116,191 @@ describe("check", function()
     assert.falsy(tool.succeed({ "check", "typed", "--seed", "1" }):find "note")
   end)
 
+  it("tells a profile from a layout by what the file returns", function()
+    for text, words in pairs {
+      ["return {}"] = "\nprofile  ",
+      ["return { options = { prefix = 'p:' } }"] = '\nsets     prefix = "p:"\nprofile ',
+      ["return function() return { options = {} } end"] = "\nprofile  ",
+      ["return function(env) return { why = {}, extends = env and 'default' } end"] =
+        "\nprofile  ",
+      ['return require "authstate.layouts.typed"'] = "\nlayout   ",
+    } do
+      local said = tool.succeed { "check", temporary.file(text, "script.lua") }
+      assert.truthy(said:find(words, 1, true), said)
+    end
+    assert.match("\nprofile  default: ", tool.succeed { "check", "default" })
+    -- Those that come to no result: by what they ask for.
+    for text, words in pairs {
+      ["return function(env) return env.cores < nil end"] = "profile  ",
+      ["return function(options) return #options.prefix end"] =
+        "returns 10; accepted: a table",
+      ["return { key = print }"] = "returns a table; accepted: a function of the options",
+      ["return 5"] = "returns 5; accepted: a function of the options",
+    } do
+      local ended = tool.run { "check", temporary.file(text, "script.lua") }
+      assert.equal(1, ended.status)
+      assert.truthy((ended.out .. ended.err):find(words, 1, true), ended.err)
+    end
+  end)
+
+  it("names the layouts and profiles that there are", function()
+    tool.check_failure(tool.run { "check", "defualt" }, 1, {
+      'no layout and no profile "defualt", did you mean "default"?; accepted: default, '
+        .. "hbinduni-hash, typed, or the path of a Lua file" })
+  end)
+
   it("takes no number of steps and no seed that are none", function()
     for _, option in ipairs { "--steps", "--seed" } do
       for _, value in ipairs { "0", "-1", "x", "1.5", "1e3", "99999999999" } do
         tool.check_failure(tool.run { "check", "typed", option, value }, 2,
           { option .. ': "' .. value .. '"', "a whole number from 1 to" })
       end
+    end
+  end)
+end)
+
+-- A profile that is a function of env, and what is said of it: the sentence, and a part
+-- of the environment in which it is so.
+local WRONG_PROFILES = {
+  { "not on a small machine",
+    "return { options = { queue_max_bytes = math.floor(env.memory_bytes / 2 ^ 15) } }",
+    ':2: option "queue_max_bytes": 2048 must be', "memory_bytes 67108864," },
+  { "not on a large one",
+    "return { options = {\n queue_max_bytes = env.memory_bytes } }",
+    ':3: option "queue_max_bytes": 3220967424 must be', "memory_bytes 3220967424," },
+  { "not with memory that is no power of two",
+    "return { options = { queue_max_bytes = env.memory_bytes / 2 ^ 13 } }",
+    ':2: option "queue_max_bytes": ', "memory_bytes 1" },
+  { "not with one core",
+    "return { options = { queue_max_operations = env.cores - 1 } }",
+    ':2: option "queue_max_operations": 0 must be', "cores 1," },
+  { "not with 256 cores",
+    "return { options = { queue_max_operations = env.cores > 255 and 0 or 1 } }",
+    ':2: option "queue_max_operations": 0 must be', "cores 256," },
+  { "not with 64 workers",
+    "return { options = { queue_max_operations = 64 - env.workers } }",
+    ':2: option "queue_max_operations": 0 must be', "workers 64," },
+  { "not inside nginx", "if env.runtime == 'openresty' then return 5 end return {}",
+    "returns 5; accepted: a table", "runtime openresty," },
+  { "not without a variable",
+    "return { options = { prefix = 'wa' .. env.getenv 'NAME' } }",
+    ":2: attempt to concatenate", "getenv answers nil" },
+  { "not with nonsense in a variable",
+    "return { options = { max_value_bytes = tonumber(env.getenv 'MAX' or 2048) } }",
+    ':2: option "max_value_bytes": ', "getenv answers nonsense" },
+  { "no end on a large machine",
+    "if env.cores > 200 then while true do pcall(error) end end return {}",
+    "it did not come to an end", "cores 256," },
+  { "no end that is hidden behind pcall",
+    "while true do pcall(function() while true do end end) end return env.cores",
+    "it did not come to an end", nil },
+  { "an unknown option in one environment",
+    "return { options = {\n prefixx = env.cores == 7 and 1 or env.cores == 8 or nil } }",
+    ':3: unknown option "prefixx", did you mean "prefix"?', "cores 8," },
+  { "a layout that is not there", "return { options = {\n layout = 'typd' } }",
+    ':3: option "layout": there is no layout "typd"', "cores 1," },
+  { "a reason for what it never sets",
+    "return { options = {}, why = {\n prefix = 'x' } }",
+    ':3: why "prefix": the profile sets this option nowhere', nil },
+}
+
+describe("check of a profile", function()
+  local function check(text, ...)
+    local path = temporary.file("return function(env)\n" .. text .. "\nend", "p.lua")
+    local outcome = tool.run { "check", path, "--json", ... }
+    return outcome, path
+  end
+
+  for _, case in ipairs(WRONG_PROFILES) do
+    local name, text, sentence, environment = unpack(case, 1, 4)
+    it("finds " .. name, function()
+      local outcome = check(text)
+      assert.equal(1, outcome.status)
+      if outcome.out == "" then -- it did not get as far as that
+        assert.truthy(outcome.err:find(sentence, 1, true), outcome.err)
+        return
+      end
+      local document, found = cjson.decode(outcome.out), false
+      for _, each in ipairs(document.broken) do
+        local where = each.environment or ""
+        found = found or each.example:find(sentence, 1, true) and
+          (not environment or where:find(environment, 1, true))
+      end
+      assert.truthy(found, outcome.out)
+    end)
+  end
+
+  it("finds nothing in one that looks at all there is, and tells what it sets and why",
+    function()
+      local outcome, path = check [[
+        local name = env.getenv "NAME" or ""
+        return {
+          options = {
+            queue_max_operations = env.cores * 100 + env.workers,
+            queue_max_bytes = math.max(4096,
+              math.floor(env.memory_bytes / 2 ^ 14 / env.workers) * 32),
+            append_fsync = env.runtime == "luajit" and "always" or nil,
+            prefix = #name > 0 and #name < 9 and "named:" or "unnamed:",
+          },
+          why = {
+            queue_max_bytes = "a\27[31m\255", append_fsync = "one at a time",
+          },
+        }]]
+      assert.equal("", outcome.err)
+      assert.equal(0, outcome.status)
+      local document, sets = cjson.decode(outcome.out), {}
+      for _, each in ipairs(document.sets) do
+        assert.equal(path, each.profile)
+        sets[each.option] = { each.values, each.environments, each.why }
+      end
+      assert.same({ script = path, kind = "profile", environments = 7830, refused = 0,
+        broken = {}, sets = document.sets }, document)
+      assert.same({
+        append_fsync = { '"always"', 870, "one at a time" },
+        prefix = { '"unnamed:" or "named:"', 7830 },
+        queue_max_bytes = { "4096 to 2147483648", 7830, "a\27[31m\\xff" },
+        queue_max_operations = { "101 to 25664", 7830 },
+      }, sets)
+    end)
+
+  it("shows control characters of a reason as such", function()
+    local path = temporary.file("return { options = { prefix = 'p' }, "
+      .. "why = { prefix = 'a\\27[31m' } }", "p.lua")
+    assert.match("\nsets     prefix = \"p\": a\\x1b[31m\n",
+      tool.succeed { "check", path }, 1, true)
+  end)
+
+  it("takes a wrong string of a variable for the variable's fault", function()
+    local path = temporary.file([[
+      return function(env)
+        return { options = {
+          redis = { url = env.getenv "URL", socket = { no_delay = false } },
+          layout = env.getenv "LAYOUT",
+        } }
+      end]], "p.lua")
+    local said = tool.succeed { "check", path }
+    assert.match("sets     redis.socket.no_delay = false\n", said)
+    assert.match("note     3915 environments were refused for what a variable holds",
+      said)
+  end)
+
+  it("looks at what a profile extends too", function()
+    local base = temporary.file("return function(env)\n return { options = {\n"
+      .. " queue_max_operations = env.cores } } end", "base.lua")
+    local path = temporary.file(("return { extends = %q, options = { prefix = 'p' } }")
+      :format(base), "p.lua")
+    assert.match(("check    7830 of 7830\nsets     prefix = \"p\"\n"
+      .. "sets     queue_max_operations = 1 to 256, from %s\nprofile  %s: 7830 "
+      .. "environments, 0 things wrong\n"):format(base, path):gsub("%p", "%%%0"),
+      tool.succeed { "check", path })
+  end)
+
+  it("takes no steps and no seed", function()
+    for _, option in ipairs { "--steps", "--seed" } do
+      local ended = tool.run { "check", "default", option, "7" }
+      assert.same({ 2, "", ("authstate check: %s: default is a profile, which is always "
+        .. "tried in the same environments; accepted with a layout\n"):format(option) },
+        { ended.status, ended.out, ended.err })
     end
   end)
 end)

@@ -1,19 +1,28 @@
 -- SPDX-License-Identifier: MIT
---- authstate check: tries a layout of the user's in thousands of random steps, with names
--- that are made to break it, and tells which rules it does not keep.
+--- authstate check: tries a script of the user's. A layout goes through thousands of
+-- random steps, with names that are made to break it, a profile through all environments
+-- of a grid. Which of them a script is, is told by what it returns.
 --
 -- It runs in the interpreter, with a limit on the instructions of a step, so that an
 -- endless loop ends: in code that LuaJIT has compiled a hook never fires.
 
 local core = require "authstate.core"
+local failure = require "authstate.failure"
 local layout = require "authstate.layout"
 local layout_checks = require "authstate.checks.layout"
 local option_rows = require "authstate.options"
+local profile = require "authstate.profile"
+local profile_checks = require "authstate.checks.profile"
+local report = require "authstate.report"
+local script = require "authstate.script"
+local suggest = require "authstate.suggest"
 
 local STEPS = 5000
 local MAX_STEPS = 10000000
 local MAX_SEED = 2147483646
 local STEP_INSTRUCTIONS = 1000000
+local MAX_VALUES = 4
+local MAX_STOPS = 5 -- of a profile: each takes its time
 
 -- The minimal standard of Park and Miller (1988): the same steps for the same seed.
 local function new_dice(seed)
@@ -40,18 +49,80 @@ local function whole_number(context, name, default, max)
   return number
 end
 
--- Calls a function that may not end. What it returns; or nil and a sentence.
+-- How often something was stopped.
+local stops = 0
+
+-- Calls a function that may not end. What it returns; or nil and a sentence. At the limit
+-- each further instruction raises, or a script that catches errors would go on for ever.
 local function call_bounded(fn, ...)
-  debug.sethook(function()
-    debug.sethook()
+  local caller, is_stopped = debug.getinfo(1, "f").func, false
+  local function stop()
+    if debug.getinfo(2, "f").func == caller then return end
+    if not is_stopped then stops, is_stopped = stops + 1, true end
+    debug.sethook(stop, "", 1)
     error(("it did not come to an end within %d instructions")
       :format(STEP_INSTRUCTIONS), 0)
-  end, "", STEP_INSTRUCTIONS)
+  end
+  debug.sethook(stop, "", STEP_INSTRUCTIONS)
   local is_whole, value, more = pcall(fn, ...)
   debug.sethook()
   if is_whole then return value, more end
   return nil, tostring(value)
 end
+
+-- ---- which kind of script it is ------------------------------------------------------
+
+local function unknown_name(name)
+  local names = script.names "layouts"
+  for _, each in ipairs(script.names "profiles") do names[#names + 1] = each end
+  table.sort(names)
+  return ("there is no layout and no profile %s%s; accepted: %s, or the path of a Lua "
+    .. "file"):format(failure.show(name), suggest.phrase(name, names),
+    table.concat(names, ", "))
+end
+
+-- What the file returns; or nil and a sentence.
+local function load_script(name)
+  local sentence
+  for _, folder in ipairs { "layouts", "profiles" } do
+    local value, path, failed_path = script.load(folder, name)
+    if value ~= nil then return value end
+    if failed_path then sentence = sentence or profile.hide_word(path) end
+  end
+  return nil, sentence or unknown_name(name)
+end
+
+-- A table that has all that a layout and a profile are told, and notes what is read.
+local function new_argument(options)
+  local env, is_read = profile.environment(), {}
+  return setmetatable({}, {
+    __index = function(_, name)
+      is_read[name] = env[name] ~= nil
+      return env[name] or options[name]
+    end,
+  }), is_read
+end
+
+local function is_profile(made)
+  return made.options ~= nil or made.extends ~= nil or made.why ~= nil
+end
+
+-- "layout" or "profile". A function that comes to no result is what its questions tell.
+local function kind_of(value, options)
+  if type(value) == "table" then return value.key == nil and "profile" or "layout" end
+  if type(value) ~= "function" then return "layout" end
+  local argument, is_read = new_argument(options)
+  local made = call_bounded(value, argument)
+  if type(made) == "table" and (made.key ~= nil or is_profile(made)) then
+    return made.key == nil and "profile" or "layout"
+  end
+  for _, is_of_env in pairs(is_read) do
+    if is_of_env then return "profile" end
+  end
+  return "layout"
+end
+
+-- ---- a layout ------------------------------------------------------------------------
 
 -- As it is, but for bytes that are no text.
 local function printable(sentence)
@@ -80,7 +151,7 @@ local function run_steps(made, steps, seed, on_step)
   return found
 end
 
-local function print_found(context, found, path, steps, seed)
+local function print_layout(context, found, path, steps, seed)
   local list = core.array {}
   for rule, sentence in pairs(found.complaints) do
     list[#list + 1] = { rule = rule, example = printable(sentence) }
@@ -102,29 +173,123 @@ local function print_found(context, found, path, steps, seed)
   }
 end
 
-local function run(context)
-  local path = context.arguments[1]
+local function check_layout(context, path, options)
   local steps = whole_number(context, "steps", STEPS, MAX_STEPS)
   local seed = whole_number(context, "seed", random_seed(), MAX_SEED)
-  jit.off()
-  local options, wrong = option_rows.check { prefix = context.options.prefix }
-  if not options then context.misuse(wrong) end
   local made, message = call_bounded(layout.load, path, options)
   if not made then return nil, (message:gsub('^option "layout": ', "")) end
   local found = run_steps(made, steps, seed, function(step)
     context.report:progress("check", step, steps)
   end)
-  print_found(context, found, path, steps, seed)
+  print_layout(context, found, path, steps, seed)
   return found.count == 0 or nil
 end
 
+-- ---- a profile -----------------------------------------------------------------------
+
+local function values_text(option)
+  if option.least then
+    local least, most = ("%.0f"):format(option.least), ("%.0f"):format(option.most)
+    return least == most and least or least .. " to " .. most
+  end
+  local shown = { unpack(option.values, 1, MAX_VALUES) }
+  if #option.values > MAX_VALUES then shown[#shown + 1] = "others" end
+  return table.concat(shown, " or ")
+end
+
+local function option_line(option, found)
+  local line = ("sets     %s = %s"):format(option.name, values_text(option))
+  if option.count < found.applied then
+    line = line .. (", in %d of %d environments"):format(option.count, found.applied)
+  end
+  if option.path ~= found.path then line = line .. ", from " .. option.path end
+  return option.why and line .. ": " .. report.id(printable(option.why)) or line
+end
+
+local function broken_line(each)
+  local where = each.environment and (" (%d times, first with %s)"):format(each.count,
+    profile_checks.describe(each.environment)) or ""
+  return "broken   " .. report.id(printable(each.sentence)) .. where
+end
+
+local function profile_document(found, path, total)
+  local broken, set = core.array {}, core.array {}
+  for i, each in ipairs(found.broken) do
+    broken[i] = {
+      example = printable(each.sentence), count = each.count,
+      environment = each.environment and profile_checks.describe(each.environment),
+    }
+  end
+  for i, option in ipairs(found.set) do
+    set[i] = {
+      option = option.name, values = printable(values_text(option)),
+      environments = option.count, profile = option.path,
+      why = option.why and printable(option.why),
+    }
+  end
+  return {
+    script = path, kind = "profile", environments = total, refused = found.refused,
+    broken = broken, sets = set,
+  }
+end
+
+local function print_profile(context, found, path, total)
+  for _, option in ipairs(found.set) do
+    context.report:line("%s", option_line(option, found))
+  end
+  for _, each in ipairs(found.broken) do context.report:line("%s", broken_line(each)) end
+  if found.refused > 0 then
+    context.report:line("note     %d environments were refused for what a variable "
+      .. "holds, which the profile passes on", found.refused)
+  end
+  context.report:line("profile  %s: %d environments, %d %s wrong", path, total,
+    #found.broken, #found.broken == 1 and "thing" or "things")
+  context.report:document(profile_document(found, path, total))
+end
+
+local function check_profile(context, name, given)
+  for _, option in ipairs { "steps", "seed" } do
+    if context.options[option] then
+      context.misuse(("--%s: %s is a profile, which is always tried in the same "
+        .. "environments; accepted with a layout"):format(option, name))
+    end
+  end
+  local environments, found = profile_checks.environments(), profile_checks.new()
+  local tried = 0
+  while tried < #environments and stops < MAX_STOPS do
+    tried = tried + 1
+    local environment = environments[tried]
+    local _, raised = call_bounded(found.step, found, given, environment)
+    if raised then found:complain(name .. ": " .. raised, environment) end
+    context.report:progress("check", tried, #environments)
+  end
+  found:finish()
+  print_profile(context, found, name, tried)
+  return #found.broken == 0 or nil
+end
+
+local function run(context)
+  local name, prefix = context.arguments[1], context.options.prefix
+  whole_number(context, "steps", STEPS, MAX_STEPS)
+  whole_number(context, "seed", 1, MAX_SEED)
+  local options, wrong = option_rows.check { prefix = prefix }
+  if not options then context.misuse(option_rows.message(wrong)) end
+  jit.off()
+  local value, message = call_bounded(load_script, name)
+  if value == nil then return nil, message end
+  if kind_of(value, options) == "layout" then
+    return check_layout(context, name, options)
+  end
+  return check_profile(context, name, { profile = name, prefix = prefix })
+end
+
 return {
-  summary = "a layout of yours, in thousands of random steps",
+  summary = "a layout or a profile of yours, tried in thousands of ways",
   usage = "check SCRIPT [--steps N] [--seed N]",
   positional = { min = 1, max = 1, names = "SCRIPT" },
   has_no_store = true,
   options = {
-    { name = "steps", value = "N", sentence = "how many (default 5000)" },
+    { name = "steps", value = "N", sentence = "how many, of a layout (default 5000)" },
     { name = "seed", value = "N", sentence = "repeats the steps of another run" },
   },
   run = run,
