@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- Runs a case: all its peers in one go, round by round in rotating order (order.lua), and
--- what each of them did in each round is checked before its time counts.
+--- Runs a case: all its peers in one go, round by round in rotating order (order.lua),
+-- and what each of them did in each round is checked before its time counts.
 
 local check = require "bench.harness.check"
 local order = require "bench.harness.order"
