@@ -117,7 +117,7 @@ describe("a stored value that is", function()
     local dice = random.new()
     local whole = server:command("HGET", SESSIONS, "good")
     local corrupt = 0
-    for _ = 1, 2000 do
+    for _ = 1, random.rounds(2000) do
       local at = dice:integer(1, #whole)
       local byte = require("bit").bxor(whole:byte(at), 2 ^ dice:integer(0, 7))
       server:command("HSET", SESSIONS, "bad",

@@ -230,7 +230,7 @@ describe("random JSON", function()
   local dice = random.new()
 
   it("comes back byte for byte as JSON.stringify writes it", function()
-    for _ = 1, 1000 do
+    for _ = 1, random.rounds(1000) do
       local text = json_text.canonical(dice)
       assert_identity(text)
       assert.equal(is_surrogate_string(text), is_kept_whole(text), text)
@@ -238,7 +238,7 @@ describe("random JSON", function()
   end)
 
   it("comes back byte for byte however it is written", function()
-    for _ = 1, 1000 do
+    for _ = 1, random.rounds(1000) do
       local text = json_text.mangled(dice)
       assert_identity(text)
       assert(core.from_json(text) ~= nil)
@@ -256,7 +256,7 @@ describe("random JSON", function()
   end)
 
   it("never crashes when it is damaged", function()
-    for _ = 1, 1000 do
+    for _ = 1, random.rounds(1000) do
       local text = json_text.damaged(dice)
       local stored, message = core.json_encode(text)
       if stored then

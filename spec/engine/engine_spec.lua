@@ -299,7 +299,7 @@ describe("an engine in random order", function()
     it(("gives each operation its own replies, exactly once%s")
       :format(may_kill and "" or ", also when it may not kill"), function()
         local base = random.new():word()
-        for run = 1, RUNS do
+        for run = 1, random.rounds(RUNS) do
           local seed = (base + run) % 2 ^ 32
           local model = new_model(random.new(seed))
           model.may_kill = may_kill

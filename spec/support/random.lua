@@ -4,7 +4,8 @@
 -- machine. Marsaglia's xorshift128 (2003), seeded by a linear congruential generator.
 --
 -- Without a seed of its own a generator takes the run's: the environment's SEED or, when
--- there is none, the clock. The output handler prints it when a spec failed.
+-- there is none, the clock. The output handler prints it when a spec failed. With
+-- RANDOM_ROUNDS=10 in the environment specs make ten times as many random rounds.
 -- @module spec.support.random
 
 local bit = require "bit"
@@ -31,6 +32,18 @@ end
 -- @treturn ?number
 function random.run_seed()
   return run_seed
+end
+
+--- How many random rounds a spec makes: `count`, or as many times that as the
+-- environment's RANDOM_ROUNDS says.
+-- @tparam number count
+-- @treturn number
+function random.rounds(count)
+  local text = os.getenv("RANDOM_ROUNDS")
+  if not text or text == "" then return count end
+  local times = tonumber(text)
+  assert(times and times >= 1, "RANDOM_ROUNDS is not a number from 1 on: " .. text)
+  return math.floor(count * times)
 end
 
 --- A new generator. Its field `seed` tells what it began with.

@@ -605,4 +605,12 @@ describe("random choices", function()
     ]], { env = { SEED = "77" } })
     assert.equal("77\ttrue\n", out)
   end)
+
+  it("are made more often when the environment says so", function()
+    local text = [[io.write(require "spec.support.random".rounds(5))]]
+    local _, usual = run_lua(text, { env = { RANDOM_ROUNDS = false } })
+    local _, more = run_lua(text, { env = { RANDOM_ROUNDS = "10" } })
+    assert.equal("5", usual)
+    assert.equal("50", more)
+  end)
 end)
