@@ -15,16 +15,18 @@ local STYLE = [[
   --line: #33404d; --paper: #151b22; --wall: #63a4e8; --cpu: #35597f; --band: #b8860b55;
   --goal: #ff7a6b; } }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+  max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 3rem; }
 h3 { font-size: .95rem; color: var(--soft); margin: 1.5rem 0 .3rem; }
 .facts { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; }
 th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; fill: var(--ink); }
 .name { text-anchor: end; } .tick { text-anchor: middle; fill: var(--soft); }
-.value { fill: var(--soft); } .grid { stroke: var(--line); }
+.value { fill: var(--soft); paint-order: stroke; stroke: var(--paper);
+  stroke-width: 4; } .grid { stroke: var(--line); }
 .spread { fill: var(--band); }
 .round { fill: var(--cpu); opacity: .7; }
 .median { stroke: var(--wall); stroke-width: 3; }
