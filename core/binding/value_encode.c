@@ -25,6 +25,7 @@ enum {
   PATH_BYTES = 256,
   STACK_PER_LEVEL = 8,
   WORD_BITS = 64,
+  KNOWN_WORDS = AS_NAMES_MAX / WORD_BITS,
 };
 
 #define ACCEPTED "accepted are string, number, boolean, table, bytes and authstate.null"
@@ -51,8 +52,8 @@ typedef struct table_keys {
   size_t strings;
   size_t indexes;
   size_t largest_index;
-  uint64_t known[AS_NAMES_MAX / WORD_BITS]; /* a bit for each well-known name */
-  const char *other_type;                   /* of a key that is neither */
+  uint64_t known[KNOWN_WORDS]; /* a bit for each well-known name */
+  const char *other_type;      /* of a key that is neither */
 } table_keys;
 
 /* ---- refusals --------------------------------------------------------------------- */
@@ -344,16 +345,25 @@ static as_status write_entry(value_writer *writer) {
 static as_status write_known_entries(value_writer *writer, int table,
                                      const table_keys *keys) {
   lua_State *L = writer->L;
-  int count = (int)as_names_count();
-  for (int i = 0; i < count; i++) {
-    if ((keys->known[i / WORD_BITS] >> i % WORD_BITS & 1) == 0) continue;
-    lua_rawgeti(L, writer->names, i + 1);
-    lua_pushvalue(L, -1);
-    lua_rawget(L, table);
-    AS_TRY(write_entry(writer));
-    lua_pop(L, 2);
+  for (int word = 0; word < KNOWN_WORDS; word++) {
+    /* The lowest bit that is set goes each time. */
+    for (uint64_t bits = keys->known[word]; bits != 0; bits &= bits - 1) {
+      int name = word * WORD_BITS + __builtin_ctzll(bits);
+      lua_rawgeti(L, writer->names, name + 1);
+      lua_pushvalue(L, -1);
+      lua_rawget(L, table);
+      AS_TRY(write_entry(writer));
+      lua_pop(L, 2);
+    }
   }
   return AS_OK;
+}
+
+static size_t count_known(const table_keys *keys) {
+  size_t count = 0;
+  for (int word = 0; word < KNOWN_WORDS; word++)
+    count += (size_t)__builtin_popcountll(keys->known[word]);
+  return count;
 }
 
 static as_status write_other_entries(value_writer *writer, int table) {
@@ -369,6 +379,7 @@ static as_status write_other_entries(value_writer *writer, int table) {
 static as_status write_object(value_writer *writer, int table, const table_keys *keys) {
   AS_TRY(as_cbor_write_map(writer->out, keys->strings));
   AS_TRY(write_known_entries(writer, table, keys));
+  if (count_known(keys) == keys->strings) return AS_OK;
   return write_other_entries(writer, table);
 }
 

@@ -103,6 +103,22 @@ static bool begins_with_digit(const as_cbor_reader *reader) {
          at[1] >= '0' && at[1] <= '9';
 }
 
+/* The same for a Buffer: its first key is one of four. */
+static bool begins_as_buffer(const as_cbor_reader *reader) {
+  if (reader->value.length - reader->offset < 2) return false;
+  const uint8_t *at = reader->value.data + reader->offset;
+  switch (at[0] - AS_CBOR_FIRST_TEXT) {
+    case 4:
+      return at[1] == 't' || at[1] == 'd'; /* type, data */
+    case 5:
+      return at[1] == 'v'; /* value */
+    case 6:
+      return at[1] == 'b'; /* buffer */
+    default:
+      return false;
+  }
+}
+
 bool as_byte_map_match(as_cbor_reader *reader, size_t count, as_slice name,
                        as_byte_map *out_map) {
   as_codec_error ignored;
@@ -114,7 +130,7 @@ bool as_byte_map_match(as_cbor_reader *reader, size_t count, as_slice name,
     is_match = count <= MAX_INDEXED && as_names_is_bytes(name) &&
                match_indexed(&ahead, count, out_map);
   } else {
-    is_match = count == 2 && match_buffer(&ahead, out_map);
+    is_match = count == 2 && begins_as_buffer(reader) && match_buffer(&ahead, out_map);
   }
   if (!is_match) return false;
   ahead.error = reader->error;

@@ -3,6 +3,7 @@
 -- @module authstate.keys
 
 local failure = require "authstate.failure"
+local new_table = require "table.new"
 
 local Keys = { __name = "authstate.keys" }
 Keys.__index = Keys
@@ -60,7 +61,8 @@ local function read_ids(self, kind, ids, shape, options)
   local call = session.store:begin(session.id, options, LEVEL)
   if #ids == 0 then return {} end
   local layout = session.store.layout
-  local command = { "HMGET" }
+  local command = new_table(#ids + 2, 0)
+  command[1] = "HMGET"
   for i = 1, #ids do
     command[2], command[i + 2] = layout.key(session.id, kind, ids[i])
   end
@@ -72,7 +74,7 @@ local function read_ids(self, kind, ids, shape, options)
     end
     return nil, message, code, details
   end
-  local values, found = replies[1], {}
+  local values, found = replies[1], new_table(0, #ids)
   for i = 1, #ids do
     if values[i] ~= nil then found[ids[i]] = values[i] end
   end

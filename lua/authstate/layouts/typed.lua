@@ -36,9 +36,15 @@ return function(options)
     return prefix .. "{" .. session .. "}:"
   end
 
+  -- Many records of one type are asked for one after the other.
+  local last_session, last_kind, last_key
+
   function layout.key(session, kind, id)
+    if kind == last_kind and session == last_session then return last_key, id end
     if kind == "creds" and id == "creds" then return base(session) .. "creds", "creds" end
-    return base(session) .. "k:" .. escape_type(kind), id
+    last_session, last_kind = session, kind
+    last_key = base(session) .. "k:" .. escape_type(kind)
+    return last_key, id
   end
 
   function layout.meta_key(session)
