@@ -303,6 +303,7 @@ describe("a profile", function()
       } }]], "p.lua")
     local store = assert(authstate.open { profile = path,
       data_dir = temporary.directory() .. "/data" })
+    finally(function() store:close() end)
     assert.equal(4321, store.server.socket.command_timeout_ms)
     assert.equal(2000, store.server.socket.connect_timeout_ms)
     assert.is_nil(store.options.redis)
