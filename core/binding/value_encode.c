@@ -50,6 +50,7 @@ typedef struct value_writer {
 /* What the first reading of a table finds. */
 typedef struct table_keys {
   size_t strings;
+  size_t known_strings; /* of them, those with a bit in `known` */
   size_t indexes;
   size_t largest_index;
   uint64_t known[KNOWN_WORDS]; /* a bit for each well-known name */
@@ -264,6 +265,7 @@ static void note_string_key(value_writer *writer, table_keys *keys) {
   keys->strings++;
   if (rank == 0) return;
   keys->known[(rank - 1) / WORD_BITS] |= UINT64_C(1) << (rank - 1) % WORD_BITS;
+  keys->known_strings++;
 }
 
 static void note_number_key(double number, table_keys *keys) {
@@ -359,13 +361,6 @@ static as_status write_known_entries(value_writer *writer, int table,
   return AS_OK;
 }
 
-static size_t count_known(const table_keys *keys) {
-  size_t count = 0;
-  for (int word = 0; word < KNOWN_WORDS; word++)
-    count += (size_t)__builtin_popcountll(keys->known[word]);
-  return count;
-}
-
 static as_status write_other_entries(value_writer *writer, int table) {
   lua_State *L = writer->L;
   lua_pushnil(L);
@@ -379,7 +374,7 @@ static as_status write_other_entries(value_writer *writer, int table) {
 static as_status write_object(value_writer *writer, int table, const table_keys *keys) {
   AS_TRY(as_cbor_write_map(writer->out, keys->strings));
   AS_TRY(write_known_entries(writer, table, keys));
-  if (count_known(keys) == keys->strings) return AS_OK;
+  if (keys->known_strings == keys->strings) return AS_OK;
   return write_other_entries(writer, table);
 }
 

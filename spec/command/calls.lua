@@ -28,6 +28,7 @@ calls.list = {
   { "run", "@read.lua" },
   { "run", "@write.lua", writes = true },
   { "check", "@layout.lua", has_no_store = true },
+  { "check", "@profile.lua", has_no_store = true },
   { "demo", has_own_server = true },
 }
 
@@ -42,6 +43,7 @@ local FILES = {
   ["folder/creds.json"] = '{"a":1}',
   ["folder/pre-key-1.json"] = '{"b":2}',
   ["layout.lua"] = 'return require "authstate.layouts.typed"',
+  ["profile.lua"] = "return { options = { max_value_bytes = 4096 } }",
   ["read.lua"] = [[
     local store = ...
     local ids, message = store:sessions()
