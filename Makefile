@@ -220,11 +220,13 @@ fuzz-deps: deps
 	$(call install,$(FUZZ_PACKAGES))
 
 build/fuzz/fuzzer: $(FUZZ_OBJECTS)
-	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
+	@echo 'link $@'
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIBS)
 
 build/fuzz/%.o: %.c | fuzz-deps
 	@mkdir -p $(@D)
-	$(FUZZ_CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link \
+	@echo 'compile $< for the fuzzer'
+	$(Q)$(FUZZ_CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link \
 	  -Icore -MMD -MP -c -o $@ $<
 
 # A process adds its counts to the files when it ends, whoever runs it: some specs' programs
