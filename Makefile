@@ -182,7 +182,7 @@ C_SPECS       = $(shell grep -l 'spec\.base\.program' $(wildcard spec/*/*_spec.l
 
 # libFuzzer comes with clang only. How long each target is fuzzed, and which are.
 FUZZ_CC      ?= clang
-FUZZ_SECONDS ?= 15
+FUZZ_SECONDS ?= 10
 FUZZ_TARGETS ?= $(shell sed -n 's/^  X(\([a-z0-9_]*\)).*/\1/p' spec/fuzz/fuzz.h)
 FUZZ_SOURCES := $(wildcard core/base/*.c core/codec/*.c core/engine/*.c) \
                 $(filter-out spec/fuzz/replay.c,$(wildcard spec/fuzz/*.c))

@@ -199,7 +199,8 @@ static void make_packed(samples *samples) {
   z_stream stream = {0};
   as_buffer *content = &samples->content, *packed = &samples->packed;
   for (int i = 0; i < CONTENT_BYTES; i++)
-    CHECK(as_buffer_append_byte(content, (uint8_t)(i * i >> 9)) == AS_OK);
+    CHECK(as_buffer_append_byte(content, (uint8_t)((uint32_t)i * (uint32_t)i >> 9)) ==
+          AS_OK);
   CHECK(as_buffer_reserve(packed, CONTENT_BYTES) == AS_OK);
   CHECK(deflateInit2(&stream, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
   stream.next_in = content->data;
