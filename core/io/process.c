@@ -44,27 +44,15 @@ static void redirect_standard_streams(const char *log_path, int pipe_fd) {
     report_and_exit(pipe_fd);
 }
 
-static void run_daemon(char *const argv[], const char *log_path, int kept_fd,
-                       int first_pipe_fd) {
+/* What the host ignores the daemon need not; but a file that grows too large is to be an
+ * error of write(2), not a signal that kills. */
+static void reset_signals(void) {
   sigset_t none;
-  int pipe_fd = fcntl(first_pipe_fd, F_DUPFD_CLOEXEC, FIRST_OTHER_FD);
-  if (pipe_fd < 0) report_and_exit(first_pipe_fd);
-  fill_standard_descriptors();
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  redirect_standard_streams(log_path, pipe_fd);
-  close_other_descriptors(kept_fd, pipe_fd);
-  /* The host's sanitizer or profiler is not the daemon's. */
-  unsetenv("LD_PRELOAD");
-  execvp(argv[0], argv);
-  report_and_exit(pipe_fd);
-}
-
-static int reap(pid_t child) {
-  int status;
-  while (waitpid(child, &status, 0) < 0)
-    if (errno != EINTR) return errno;
-  return 0;
+  signal(SIGCHLD, SIG_DFL);
+  signal(SIGPIPE, SIG_DFL);
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 static int read_failure(int pipe_fd) {
@@ -73,6 +61,30 @@ static int read_failure(int pipe_fd) {
   do got = read(pipe_fd, &failure, sizeof failure);
   while (got < 0 && errno == EINTR);
   return got == (ssize_t)sizeof failure ? failure : 0;
+}
+
+static void run_daemon(char *const argv[], const char *log_path, int kept_fd,
+                       int first_pipe_fd) {
+  int pipe_fd = fcntl(first_pipe_fd, F_DUPFD_CLOEXEC, FIRST_OTHER_FD);
+  if (pipe_fd < 0) report_and_exit(first_pipe_fd);
+  fill_standard_descriptors();
+  reset_signals();
+  redirect_standard_streams(log_path, pipe_fd);
+  close_other_descriptors(kept_fd, pipe_fd);
+  /* The host's sanitizer or profiler is not the daemon's. */
+  unsetenv("LD_PRELOAD");
+  execvp(argv[0], argv);
+  report_and_exit(pipe_fd);
+}
+
+/* The host may have had it reaped already: it ignores SIGCHLD, or waits for any child. */
+static int reap(pid_t child) {
+  int status;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno == ECHILD) return 0;
+    if (errno != EINTR) return errno;
+  }
+  return 0;
 }
 
 int as_process_start_daemon(char *const argv[], const char *log_path, int kept_fd) {

@@ -12,6 +12,9 @@
 
 local append_only_file = {}
 
+-- `proto-max-bulk-len` of redis, and the two bytes behind.
+local MAX_ARGUMENT_BYTES = 512 * 1024 * 1024 + 2
+
 -- The beginning of a command. A length that was made greater swallows what follows.
 local COMMAND = "\r\n%*%d+\r\n%$%d+\r\n"
 
@@ -27,8 +30,12 @@ local function read_argument(file)
   local length = header and header:match "^%$(%d+)\r$"
   if not length then return judge_header(file, header, "^%$?%d*\r?$") end
   local wanted = tonumber(length) + 2
-  local payload = file:read(wanted) or ""
-  if #payload < wanted then return payload:find(COMMAND) and "damaged" or "cut" end
+  if wanted > MAX_ARGUMENT_BYTES then return "damaged" end
+  local at = file:seek()
+  local is_short = file:seek "end" - at < wanted
+  file:seek("set", at)
+  local payload = file:read(is_short and "*a" or wanted)
+  if is_short then return payload:find(COMMAND) and "damaged" or "cut" end
   if payload:sub(-2) ~= "\r\n" then return "damaged" end
   return "whole", #header + 1 + wanted, payload:sub(1, -3)
 end

@@ -170,6 +170,8 @@ local function run(name, chosen, parsed)
   local is_whole, result, message = xpcall(function() return chosen.run(context) end,
     explain)
   local is_closed, close_message = context.close()
+  -- Out of memory: LuaJIT hands over its words without asking `explain`.
+  if not is_whole and type(result) ~= "table" then return FAILED, tostring(result) end
   if not is_whole then return result.status, result.message end
   if not result then return FAILED, message end
   if not is_closed then return FAILED, close_message end
@@ -236,7 +238,12 @@ end
 --- Runs the call of this process and ends it.
 function command.main(words)
   occupy_closed_streams()
-  exit_process(flush_output(command.call(words)))
+  local is_whole, status = pcall(command.call, words)
+  if not is_whole then
+    complain("failed", tostring(status))
+    status = FAILED
+  end
+  exit_process(flush_output(status))
 end
 
 return command
