@@ -171,6 +171,11 @@ static int system_write_file(lua_State *L) {
   return push_outcome(L, as_file_write(path, as_slice_of(bytes, length)));
 }
 
+static int system_file_exists(lua_State *L) {
+  lua_pushboolean(L, as_file_exists(luaL_checkstring(L, 1)));
+  return 1;
+}
+
 static int system_truncate_file(lua_State *L) {
   lua_Number length = luaL_checknumber(L, 2);
   luaL_argcheck(L, length >= 0, 2, "a length expected");
@@ -272,6 +277,7 @@ static const luaL_Reg system_functions[] = {
     {"list_directory", system_list_directory},
     {"sync_directory", system_sync_directory},
     {"write_file", system_write_file},
+    {"file_exists", system_file_exists},
     {"truncate_file", system_truncate_file},
     {"lock_open", system_lock_open},
     {"lock_try", system_lock_try},

@@ -34,3 +34,7 @@ int as_file_truncate(const char *path, off_t length) {
   if (fd < 0) return errno;
   return finish(fd, ftruncate(fd, length) == 0 ? 0 : errno);
 }
+
+bool as_file_exists(const char *path) {
+  return access(path, F_OK) == 0;
+}

@@ -27,7 +27,10 @@ local embedded = {}
 
 local POLL_MS = 2
 local LONGEST_POLL_MS = 8
-local MAX_STARTS = 5
+local MAX_STARTS = 3
+-- A server that we started may live without its lock: what is called redis-server closed
+-- it. So long it is awaited before another one is started.
+local LOCKLESS_MS = 200
 local READY_TIMEOUT_MS = 250
 local LAST_USER_TRIES = 3
 local SHUTDOWN_TIMEOUT_MS = 30000
@@ -35,6 +38,9 @@ local SHUTDOWN_REPLY_MS = 5
 local SHUTDOWN_ASK_AGAIN_MS = 1000
 local INFO_TIMEOUT_MS = 5000
 local SETTLE_TIMEOUT_MS = 1500
+
+-- In INFO persistence: what was acknowledged is not in the log yet.
+local WRITE_ERROR = "aof_last_write_status:err"
 
 -- The keeper of a driver that does not wait for a server that is gone.
 local NOBODY = {}
@@ -140,23 +146,6 @@ local function disk_failure(self, words)
     :format(self.directory, words))
 end
 
--- A server that we started is no more: mends what can be mended. E when starting another
--- one would not help, else nothing.
-local function mend(self, starts)
-  local log_path = self.data_directory.log_path
-  local code, words = server_log.cause(log_path, self.log_mark)
-  if code == "disk" then return disk_failure(self, words) end
-  if code == "corrupt" then return damage_failure(self, words) end
-  if code == "base" then
-    local name = append_only_file.base(self.data_directory.data_path)
-    return damage_failure(self, ("%s: %s"):format(words, name or "no base file"))
-  end
-  if code == "cut" then return cut_off(self, words) end
-  if starts < MAX_STARTS then return nil end
-  return failure.new("unavailable", ("the private redis-server in %s ended at once%s")
-    :format(self.directory, server_log.tail(log_path)), { retry = false })
-end
-
 -- A driver that asks the server something, however far it has come: without scripts,
 -- which are refused while the server loads its log.
 local function new_asker(self)
@@ -173,32 +162,71 @@ end
 -- the log cannot be written, nor with ECHO, which is answered while the log is loaded. A
 -- server that another process started less strict is made as strict as we were told.
 local function ask(self, deadline_ms)
-  local commands = { { "EXISTS", "authstate" } }
-  if self.append_fsync == "always" then
-    commands[2] = { "CONFIG", "SET", "appendfsync", "always" }
-  end
   local asker = new_asker(self)
-  local ready_ms = native.now_ms() + READY_TIMEOUT_MS
+  local ready_ms = math.min(native.now_ms() + READY_TIMEOUT_MS, deadline_ms)
   local replies, message, code = asker:perform {
-    commands = commands, deadline_ms = math.min(ready_ms, deadline_ms),
+    commands = {
+      { "EXISTS", "authstate" }, { "INFO", "persistence" },
+      { "CONFIG", "GET", "appendfsync" },
+    },
+    deadline_ms = ready_ms,
   }
+  local is_strict = replies and replies[3][2] == "always"
+  if replies and self.append_fsync == "always" and not is_strict then
+    if replies[2]:find(WRITE_ERROR, 1, true) then
+      -- It would end at once, with what it has not written yet.
+      replies, message, code = nil, nil, "disk"
+    else
+      replies, message, code = asker:perform {
+        commands = { { "CONFIG", "SET", "appendfsync", "always" } },
+        deadline_ms = ready_ms,
+      }
+    end
+  end
   asker:close()
   if replies then return true end
   return nil, message, code
 end
 
+-- A server that we started is no more: mends what can be mended. E when starting another
+-- one would not help, else nothing.
+local function mend(self, starts)
+  local log_path = self.data_directory.log_path
+  local code, words = server_log.cause(log_path, self.log_mark)
+  if code == "disk" then return disk_failure(self, words) end
+  if code == "corrupt" then return damage_failure(self, words) end
+  if code == "base" then
+    local name = append_only_file.base(self.data_directory.data_path)
+    return damage_failure(self, ("%s: %s"):format(words, name or "no base file"))
+  end
+  if code == "cut" then return cut_off(self, words) end
+  local deadline_ms = native.now_ms() + LOCKLESS_MS
+  repeat
+    core.sleep_ms(LONGEST_POLL_MS)
+    local is_up, _, answer = ask(self, deadline_ms)
+    if is_up or answer ~= "unavailable" then return nil end
+  until native.now_ms() >= deadline_ms
+  if starts < MAX_STARTS then return nil end
+  return failure.new("unavailable", ("the private redis-server in %s ended at once%s")
+    :format(self.directory, server_log.tail(log_path)), { retry = false })
+end
+
 -- One look at a server that may be there. "up", "down" (lock_fd has the lock), "coming";
--- or nil and E.
+-- or nil and E. A server may answer without its lock: somebody removed the file, or what
+-- is called redis-server closes descriptors.
 local function look(self, lock_fd, deadline_ms)
   local is_taken, message, code, details =
     self.data_directory:try_lock(lock_fd, "server.lock", "exclusive")
   if is_taken == nil then return nil, message, code, details end
-  if is_taken then return "down" end
   local is_ready
   is_ready, message, code = ask(self, deadline_ms)
   if is_ready then return "up" end
   if code == "unsupported" then return failure.new(code, message) end
-  return "coming"
+  if code == "disk" then
+    return disk_failure(self, "what it acknowledged is in its memory; make space first")
+  end
+  local is_nobody = code == "unavailable"
+  return is_taken and is_nobody and "down" or "coming"
 end
 
 -- Waits until the server answers, and starts it when nobody has. Whoever holds
@@ -216,6 +244,7 @@ local function wait_until_up(self, deadline_ms)
     if state == "down" and starts > 0 then
       message, code, details = select(2, mend(self, starts))
       goes_on = code == nil
+      if goes_on then state = look(self, lock_fd, deadline_ms) end
     end
     if state == "down" and goes_on then
       goes_on, message, code, details = start_server(self, lock_fd)
@@ -227,7 +256,7 @@ local function wait_until_up(self, deadline_ms)
     if state == "up" then return true end
     if native.now_ms() >= deadline_ms then
       return failure.new("unavailable", ("the private redis-server in %s did not answer "
-        .. "in time%s"):format(self.directory,
+        .. "in time at %s%s"):format(self.directory, self.socket_path,
         server_log.tail(self.data_directory.log_path)))
     end
     core.sleep_ms(pause_ms)
@@ -263,6 +292,17 @@ function embedded.start(options, tell)
   if is_up then return self end
   release(self)
   return nil, message, code, details
+end
+
+--- Takes a place of its own among the users, in a child that was forked. What the parent
+-- has locked stays the parent's.
+function Guard:join_after_fork()
+  for _, name in ipairs { "users_fd", "always_fd" } do
+    if self[name] then core.lock_close(self[name]) end
+    self[name] = nil
+  end
+  -- Nobody can hold it exclusively while the parent lives; else the next call finds out.
+  return join(self, native.now_ms() + READY_TIMEOUT_MS)
 end
 
 --- Brings back a server whose connection was lost, when it is dead; for the driver.
@@ -313,7 +353,7 @@ local function ask_what_is_written(asker)
     deadline_ms = native.now_ms() + INFO_TIMEOUT_MS,
   }
   if not replies then return code == "unavailable" and "nobody" or "unknown" end
-  local is_failing = replies[1]:find("aof_last_write_status:err", 1, true)
+  local is_failing = replies[1]:find(WRITE_ERROR, 1, true)
   return is_failing and "unwritten" or "written"
 end
 
@@ -329,7 +369,9 @@ local function end_server(self, asker, lock_fd)
     elseif core.lock_try(lock_fd, "exclusive") then
       return true
     elseif native.now_ms() > deadline_ms and state == "nobody" then
-      return true
+      if core.file_exists(self.socket_path) then return true end
+      return failure.new("unavailable", ("the private redis-server in %s cannot be shut "
+        .. "down: its socket %s was removed"):format(self.directory, self.socket_path))
     elseif native.now_ms() > deadline_ms then
       return failure.new("disk", ("the private redis-server in %s cannot write its log "
         .. "and is left running, so that nothing is lost; make space, then open and "
@@ -343,7 +385,8 @@ local function shut_down(self)
   local lock_fd, message, code, details =
     self.data_directory:open_lock("server.lock", true)
   if not lock_fd then return nil, message, code, details end
-  local is_down = core.lock_try(lock_fd, "exclusive")
+  local is_down = core.lock_try(lock_fd, "exclusive") and
+    not ask(self, native.now_ms() + READY_TIMEOUT_MS)
   if not is_down then
     local asker = new_asker(self)
     is_down, message, code, details = end_server(self, asker, lock_fd)
@@ -358,6 +401,7 @@ end
 -- way may be gone in a moment, such as a copy of a descriptor in a process that is being
 -- started.
 local function is_last_user(self)
+  if not self.users_fd then return false end
   for try = 1, LAST_USER_TRIES do
     if core.lock_try(self.users_fd, "exclusive") then return true end
     if try < LAST_USER_TRIES then core.sleep_ms(POLL_MS) end

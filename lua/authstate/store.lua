@@ -2,6 +2,7 @@
 --- A store: the sessions of one Redis, reached through one driver.
 -- @module authstate.store
 
+local core = require "authstate.core"
 local embedded = require "authstate.embedded"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
@@ -97,9 +98,27 @@ function store.open(given)
     node = url.show(server),
     driver = new_driver(options, server, guard),
     guard = guard,
+    pid = guard and core.process_id(), -- who uses it; nil: nobody yet
     log = tell,
     writers = setmetatable({}, { __mode = "v" }),
   }, Store)
+end
+
+-- A child that was forked after this store was used begins anew: with a connection, a
+-- name and a place among the users of its own.
+local function begin_after_fork(self)
+  self.own_token = nil
+  self.driver:begin()
+  for _, each in pairs(self.writers) do each:forget() end
+  if self.guard then self.guard:join_after_fork() end
+end
+
+-- To be called before anything is done with the store.
+local function note_process(self)
+  local pid = core.process_id()
+  if self.pid == pid then return end
+  if self.pid and not self.is_closed then begin_after_fork(self) end
+  self.pid = pid
 end
 
 --- The name of this store's writes in tokens; made at the first use, so that processes
@@ -146,6 +165,7 @@ function Store:begin(session_id, options, level)
       level + 1)
   end
   for name, value in pairs(options or {}) do check_call_option(name, value, level + 1) end
+  note_process(self)
   local started_ms = self.now_ms()
   local default_ms = self.server.socket.command_timeout_ms
   local timeout_ms = options and options.timeout_ms or default_ms
@@ -398,6 +418,7 @@ end
 -- @return true; or E when the private server did not shut down
 function Store:close()
   if self.is_closed then return true end
+  note_process(self)
   self.is_closed = true
   if not self.guard then
     self.driver:close()

@@ -57,6 +57,12 @@ function Writer:token()
   return self.own_token or self.store:token()
 end
 
+--- Forgets what it wrote, in a process that did not write it.
+function Writer:forget()
+  self.own_token, self.seq, self.seen, self.unsettled = nil, nil, nil, nil
+  self.applied, self.last_seq = nil, nil
+end
+
 -- What became of the write whose outcome is unknown. A server that has forgotten us
 -- cannot tell.
 local function settle(self, found)

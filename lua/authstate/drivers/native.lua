@@ -17,8 +17,21 @@ local HEALTH_TIMEOUT_MS = 10000
 --   max_operations, max_queued_bytes, max_value_bytes,
 --   keeper = who brings the server back when it is dead (see embedded.lua), or nil }
 function native.new(config)
-  local server = config.server
-  local engine = assert(core.engine {
+  local self = setmetatable({
+    config = config, server = config.server, keeper = config.keeper,
+  }, Native)
+  self:begin()
+  return self
+end
+
+--- Begins with an engine of its own and no connection; what the old one had is closed
+-- here, without a word to the server. After a fork the child must not share the parent's.
+function Native:begin()
+  if self.loop then self.loop:close() end
+  if self.engine then self.engine:close() end
+  local config, server = self.config, self.server
+  self.loop = nil
+  self.engine = assert(core.engine {
     pool_size = 1,
     max_operations = config.max_operations,
     max_queued_bytes = config.max_queued_bytes,
@@ -30,14 +43,11 @@ function native.new(config)
     password = server.password,
     scripts = config.scripts,
   })
-  return setmetatable({
-    engine = engine, server = server, keeper = config.keeper,
-    requests = {}, -- by slot: those that wait
-    verdicts = {}, -- by slot: what those get that wait in vain
-    tasks = {},    -- coroutines of `together`
-    sleepers = {}, -- by slot: the one of them that waits
-    early = {},    -- by slot: what ended while another call held the loop
-  }, Native)
+  self.requests = {} -- by slot: those that wait
+  self.verdicts = {} -- by slot: what those get that wait in vain
+  self.tasks = {}    -- coroutines of `together`
+  self.sleepers = {} -- by slot: the one of them that waits
+  self.early = {}    -- by slot: what ended while another call held the loop
 end
 
 --- Milliseconds of a monotonic clock.
@@ -76,7 +86,7 @@ end
 -- A connection was lost or could not be made: brings the server back when it is dead, and
 -- ends the requests that this does not help.
 local function revive(self)
-  local deadline_ms = math.huge
+  local deadline_ms = self.latest_ms or math.huge
   for _, request in pairs(self.requests) do
     deadline_ms = math.min(deadline_ms, request.deadline_ms)
   end
@@ -140,7 +150,9 @@ local function perform_once(self, request)
   local slot, message, code = submit(self, request)
   if code == "overloaded" then
     -- Replies that nobody waits for may be there by now and make room.
+    self.latest_ms = request.deadline_ms
     turn(self, 0)
+    self.latest_ms = nil
     slot, message, code = submit(self, request)
   end
   if not slot then return nil, message, code, { attempts = 0 } end
