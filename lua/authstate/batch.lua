@@ -39,10 +39,17 @@ local function group_of(self, kind, id)
   return group, field
 end
 
--- Two records that the layout cannot tell apart cannot both be written. True, or nil, a
--- sentence and "invalid".
+-- A record must be found again under its type, and two that the layout cannot tell apart
+-- cannot both be written. True, or nil, a sentence and "invalid".
 local function claim(self, group, kind, id, field)
-  if self.context.layout.atomic == "slot" then return true end
+  local layout = self.context.layout
+  if layout.atomic == "slot" then return true end
+  local _, found_kind = layout.parse(group.key, field)
+  if found_kind ~= kind then
+    return nil, ("%s cannot be kept in this layout: its field %s is %s"):format(
+      failure.record(kind, id), failure.show(field), found_kind and "one of the type "
+        .. failure.show(found_kind) or "none that it knows"), "invalid"
+  end
   local other = group.records[field]
   if other then
     return nil, ("%s and %s are both the field %s of this layout"):format(other,

@@ -40,7 +40,7 @@ local function default_path()
   local state = os.getenv "XDG_STATE_HOME"
   if not state or state:sub(1, 1) ~= "/" then
     local home = os.getenv "HOME"
-    if not home then return nil end
+    if not home or home:sub(1, 1) ~= "/" then return nil end
     state = home .. "/.local/state"
   end
   return state .. "/authstate"
@@ -84,7 +84,7 @@ function data_directory.open(given)
   local path = given or default_path()
   if not path then
     return failure.new("unavailable",
-      "neither XDG_STATE_HOME nor HOME is set; give data_dir")
+      "neither XDG_STATE_HOME nor HOME is set to an absolute path; give data_dir")
   end
   local is_made, message, code, details =
     make_private(path, "data_dir", "give another data_dir")

@@ -200,6 +200,10 @@ local function mend(self, starts)
     return damage_failure(self, ("%s: %s"):format(words, name or "no base file"))
   end
   if code == "cut" then return cut_off(self, words) end
+  if code == "memory" then
+    return failure.new("unavailable", ("the private redis-server in %s has too little "
+      .. "memory to load its log: %s"):format(self.directory, words), { retry = false })
+  end
   local deadline_ms = native.now_ms() + LOCKLESS_MS
   repeat
     core.sleep_ms(LONGEST_POLL_MS)

@@ -265,6 +265,13 @@ local function check_redis(given, faults)
   complain(faults, named, right.url, 'option "redis": %s', reason)
 end
 
+local function check_data_dir(path, faults)
+  if path and (path == "" or path:find("\0", 1, true)) then
+    faults[#faults + 1] = ('option "data_dir": %s is no path; accepted: the path of a '
+      .. "directory"):format(failure.show(path))
+  end
+end
+
 local function check_prefix(prefix, faults)
   if prefix and (#prefix > 128 or prefix:find("[{}]")) then
     complain(faults, "prefix", prefix,
@@ -284,6 +291,7 @@ local function check_given(given, has_server, faults)
   local right = check_rows(options.rows, given, "", faults)
   if given.redis ~= nil then right.redis = check_redis(given.redis, faults) end
   check_prefix(right.prefix, faults)
+  check_data_dir(right.data_dir, faults)
   check_place(has_server, given.data_dir, faults)
   return right
 end

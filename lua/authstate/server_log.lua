@@ -7,10 +7,12 @@ local server_log = {}
 local TAIL_BYTES = 400
 
 -- Lua patterns for lines after which a server ends, the code that they mean, and what
--- they capture of the reason. `reason` looks for it elsewhere in the same text. "cut"
--- and "base" are no codes of ours: the named file ends in the middle of a command; the
--- base file, which is not named, is damaged.
+-- they capture of the reason. `reason` looks for it elsewhere in the same text. "cut",
+-- "base" and "memory" are no codes of ours: the named file ends in the middle of a
+-- command; the base file, which is not named, is damaged; there is too little memory.
 local CAUSES = {
+  { code = "memory", line = "# Out Of Memory allocating ([^\n]+)" },
+  { code = "memory", line = "([Ff]ailed [a-z ]*allocating [^\n]+)" },
   { code = "cut",
     line = "# Unexpected end of file reading the append only file (%S+)%. " },
   { code = "disk", line = "# Can't recover from AOF write error",
@@ -49,8 +51,8 @@ function server_log.mark(path)
 end
 
 --- What the server said of its end since a mark.
--- @return "disk" or "corrupt", and its words; "cut" and the name of a file; "base" and
---   its words; nil when it said nothing that we know
+-- @return "disk" or "corrupt", and its words; "cut" and the name of a file; "base" or
+--   "memory" and its words; nil when it said nothing that we know
 function server_log.cause(path, mark)
   local text = read_from(path, mark, 64 * 1024)
   for _, cause in ipairs(CAUSES) do
@@ -59,15 +61,6 @@ function server_log.cause(path, mark)
       return cause.code, cause.reason and text:match(cause.reason) or words
     end
   end
-end
-
---- Where the server cut its append-only file off since a mark, because the last write in
--- it was not whole.
--- @return name of the file, offset in bytes; nil when it did not
-function server_log.cut(path, mark)
-  local name, offset = read_from(path, mark, 64 * 1024)
-    :match "# Truncating the AOF (%S+) at offset (%d+)"
-  if name then return name, tonumber(offset) end
 end
 
 --- The last lines of the log in one, for a message; empty when there is none.

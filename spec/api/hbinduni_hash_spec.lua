@@ -228,6 +228,15 @@ describe("the layout hbinduni-hash", function()
     assert.same({ creds = "{}" }, node_reads())
   end)
 
+  it("refuses a record that would not be found under its type, and writes none", function()
+    for kind, ids in pairs { ["my-type"] = { ["1"] = "1" }, pre = { ["key-7"] = "1" } } do
+      assert.error_matches(function()
+        session.keys:set_json { ["pre-key"] = { ["1"] = "1" }, [kind] = ids }
+      end, "cannot be kept in this layout")
+    end
+    assert.same({}, node_reads())
+  end)
+
   it("names the record that cannot be opened", function()
     node_writes { creds = "{}", ["session-a.0"] = "damaged" }
     local loaded, message, code, details = session:load()
@@ -254,11 +263,11 @@ describe("the layout hbinduni-hash", function()
       redis = server.url, layout = "hbinduni-hash", max_value_bytes = 1024,
     })
     local large = small:session "large"
-    local version, _, code = large.keys:set { t = { a = ("x"):rep(1100) } }
+    local version, _, code = large.keys:set { session = { a = ("x"):rep(1100) } }
     assert.same({ nil, "too_large" }, { version, code })
-    version, _, code = large.keys:set_json { t = { a = '"' .. ("x"):rep(1100) .. '"' } }
+    version, _, code = large.keys:set_json { session = { a = '"' .. ("x"):rep(1100) .. '"' } }
     assert.same({ nil, "too_large" }, { version, code })
-    assert.error_matches(function() large.keys:set_json { t = { a = "{" } } end, "byte 1")
+    assert.error_matches(function() large.keys:set_json { session = { a = "{" } } end, "byte 1")
     assert.equal(0, server:command("EXISTS", "large:auth"))
     small:close()
   end)

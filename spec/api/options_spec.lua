@@ -58,6 +58,8 @@ local MISTAKES = {
   { { redis = "redis://app@127.0.0.1" }, 'the user "app" is given without a password' },
   { { redis = "unix://app@/a" }, 'the user "app" is given without a password' },
   { { redis = { username = "app" } }, 'the user "app" is given without a password' },
+  { { data_dir = "a\0b", redis = false }, 'option "data_dir": "a\\x00b" is no path' },
+  { { data_dir = "", redis = false }, 'option "data_dir": "" is no path' },
   { { redis = { hosts = "a" } }, 'unknown option "redis.hosts", did you mean "host"?' },
   { { redis = { port = "6379" } }, 'option "redis.port": "6379" must be a number' },
   { { redis = { port = 0 } }, "from 1 to 65535" },

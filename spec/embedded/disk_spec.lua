@@ -191,6 +191,23 @@ describe("on a full disk the private server", function()
       assert(store:close())
       report "done"
     ]],
+    ["is not made strict, which would end it with what it has in memory"] = [[
+      local store = assert(open_here "everysec")
+      for n = 1, 20 do assert(commit(store, n)) end
+      fill()
+      commit_until_full(store, 21)
+      local pid = private_server.pid(directory)
+      local refused, message, code = open_here "always"
+      assert(refused == nil and code == "disk", message)
+      assert(private_server.pid(directory) == pid)
+      check(store)
+      make_space()
+      assert(store:close())
+      store = assert(open_here "always")
+      check(store)
+      assert(store:close())
+      report "done"
+    ]],
     ["goes on by itself, syncing once a second"] = [[
       local store = assert(open_here "everysec")
       fill()

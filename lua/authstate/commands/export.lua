@@ -13,6 +13,10 @@ local JSON, MULTI_FILE = "json", "baileys-multifile"
 local function load(context)
   local session = context.session()
   local loaded, message = session:load_json(TIMEOUT)
+  if loaded and loaded.unknown then
+    return nil, ("session %s has %d fields that are no records of its layout; they would "
+      .. "be missing"):format(report.id(session.id), loaded.unknown)
+  end
   if loaded then return loaded end
   return nil, message or ("there is no session %s"):format(report.id(session.id))
 end

@@ -65,6 +65,9 @@ end
 local function import(context, path)
   local split, message = read(context, path)
   if not split then return nil, message end
+  if not split.creds and split.records == 0 then
+    return nil, path .. ": no session: neither creds nor records"
+  end
   if split.keys.creds then
     return nil, path
       .. ': a key type "creds" cannot be kept: the name is that of the credentials'

@@ -40,8 +40,8 @@ return function(options)
   local last_session, last_kind, last_key
 
   function layout.key(session, kind, id)
-    if kind == last_kind and session == last_session then return last_key, id end
     if kind == "creds" and id == "creds" then return base(session) .. "creds", "creds" end
+    if kind == last_kind and session == last_session then return last_key, id end
     last_session, last_kind = session, kind
     last_key = base(session) .. "k:" .. escape_type(kind)
     return last_key, id
