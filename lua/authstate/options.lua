@@ -267,8 +267,9 @@ end
 
 local function check_data_dir(path, faults)
   if path and (path == "" or path:find("\0", 1, true)) then
-    faults[#faults + 1] = ('option "data_dir": %s is no path; accepted: the path of a '
-      .. "directory"):format(failure.show(path))
+    complain(faults, "data_dir", path,
+      'option "data_dir": %s is no path; accepted: the path of a directory',
+      failure.show(path))
   end
 end
 

@@ -228,7 +228,7 @@ describe("the layout hbinduni-hash", function()
     assert.same({ creds = "{}" }, node_reads())
   end)
 
-  it("refuses a record that would not be found under its type, and writes none", function()
+  it("refuses a record that would not be found under its type", function()
     for kind, ids in pairs { ["my-type"] = { ["1"] = "1" }, pre = { ["key-7"] = "1" } } do
       assert.error_matches(function()
         session.keys:set_json { ["pre-key"] = { ["1"] = "1" }, [kind] = ids }
@@ -265,9 +265,12 @@ describe("the layout hbinduni-hash", function()
     local large = small:session "large"
     local version, _, code = large.keys:set { session = { a = ("x"):rep(1100) } }
     assert.same({ nil, "too_large" }, { version, code })
-    version, _, code = large.keys:set_json { session = { a = '"' .. ("x"):rep(1100) .. '"' } }
+    local text = '"' .. ("x"):rep(1100) .. '"'
+    version, _, code = large.keys:set_json { session = { a = text } }
     assert.same({ nil, "too_large" }, { version, code })
-    assert.error_matches(function() large.keys:set_json { session = { a = "{" } } end, "byte 1")
+    assert.error_matches(function()
+      large.keys:set_json { session = { a = "{" } }
+    end, "byte 1")
     assert.equal(0, server:command("EXISTS", "large:auth"))
     small:close()
   end)
