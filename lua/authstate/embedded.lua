@@ -210,7 +210,9 @@ local function mend(self, starts)
     local is_up, _, answer = ask(self, deadline_ms)
     if is_up or answer ~= "unavailable" then return nil end
   until native.now_ms() >= deadline_ms
-  if starts < MAX_STARTS then return nil end
+  -- One that was killed would have come up: goes on until the deadline.
+  local was_killed = server_log.is_cut_short(log_path, self.log_mark)
+  if starts < MAX_STARTS or was_killed then return nil end
   return failure.new("unavailable", ("the private redis-server in %s ended at once%s")
     :format(self.directory, server_log.tail(log_path)), { retry = false })
 end

@@ -63,6 +63,13 @@ function server_log.cause(path, mark)
   end
 end
 
+--- Whether the last line since a mark is an ordinary notice (`*`): a server that ends of
+-- itself says why at last, as a warning (`#`) or before its log has a form at all.
+function server_log.is_cut_short(path, mark)
+  local last_line = read_from(path, mark, TAIL_BYTES):match "([^\n]*)\n*$"
+  return last_line:find "^%d+:%u %d+ %a+ %d+ [%d:.]+ %* " ~= nil
+end
+
 --- The last lines of the log in one, for a message; empty when there is none.
 function server_log.tail(path)
   local text = read_from(path, 0, TAIL_BYTES):gsub("%s+$", ""):gsub("\n+", " | ")

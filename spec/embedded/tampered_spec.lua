@@ -55,16 +55,63 @@ describe("the private server", function()
     assert.matches(directory .. "/redis.sock was removed", message, 1, true)
   end)
 
-  it("is one when what is called redis-server closes descriptors", function()
+  -- A shell script in place of redis-server; the PATH that finds it first.
+  local function wrap_server(text)
     local bin = temporary.directory()
     local path = bin .. "/redis-server"
     local file = assert(io.open(path, "w"))
-    file:write("#!/bin/sh\nfor f in 3 4 5 6 7 8 9; do eval \"exec $f>&-\"; done\n",
-      "exec /usr/bin/redis-server \"$@\"\n")
+    file:write("#!/bin/sh\n", text)
     file:close()
     os.execute("chmod +x " .. path)
+    return bin .. ":" .. os.getenv "PATH", bin
+  end
+
+  it("is started again when it is killed as often as it comes up", function()
+    local search_path, bin = wrap_server [[
+starts=$(dirname "$0")/starts
+echo start >>"$starts"
+[ "$(wc -l <"$starts")" -gt 6 ] && exec /usr/bin/redis-server "$@"
+echo "7:M 29 Nov 2026 09:59:07.710 * DB loaded from base file: 0.000 seconds" >&2
+kill -9 $$
+]]
     local status, words, err = program.run {
-      directory, env = { PATH = bin .. ":" .. os.getenv "PATH" }, text = [[
+      directory, env = { PATH = search_path },
+      text = [[
+        local store = open { data_dir = arg[1], open_timeout_ms = 60000 }
+        report("closed", store:close())
+      ]],
+    }
+    assert.equal("", err)
+    assert.same({ 0, "closed", "true" }, { status, unpack(words) })
+    assert.equal(("start\n"):rep(7), io.open(bin .. "/starts"):read "*a")
+  end)
+
+  it("is not started again for long when it ends of itself", function()
+    local search_path, bin = wrap_server [[
+echo start >>"$(dirname "$0")/starts"
+echo "7:M 29 Nov 2026 09:59:07.710 * Loading" >&2
+echo "7:M 29 Nov 2026 09:59:07.710 # I do not want to" >&2
+exit 1
+]]
+    local status, words, err = program.run {
+      directory, env = { PATH = search_path }, text = [[
+        local store, message, code = authstate.open { data_dir = arg[1] }
+        report(store, code, message)
+      ]],
+    }
+    assert.equal("", err)
+    assert.same({ 0, "nil", "unavailable" }, { status, words[1], words[2] })
+    assert.match("ended at once; its log ends: .* I do not want to", words[3])
+    assert.equal(("start\n"):rep(3), io.open(bin .. "/starts"):read "*a")
+  end)
+
+  it("is one when what is called redis-server closes descriptors", function()
+    local search_path = wrap_server [[
+for f in 3 4 5 6 7 8 9; do eval "exec $f>&-"; done
+exec /usr/bin/redis-server "$@"
+]]
+    local status, words, err = program.run {
+      directory, env = { PATH = search_path }, text = [[
         local servers = require "spec.embedded.servers"
         local store = open()
         assert(store:session "s".keys:set_json { t = { a = "1" } })
