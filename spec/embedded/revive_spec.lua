@@ -309,7 +309,7 @@ describe("the private server, killed", function()
       directory, text = [[
         local store = open { data_dir = arg[1], append_fsync = "always" }
         report "open"
-        await "/nowhere"
+        await(arg[1] .. "/never")
       ]],
     }
     program.await(strict, "open")
