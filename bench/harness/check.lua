@@ -14,6 +14,10 @@ local function refuse(peer, place, ...)
     (...):format(select(2, ...)))
 end
 
+local function place_of(number)
+  return ("operation %d: "):format(number)
+end
+
 local function show(record)
   return ("%s %q"):format(record.kind, record.id)
 end
@@ -48,17 +52,24 @@ function check.counts(peer, operations, answer)
   return true
 end
 
+-- The digest of a record that came, if it is what the record must have.
+local function match(peer, fixture, place, record, digest)
+  if not digest then
+    return refuse(peer, place, "%s is missing", show(record))
+  elseif digest ~= expected_digest(fixture, record) then
+    return refuse(peer, place, "%s is another value", show(record))
+  end
+  return digest
+end
+
 -- Compares the records that came with those of one operation.
 -- @param came { [type .. "\t" .. id] = digest }
 local function compare(peer, fixture, place, operation, came)
   local count = 0
   for _, record in ipairs(operation.records) do
-    local digest = came[record.kind .. "\t" .. record.id]
-    if not digest then
-      return refuse(peer, place, "%s is missing", show(record))
-    elseif digest ~= expected_digest(fixture, record) then
-      return refuse(peer, place, "%s is another value", show(record))
-    end
+    local is_right, message = match(peer, fixture, place, record,
+      came[record.kind .. "\t" .. record.id])
+    if not is_right then return nil, message end
     count = count + 1
   end
   for _ in pairs(came) do count = count - 1 end
@@ -66,14 +77,20 @@ local function compare(peer, fixture, place, operation, came)
   return digest_all(came)
 end
 
+-- The digest of a record that came, false when it did not.
+local function digest_of(peer, place, record, bytes, form)
+  if not bytes then return false end
+  local digest, message = canonical.digest(bytes, form)
+  if digest then return digest end
+  return refuse(peer, place, "%s cannot be read: %s", show(record), message)
+end
+
 -- Digests of what came, by type and id.
 local function open_records(peer, place, records, form)
   local came = {}
   for _, record in ipairs(records) do
-    local digest, message = canonical.digest(record.bytes, form)
-    if not digest then
-      return refuse(peer, place, "%s cannot be read: %s", show(record), message)
-    end
+    local digest, message = digest_of(peer, place, record, record.bytes, form)
+    if not digest then return nil, message end
     came[record.kind .. "\t" .. record.id] = digest
   end
   return came
@@ -89,7 +106,7 @@ function check.read(peer, fixture, operations, keep)
   local digests, form = {}, peer.entry.form or "json"
   for i, operation in ipairs(operations) do
     if keep == "all" or keep == i - 1 then
-      local place = ("operation %d: "):format(i)
+      local place = place_of(i)
       local came, digest
       came, message = open_records(peer, place, kept[i - 1] or {}, form)
       if not came then return nil, message end
@@ -101,25 +118,42 @@ function check.read(peer, fixture, operations, keep)
   return digests
 end
 
+-- What Redis holds of all that operations wrote: { [type] = { [id] = bytes or false } }.
+local function read_back(peer, operations, server)
+  local ids, stored = {}, {}
+  for _, operation in ipairs(operations) do
+    for _, record in ipairs(operation.records) do
+      local list = ids[record.kind] or {}
+      ids[record.kind] = list
+      list[#list + 1] = record.id
+    end
+  end
+  local storage = storages[peer.entry.storage]
+  for kind, list in pairs(ids) do
+    local values, by_id = storage.read(server, peer.target, kind, list), {}
+    for i, id in ipairs(list) do by_id[id] = values[i] end
+    stored[kind] = by_id
+  end
+  return stored
+end
+
 --- Whether Redis holds what the operations of a round wrote.
 -- @return list of one digest; or nil and a sentence
 function check.written(peer, fixture, operations, server)
-  local storage = storages[peer.entry.storage]
-  local digests = {}
+  local form = storages[peer.entry.storage].form
+  local stored = read_back(peer, operations, server)
+  local lines = {}
   for i, operation in ipairs(operations) do
-    local kind, ids = operation.records[1].kind, {}
-    for j, record in ipairs(operation.records) do ids[j] = record.id end
-    local stored, records = storage.read(server, peer.target, kind, ids), {}
-    for j, bytes in ipairs(stored) do
-      if bytes then table.insert(records, { kind = kind, id = ids[j], bytes = bytes }) end
+    for _, record in ipairs(operation.records) do
+      local digest, message =
+        digest_of(peer, place_of(i), record, stored[record.kind][record.id], form)
+      if message then return nil, message end
+      digest, message = match(peer, fixture, place_of(i), record, digest)
+      if message then return nil, message end
+      lines[#lines + 1] = record.kind .. "\t" .. record.id .. "\t" .. digest
     end
-    local place = ("operation %d: "):format(i)
-    local came, message = open_records(peer, place, records, storage.form)
-    if not came then return nil, message end
-    digests[i], message = compare(peer, fixture, place, operation, came)
-    if not digests[i] then return nil, message end
   end
-  return { core.sha256_hex(table.concat(digests)) }
+  return { core.sha256_hex(table.concat(lines, "\n")) }
 end
 
 return check

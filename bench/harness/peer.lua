@@ -5,6 +5,7 @@
 --     to the peer                                     from the peer
 --     prepare method= socket= source= target=         ready NAME=VERSION ...
 --             storage= work= results=
+--             sessions= OPTION= ...
 --     run first= count= keep=                         done wall_s= cpu_s= operations=
 --                                                          records=
 --     (end of input)                                  (ends)
@@ -12,15 +13,17 @@
 --
 -- `prepare`: connect to the redis-server at `socket`, read the operations from the file
 -- `work` (see work.lua); session `source` is there in the peer's storage, session
--- `target` is its own to write.
+-- `target` is its own to write. With `sessions` operation number i, counted from 0, reads
+-- session `source`.N, N = 1 + i % sessions, in place of `source`. What a case says in
+-- `options` of the peer comes as it is.
 --
 -- `run`: carry out `count` operations from number `first` on (0 is the first one), by
--- `method`. `wall_s` and `cpu_s` (user and system time of the process, all its threads)
--- are of these alone; `records` is how many records came back, or were confirmed as
--- written. Outside the measured time a peer collects its garbage, so that no round pays
--- for another one's, and writes to the file `results` what it read by the operations of
--- this round that `keep` names ("none", "all", or one number, 0 for the first of the
--- round), as
+-- `method`; several at once when an option says so. `wall_s` and `cpu_s` (user and system
+-- time of the process, all its threads) are of these alone; `records` is how many records
+-- came back, or were confirmed as written. Outside the measured time a peer collects its
+-- garbage, so that no round pays for another one's, and writes to the file `results` what
+-- it read by the operations of this round that `keep` names ("none", "all", or one
+-- number, 0 for the first of the round), as
 --
 --     operation NUMBER                                the number in the round
 --     record TYPE ID LENGTH                           then LENGTH bytes and a line feed
@@ -79,7 +82,8 @@ end
 
 --- Starts a peer and waits until it is ready.
 -- @param entry a peer of a case, see case.lua
--- @param place { directory = its own, server, source, target, work = path of the file }
+-- @param place { directory = its own, server, source, sessions, target,
+--   work = path of the file }
 -- @return the peer; or nil and a sentence
 function peer.start(entry, place)
   local words, message = programs.find(entry.program)
@@ -96,11 +100,13 @@ function peer.start(entry, place)
   self.input = assert(io.popen(("exec %s >%s 2>%s"):format(command_line(words),
     quote(answers), quote(self.errors_path)), "we"))
   self.output = assert(io.open(answers, "rb"))
-  self.versions, message = ask(self, "prepare", {
+  local fields = {
     method = entry.method, storage = entry.storage, socket = place.server.socket,
     source = place.source, target = place.target, work = place.work,
-    results = self.results_path,
-  }, "ready")
+    results = self.results_path, sessions = place.sessions,
+  }
+  for name, value in pairs(entry.options or {}) do fields[name] = tostring(value) end
+  self.versions, message = ask(self, "prepare", fields, "ready")
   if self.versions then return self end
   self:stop()
   return nil, message

@@ -32,7 +32,8 @@ local function start_peers(run)
   for i, entry in ipairs(run.entries) do
     local started, message = peer.start(entry, {
       directory = temporary.directory(), server = run.server, work = work_path,
-      source = SOURCE, target = ("%s.%d"):format(SOURCE, i),
+      source = SOURCE, target = ("%s.target-%d"):format(SOURCE, i),
+      sessions = run.case.sessions,
     })
     if not started then return nil, message end
     run.peers[i] = started
@@ -146,6 +147,21 @@ local function judge(case, measured)
   return spread
 end
 
+-- Stores the fixture in every way that a peer needs, and as often as the case says.
+local function put_fixture(run)
+  local is_put = {}
+  for _, entry in ipairs(run.case.peers) do
+    local storage = storages[entry.storage]
+    if not is_put[storage] then
+      storage.put(run.server, SOURCE, run.fixture)
+      for i = 1, run.case.sessions or 0 do
+        storage.copy(run.server, SOURCE, ("%s.%d"):format(SOURCE, i))
+      end
+    end
+    is_put[storage] = true
+  end
+end
+
 --- Runs a case to its end.
 -- @param case see case.lua
 -- @param fixture { creds = text, keys = { [type] = { [id] = text } } }
@@ -162,13 +178,7 @@ function rounds.run(case, fixture, knobs, random, on_round)
     operations = case.work(fixture, random, knobs, case.operations),
     server = redis_server.start { config = case.server },
   }
-  local is_put = {}
-  for _, entry in ipairs(case.peers) do
-    if not is_put[entry.storage] then
-      storages[entry.storage].put(run.server, SOURCE, fixture)
-      is_put[entry.storage] = true
-    end
-  end
+  put_fixture(run)
   local is_done, message = play_all(run, knobs, on_round or function() end)
   for _, one in ipairs(run.peers) do one:stop() end
   local redis_version = run.server:command("INFO", "server"):match "redis_version:(%S+)"

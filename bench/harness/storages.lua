@@ -3,6 +3,7 @@
 --
 --     form                                     "stored" or "json", see canonical.lua
 --     put(server, session, texts)              stores a session that is not there yet
+--     copy(server, from, to)                   the same once more, under another id
 --     read(server, session, kind, ids)         list of stored bytes, false where absent
 --
 -- `server` is one of spec.support.redis_server. `texts` are the JSON texts of the
@@ -67,6 +68,15 @@ storages.typed = {
     local store = assert(authstate.open { redis = server.url })
     assert(store:session(session):commit_json(assert(session_file.compose(texts))))
     assert(store:close())
+  end,
+  copy = function(server, from, to)
+    local head = ("authstate:{%s}:"):format(from)
+    local commands = {}
+    for _, key in ipairs(server:command("KEYS", head .. "*")) do
+      local copied = ("authstate:{%s}:"):format(to) .. key:sub(#head + 1)
+      commands[#commands + 1] = { "COPY", key, copied }
+    end
+    send_all(server, commands)
   end,
   read = function(server, session, kind, ids)
     return read_names(server, { "HMGET", ("authstate:{%s}:k:%s"):format(session, kind) },

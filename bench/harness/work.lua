@@ -85,6 +85,56 @@ function work.writes(fixture, random, count, kind, size)
   return operations
 end
 
+-- The records of some types, without the types whose records are all alike, and for each
+-- record those of its type: { { kind, id, siblings = ids }, ... }.
+local function list_different(fixture, kinds)
+  local list = {}
+  for _, kind in ipairs(kinds) do
+    local ids = session_file.sorted_names(fixture.keys[kind])
+    local texts = fixture.keys[kind]
+    local first, is_different = texts[ids[1]], false
+    for _, id in ipairs(ids) do is_different = is_different or texts[id] ~= first end
+    for _, id in ipairs(is_different and ids or {}) do
+      list[#list + 1] = { kind = kind, id = id, siblings = ids }
+    end
+  end
+  return list
+end
+
+-- A record of the same type with other contents.
+local function pick_other(fixture, random, record)
+  local texts = fixture.keys[record.kind]
+  while true do
+    local id = random:pick(record.siblings)
+    if texts[id] ~= texts[record.id] then return id end
+  end
+end
+
+--- Twice `count` operations that each write one record, any of the fixture (or of one
+-- type). As with `writes` no two of the first `count` write the same id, and the other
+-- half writes the same ids with other contents.
+function work.single_writes(fixture, random, count, kind)
+  if kind then records_of(fixture, kind, 2) end
+  local all = list_different(fixture,
+    kind and { kind } or session_file.sorted_names(fixture.keys))
+  if #all == 0 then
+    error({ message = ("TYPE: the records of %s are all alike; needed are different ones")
+      :format(kind and ("type %q"):format(kind) or "each type") })
+  end
+  random:shuffle(all)
+  local operations = {}
+  for i = 1, count do
+    local record = all[(i - 1) % #all + 1]
+    local id = ("%s.%d"):format(record.id, i)
+    for half = 0, 1 do
+      local source = half == 0 and record.id or pick_other(fixture, random, record)
+      operations[half * count + i] = { verb = "set", records =
+        { { kind = record.kind, id = id, source = source } } }
+    end
+  end
+  return operations
+end
+
 --- Operations that each read the whole session.
 function work.loads(fixture, count)
   local records = { { kind = "creds", id = "creds", source = "creds" } }

@@ -3,9 +3,13 @@
 -- authstate as a peer; bench/harness/peer.lua tells what is said between the two.
 -- Methods:
 --
---     get  get_json         session.keys, all records of an operation by one call
---     set  set_json         the same, in one commit
---     load  load_json       the whole session
+--     get  get_json  get_raw    session.keys, all records of an operation by one call
+--     set  set_json  set_raw    the same, in one commit
+--     load  load_json           the whole session
+--
+-- With the option `tasks` the operations of a round are shared out among as many
+-- coroutines, all within `authstate.run`; without it each call blocks. Other options are
+-- those of `authstate.open`.
 
 local authstate = require "authstate"
 local core = require "authstate.core"
@@ -89,8 +93,8 @@ end
 
 local function reader(call_name, to_text)
   return {
-    run = function(peer, operation)
-      local keys = peer.source.keys
+    run = function(_, operation)
+      local keys = operation.session.keys
       return assert(keys[call_name](keys, operation.kind, operation.ids))
     end,
     count = count_found, each = each_found, to_text = to_text,
@@ -125,24 +129,54 @@ end
 local methods = {
   get = reader("get", as_json),
   get_json = reader("get_json", as_it_is),
+  get_raw = reader("get_raw", as_it_is),
   load = loader("load", as_json),
   load_json = loader("load_json", as_it_is),
   set = writer("set", "get"),
   set_json = writer("set_json", "get_json"),
+  set_raw = writer("set_raw", "get_raw"),
 }
 
 local peer
 
+-- What `open` is given of the fields of `prepare`.
+local readers_of_options = {
+  writes = as_it_is,
+  pool_size = tonumber, batch_window_ms = tonumber, batch_size = tonumber,
+  enable_batching = function(word) return word == "true" end,
+}
+
+local function open_store(fields)
+  local options = { redis = "unix://" .. fields.socket }
+  for name, read in pairs(readers_of_options) do
+    if fields[name] then options[name] = read(fields[name]) end
+  end
+  return assert(authstate.open(options))
+end
+
+-- The sessions that operations read, one after the other.
+local function list_sources(store, fields)
+  if not fields.sessions then return { store:session(fields.source) } end
+  local sources = {}
+  for i = 1, tonumber(fields.sessions) do
+    sources[i] = store:session(("%s.%d"):format(fields.source, i))
+  end
+  return sources
+end
+
 local function prepare(fields)
-  local store = assert(authstate.open { redis = "unix://" .. fields.socket })
+  local store = open_store(fields)
   peer = {
     method = assert(methods[fields.method], "no method " .. fields.method),
     source = store:session(fields.source), target = store:session(fields.target),
-    results = fields.results, operations = {},
+    results = fields.results, operations = {}, tasks = tonumber(fields.tasks),
   }
+  local sources = list_sources(store, fields)
   for line in io.lines(fields.work) do
     local words = read_words(line)
-    table.insert(peer.operations, parsers[words[1]](words))
+    local operation = parsers[words[1]](words)
+    operation.session = sources[#peer.operations % #sources + 1]
+    table.insert(peer.operations, operation)
   end
   if peer.method.prepare then
     for _, operation in ipairs(peer.operations) do
@@ -176,23 +210,42 @@ local function read_keep(word, count)
   return numbers
 end
 
+-- Carries out every `step`-th operation of a round, from number `start` on.
+local function carry_out(round, start, step)
+  local method = peer.method
+  for i = start, round.count - 1, step do
+    local operation = peer.operations[round.first + i + 1]
+    local value = method.run(peer, operation)
+    round.records = round.records + method.count(operation, value)
+    if round.keep[i] then round.kept[i] = { operation = operation, value = value } end
+  end
+end
+
+local function carry_out_in_tasks(round)
+  local tasks = {}
+  for i = 1, peer.tasks do
+    tasks[i] = authstate.spawn(carry_out, round, i - 1, peer.tasks)
+  end
+  for i = 1, peer.tasks do assert(tasks[i]:wait()) end
+end
+
 local function run(fields)
   local first, count = tonumber(fields.first), tonumber(fields.count)
-  local keep, kept = read_keep(fields.keep, count), {}
-  local method, operations = peer.method, peer.operations
-  local records = 0
+  local round = {
+    first = first, count = count, keep = read_keep(fields.keep, count), kept = {},
+    records = 0,
+  }
   collectgarbage()
   local started_ms, started_cpu_s = core.now_ms(), os.clock()
-  for i = 0, count - 1 do
-    local operation = operations[first + i + 1]
-    local value = method.run(peer, operation)
-    records = records + method.count(operation, value)
-    if keep[i] then kept[i] = { operation = operation, value = value } end
+  if peer.tasks then
+    authstate.run(carry_out_in_tasks, round)
+  else
+    carry_out(round, 0, 1)
   end
   local cpu_s, wall_s = os.clock() - started_cpu_s, (core.now_ms() - started_ms) / 1000
-  write_kept(kept)
+  write_kept(round.kept)
   return ("done\twall_s=%.9f\tcpu_s=%.6f\toperations=%d\trecords=%d"):format(wall_s,
-    cpu_s, count, records)
+    cpu_s, count, round.records)
 end
 
 local verbs = { prepare = prepare, run = run }

@@ -7,12 +7,17 @@
 //   hget  get            read one by one, from the hash or the strings
 //   hmget  mget          read by one command
 //   pipeline             read by one HGET each, sent together
+//   hget_raw             read one by one the bytes that authstate stores, from its keys
 //   load_hgetall         the whole session from the hash
 //   load_mget            the whole session from the strings, whose names are known
 //   write_one_by_one     one HSET each, each waited for
 //   write_pipeline       one HSET each, sent together
 //   write_multi          the same as a transaction
 //   write_hset           one HSET of all
+//   write_raw            one HSET each of bytes that authstate stores, to keys like its
+//
+// With the option `tasks` as many async functions share the operations of a round, each
+// awaiting one after the other; `auto_pipelining=true` is ioredis' enableAutoPipelining.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
@@ -34,6 +39,7 @@ function nameOf(kind, id) {
 }
 
 const hashOf = (session) => `${session}:auth`;
+const typedOf = (session, kind) => `authstate:{${session}}:k:${kind}`;
 const stringOf = (session, kind, id) => `${session}:${nameOf(kind, id)}`;
 
 // A read gives { id: value } of what was there, as the key stores of Baileys do.
@@ -86,6 +92,18 @@ const readers = {
   },
 };
 
+const rawReaders = {
+  async hget_raw({ kind, ids }) {
+    const key = typedOf(peer.source, kind);
+    const found = {};
+    for (const id of ids) {
+      const bytes = await peer.redis.hgetBuffer(key, id);
+      if (bytes !== null) found[id] = bytes;
+    }
+    return found;
+  },
+};
+
 const loaders = {
   async load_hgetall() {
     const texts = await peer.redis.hgetall(hashOf(peer.source));
@@ -126,6 +144,16 @@ const writers = {
   },
 };
 
+const rawWriters = {
+  async write_raw({ kind, ids, values }) {
+    const key = typedOf(peer.target, kind);
+    for (let i = 0; i < ids.length; i += 1) {
+      await peer.redis.hset(key, ids[i], values[i]);
+    }
+    return ids.length;
+  },
+};
+
 function countValues(found) {
   let count = 0;
   for (const id in found) if (found[id] !== undefined) count += 1;
@@ -150,17 +178,34 @@ const parsers = {
 
 const peer = {};
 
-async function prepare({ method, socket, source, target, work, results }) {
-  Object.assign(peer, { source, target, results });
-  peer.run = readers[method] ?? loaders[method] ?? writers[method];
-  if (!peer.run) throw new Error(`no method ${method}`);
-  peer.count = writers[method] ? (count) => count : countValues;
-  peer.redis = new Redis({ path: socket });
-  if (writers[method]) {
-    peer.values = await peer.redis.hgetall(hashOf(source));
-    for (const name in peer.values) peer.values[name] = revive(peer.values[name]);
+// What writers write, by name, as the values they have before the clock starts.
+async function readValues(lines) {
+  if (writers[peer.method]) {
+    const values = await peer.redis.hgetall(hashOf(peer.source));
+    for (const name in values) values[name] = revive(values[name]);
+    return values;
   }
+  const values = {};
+  for (const kind of new Set(lines.map((line) => line.split('\t')[1]))) {
+    const stored = await peer.redis.hgetallBuffer(typedOf(peer.source, kind));
+    for (const id in stored) values[nameOf(kind, id)] = stored[id];
+  }
+  return values;
+}
+
+async function prepare({
+  method, socket, source, target, work, results, tasks, auto_pipelining: isPipelined,
+}) {
+  Object.assign(peer, { method, source, target, results, tasks: Number(tasks ?? 1) });
+  const isWriter = writers[method] ?? rawWriters[method];
+  peer.run = readers[method] ?? rawReaders[method] ?? loaders[method] ?? isWriter;
+  if (!peer.run) throw new Error(`no method ${method}`);
+  peer.count = isWriter ? (count) => count : countValues;
+  peer.toBytes = rawReaders[method] ? (bytes) => bytes
+    : (value) => Buffer.from(stringify(value));
+  peer.redis = new Redis({ path: socket, enableAutoPipelining: isPipelined === 'true' });
   const lines = readFileSync(work, 'utf8').trimEnd().split('\n');
+  if (isWriter) peer.values = await readValues(lines);
   peer.operations = lines.map((line) => {
     const words = line.split('\t');
     return parsers[words[0]](words);
@@ -188,26 +233,32 @@ function writeKept(kept) {
   for (const { number, operation, found } of kept) {
     parts.push(`operation\t${number}\n`);
     for (const [kind, id, value] of recordsOf(operation, found)) {
-      const text = stringify(value);
-      parts.push(`record\t${kind}\t${id}\t${Buffer.byteLength(text)}\n`, text, '\n');
+      const bytes = peer.toBytes(value);
+      parts.push(`record\t${kind}\t${id}\t${bytes.length}\n`, bytes, '\n');
     }
   }
-  writeFileSync(peer.results, parts.join(''));
+  writeFileSync(peer.results, Buffer.concat(parts.map((part) => Buffer.from(part))));
 }
 
 async function run(fields) {
   const [first, count] = [Number(fields.first), Number(fields.count)];
   const kept = [];
   let records = 0;
+  // Every `peer.tasks`-th operation from number `start` on.
+  async function carryOut(start) {
+    for (let number = start; number < count; number += peer.tasks) {
+      const operation = peer.operations[first + number];
+      const found = await peer.run(operation);
+      records += peer.count(found);
+      if (isKept(fields.keep, number)) kept.push({ number, operation, found });
+    }
+  }
   global.gc();
   const startedCpu = process.cpuUsage();
   const started = process.hrtime.bigint();
-  for (let number = 0; number < count; number += 1) {
-    const operation = peer.operations[first + number];
-    const found = await peer.run(operation);
-    records += peer.count(found);
-    if (isKept(fields.keep, number)) kept.push({ number, operation, found });
-  }
+  const tasks = [];
+  for (let start = 0; start < peer.tasks; start += 1) tasks.push(carryOut(start));
+  await Promise.all(tasks);
   const wallSeconds = Number(process.hrtime.bigint() - started) / 1e9;
   const { user, system } = process.cpuUsage(startedCpu);
   writeKept(kept);

@@ -69,6 +69,10 @@ function faults.die()
   end)
 end
 
+function faults.raise()
+  spoil("get", function() error "out of ink" end)
+end
+
 function faults.fewer_operations()
   spoil_answers(function(answer)
     return (answer:gsub("operations=(%d+)", function(count)
@@ -77,14 +81,25 @@ function faults.fewer_operations()
   end)
 end
 
+local function note(text)
+  local file = assert(io.open(FILE, "a"))
+  file:write(text, "\n")
+  file:close()
+end
+
+-- No fault: writes the session of each read into a file.
+function faults.note_sessions()
+  local get = Keys.get
+  Keys.get = function(self, ...)
+    note(self.session.id)
+    return get(self, ...)
+  end
+end
+
 -- No fault: writes a line for each run into a file, for a spec to see the order.
 function faults.note()
   spoil_answers(function(answer)
-    if answer:find "^done" then
-      local file = assert(io.open(FILE, "a"))
-      file:write(CALL, "\n")
-      file:close()
-    end
+    if answer:find "^done" then note(CALL) end
     return answer
   end)
 end

@@ -51,17 +51,33 @@ describe("a benchmark's rounds", function()
     assert.equal(expected, written)
   end)
 
+  local floor_program
+  setup(function() floor_program = compile_floor() end)
+
+  -- Four operations are two batches of 3, and one of 100.
   local floors = {
     { case = "reads", method = "hget", form = "stored" },
+    { case = "reads", method = "command", form = "stored" },
     { case = "reads", method = "hmget", form = "stored" },
+    { case = "reads", method = "hget_batch", form = "stored", options = { batch = 3 } },
+    { case = "reads", method = "hget_batch", form = "stored",
+      options = { batch = 100, is_formatted = true } },
     { case = "writes", method = "hset_pipeline" },
+    { case = "writes", method = "hset_batch", options = { batch = 3 } },
+    { case = "writes", method = "hset_batch",
+      options = { batch = 3, is_formatted = true } },
+    { case = "writes", method = "multi_batch", options = { batch = 3 } },
+    { case = "writes", method = "multi_batch",
+      options = { batch = 100, is_formatted = true } },
+    { case = "single_writes", method = "multi_batch", options = { batch = 3 } },
     { case = "loads", method = "hgetall", form = "stored" },
   }
-  for _, floor in ipairs(floors) do
-    it(("compare %s with the floor, %s"):format(floor.case, floor.method), function()
+  for i, floor in ipairs(floors) do
+    it(("compare %s with the floor, %s (%d)"):format(floor.case, floor.method, i),
+      function()
       local case = tiny_case.add(tiny_case[floor.case](), {
-        name = "floor", program = compile_floor(), method = floor.method,
-        form = floor.form,
+        name = "floor", program = floor_program, method = floor.method,
+        form = floor.form, options = floor.options,
       })
       local ran = assert(tiny_case.run(case, FEW))
       assert.same(ran.peers[1].rounds[2].digests, ran.peers[3].rounds[2].digests)
@@ -76,6 +92,20 @@ describe("a benchmark's rounds", function()
       assert(tiny_case.run(case, FEW))
     end)
   end
+end)
+
+describe("a benchmark of several sessions", function()
+  it("reads all of them", function()
+    local note = temporary.file ""
+    local case = tiny_case.reads()
+    case.sessions = 3
+    tiny_case.add_faulty(case, "note_sessions", 0, note)
+    assert(tiny_case.run(case, { ROUNDS = 1, WARMUP = 0 }))
+    local read = {}
+    for name in io.lines(note) do read[#read + 1] = name:match "%.(%d)$" end
+    -- Four operations, once before the round and once in it.
+    assert.same({ "1", "2", "3", "1", "1", "2", "3", "1" }, read)
+  end)
 end)
 
 describe("the order of a benchmark's rounds", function()

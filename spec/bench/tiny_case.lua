@@ -40,6 +40,13 @@ function tiny_case.writes()
   end)
 end
 
+--- A case of writes of one record of any type by `set`.
+function tiny_case.single_writes()
+  return case_of("tiny_single_writes", "set", function(fixture, generator, _, count)
+    return work.single_writes(fixture, generator, count)
+  end)
+end
+
 --- A case of a whole session.
 function tiny_case.loads()
   return case_of("tiny_loads", "load", function(fixture, _, _, count)

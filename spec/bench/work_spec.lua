@@ -79,6 +79,43 @@ describe("what a benchmark asks for", function()
     end
   end)
 
+  it("writes single records of all types that have different ones, and others later",
+    function()
+      local count = 2000
+      local operations = work.single_writes(fixture, random.new(), count)
+      assert.equal(2 * count, #operations)
+      local seen, kinds = {}, {}
+      for i = 1, count do
+        local record, later = operations[i].records[1], operations[count + i].records[1]
+        assert.same({ record.kind, record.id }, { later.kind, later.id })
+        assert.is_nil(seen[record.kind .. " " .. record.id])
+        seen[record.kind .. " " .. record.id] = true
+        kinds[record.kind] = true
+        local texts = fixture.keys[record.kind]
+        assert.not_equal(texts[record.source], texts[later.source])
+      end
+      for _, kind in ipairs { "pre-key", "sender-key", "session" } do
+        assert.is_true(kinds[kind])
+      end
+    end)
+
+  it("writes single records of one type only when told so", function()
+    local operations = work.single_writes(fixture, random.new(), 50, "session")
+    for _, operation in ipairs(operations) do
+      assert.equal("session", operation.records[1].kind)
+    end
+  end)
+
+  it("is refused when all records to be written are alike", function()
+    local alike = { keys = { session = { a = "1", b = "1" }, creds = {} } }
+    for _, kind in ipairs { "session", false } do
+      local is_fine, complaint =
+        pcall(work.single_writes, alike, random.new(), 1, kind or nil)
+      assert.is_false(is_fine)
+      assert.matches("^TYPE: the records .* are all alike", complaint.message)
+    end
+  end)
+
   it("loads creds and every record", function()
     local operation = work.loads(fixture, 1)[1]
     assert.equal(fixture.records + 1, #operation.records)
