@@ -65,9 +65,8 @@ end
 
 local values, names = knobs.parse(arg)
 expect(CALLED_WRONGLY, values, names)
-if #names == 0 then names = case.names() end
 local cases = {}
-for i, name in ipairs(names) do cases[i] = load_case(name, values) end
+for i, name in ipairs(case.expand(names)) do cases[i] = load_case(name, values) end
 local fixture = expect(FAILED,
   session_file.read("spec/fixtures/" .. values.FIXTURE .. ".json.gz"))
 local document = results.new(machine.describe(), values)

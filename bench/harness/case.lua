@@ -8,6 +8,11 @@
 --                   work.lua; a multiple of `count`, which is `operations`
 --     server        settings of its redis-server as in redis.conf, or nil: nothing is
 --                   persisted, on a unix socket
+--     sessions      how many sessions there are to read, all alike (else one), named
+--                   SOURCE.1, SOURCE.2, ...: the peers spread their operations over them
+--     axis          what `at` of the peers counts, when that is what the case is about
+--     conclude      function(peers, spread): list of sentences that the figures say; both
+--                   as in results.lua
 --     peers         list; the first one is ours, whose times all others are divided by:
 --         name      what the table says
 --         program   a name of programs.lua
@@ -16,21 +21,48 @@
 --         form      of what it reads: "stored" when it gives out the stored bytes as they
 --                   are, else "json"
 --         is_floor  it does not make values, so nothing that does can be as fast
---         goal      how many times our time it is meant to take
+--         options   { [name] = value }: what else the program is told
+--         goal      how many times our time it is meant to take, at least
+--         cpu_goal_us   the client CPU that one operation is meant to take, at most
+--         at        its place on the axis
 
 local programs = require "bench.harness.programs"
 local storages = require "bench.harness.storages"
 
 local FOLDER = "bench/cases/"
 
--- In the order of a run without a name.
+-- What a run without a name goes through, in this order.
 local NAMES = { "read_one", "read_100", "write_100", "session_load" }
+
+-- Names that stand for several cases.
+local LISTS = {
+  engine = {
+    "engine_one", "engine_read", "engine_read_100", "engine_pre_key", "engine_write",
+    "engine_lone", "engine_pool",
+  },
+}
 
 local case = {}
 
---- The names of all cases.
-function case.names()
-  return NAMES
+-- Every word that may be said, in order.
+local function list_words()
+  local words = { unpack(NAMES) }
+  for name, list in pairs(LISTS) do
+    words[#words + 1] = name
+    for _, each in ipairs(list) do words[#words + 1] = each end
+  end
+  return words
+end
+
+--- The names of the cases that are meant: a list's name stands for its cases, no name for
+-- the cases that run by themselves.
+function case.expand(words)
+  if #words == 0 then return NAMES end
+  local names = {}
+  for _, word in ipairs(words) do
+    for _, name in ipairs(LISTS[word] or { word }) do names[#names + 1] = name end
+  end
+  return names
 end
 
 local function check(loaded, name)
@@ -47,11 +79,12 @@ end
 --- Loads a case.
 -- @return the case; or nil and a sentence
 function case.load(name)
-  for _, known in ipairs(NAMES) do
+  local words = list_words()
+  for _, known in ipairs(words) do
     if known == name then return check(dofile(FOLDER .. name .. ".lua"), name) end
   end
   return nil, ("CASE: there is no %q; there are: %s"):format(name,
-    table.concat(NAMES, ", "))
+    table.concat(words, ", "))
 end
 
 --- The case with those of its peers only whose program is named; ours always stays.

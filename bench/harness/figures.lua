@@ -6,6 +6,7 @@ local figures = {}
 
 --- A time, given in microseconds, in a unit that suits it.
 function figures.time(us)
+  if us < 10 then return ("%.2f us"):format(us) end
   if us < 1000 then return ("%.1f us"):format(us) end
   if us < 1e6 then return ("%.2f ms"):format(us / 1e3) end
   return ("%.2f s"):format(us / 1e6)
@@ -23,19 +24,32 @@ function figures.quartiles(ratio)
     figures.ratio(ratio.q3))
 end
 
---- What a peer's ratios mean, in words.
-function figures.remark(peer)
+--- Whether a goal is reached, in words.
+function figures.reached(is_reached)
+  return is_reached and "reached" or "not reached"
+end
+
+local function judge_goal(what, goal, is_reached)
+  return ("%s %s: %s"):format(what, goal, figures.reached(is_reached))
+end
+
+--- What a peer's figures mean, in words.
+-- @param is_ours whether it is the one that the others are divided by
+function figures.remark(peer, is_ours)
   if peer.is_twin then return "the same program: the spread" end
-  local words = {}
+  local words = { is_ours and "ours" or nil }
   if peer.is_floor then words[#words + 1] = "floor" end
   if peer.wall.verdict == "no difference" then words[#words + 1] = "no difference" end
   if peer.cpu.verdict == "no difference" then
     words[#words + 1] = "CPU: no difference"
   end
   if peer.goal then
-    local is_reached = peer.wall.ratio.median >= peer.goal
-    words[#words + 1] = ("goal %g: %s"):format(peer.goal,
-      is_reached and "reached" or "not reached")
+    words[#words + 1] = judge_goal("goal", ("%.3g"):format(peer.goal),
+      peer.wall.ratio.median >= peer.goal)
+  end
+  if peer.cpu_goal_us then
+    words[#words + 1] = judge_goal("CPU goal", ("%g us"):format(peer.cpu_goal_us),
+      peer.cpu.operation_us.median <= peer.cpu_goal_us)
   end
   return table.concat(words, "; ")
 end
@@ -60,12 +74,13 @@ function figures.lines(case, knobs)
       figures.time(peer.cpu.operation_us.median),
       is_ours and "1" or figures.quartiles(peer.wall.ratio),
       is_ours and "1" or figures.quartiles(peer.cpu.ratio),
-      is_ours and "ours" or figures.remark(peer))
+      figures.remark(peer, is_ours))
     lines[#lines + 1] = line:gsub("%s+$", "")
   end
   lines[#lines + 1] = ("spread: a ratio between %.2f and %.2f (CPU %.2f and %.2f) tells "
     .. "no difference"):format(1 / case.spread.wall, case.spread.wall,
     1 / case.spread.cpu, case.spread.cpu)
+  for _, sentence in ipairs(case.sentences) do lines[#lines + 1] = sentence end
   return lines
 end
 

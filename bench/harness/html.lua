@@ -30,6 +30,9 @@ svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; fill: var(--i
 .spread { fill: var(--band); }
 .round { fill: var(--cpu); opacity: .7; }
 .median { stroke: var(--wall); stroke-width: 3; }
+.course { fill: none; stroke-width: 2; } .course.wall { stroke: var(--wall); }
+.course.cpu { stroke: var(--cpu); } .range { stroke-width: 2; opacity: .6; }
+.range.wall { stroke: var(--wall); } .range.cpu { stroke: var(--cpu); }
 .quartiles { fill: var(--wall); opacity: .35; } .wall { fill: var(--wall); }
 .cpu { fill: var(--cpu); } .goal { stroke: var(--goal); stroke-width: 2;
   stroke-dasharray: 3 2; }
@@ -55,10 +58,24 @@ local function table_of(case)
       figures.time(peer.cpu.operation_us.median),
       is_ours and "1" or figures.quartiles(peer.wall.ratio),
       is_ours and "1" or figures.quartiles(peer.cpu.ratio),
-      is_ours and "ours" or figures.remark(peer),
+      figures.remark(peer, is_ours),
     })
   end
   return "<table>\n" .. table.concat(rows, "\n") .. "\n</table>"
+end
+
+local function sentences_of(case)
+  local parts = {}
+  for i, sentence in ipairs(case.sentences) do
+    parts[i] = "<p>" .. escape(sentence) .. "</p>"
+  end
+  return table.concat(parts, "\n")
+end
+
+local function axis_of(case)
+  if not case.axis then return "" end
+  return ("<h3>One operation by %s: wall time (dark) and client CPU (light). Lines: "
+    .. "quartiles</h3>\n%s"):format(escape(case.axis), plot.axis(case))
 end
 
 local function section_of(case)
@@ -66,7 +83,7 @@ local function section_of(case)
     ("<h2>%s: %s</h2>"):format(escape(case.name), escape(case.sentence)),
     ('<p class="facts">%d operations and %d records a round, %d rounds</p>'):format(
       case.operations, case.records, #case.peers[1].rounds),
-    table_of(case),
+    table_of(case), sentences_of(case), axis_of(case),
     "<h3>Wall time of each round, of ours. Box: quartiles; band: the same program "
       .. "against itself; dashed: goal</h3>", plot.ratios(case, "wall"),
     "<h3>Client CPU of each round, of ours</h3>", plot.ratios(case, "cpu"),

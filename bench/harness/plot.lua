@@ -139,4 +139,54 @@ function plot.times(case)
   return svg(#case.peers * ROW + 6, case.name .. ", times", parts)
 end
 
+-- The peers of a case that stand on its axis, and how high their times go.
+local function list_points(case)
+  local points, highest = {}, 0
+  for _, peer in ipairs(case.peers) do
+    if peer.at then
+      points[#points + 1] = peer
+      highest = math.max(highest, peer.wall.operation_us.q3, peer.cpu.operation_us.q3)
+    end
+  end
+  table.sort(points, function(a, b) return a.at < b.at end)
+  return points, math.max(highest, 1e-9)
+end
+
+-- One metric over the axis: a line through the medians, at each of them the quartiles.
+local function add_course(parts, points, x_of, y_of, metric)
+  local corners = {}
+  for i, peer in ipairs(points) do
+    local times, x = peer[metric].operation_us, x_of(i)
+    corners[i] = ("%.1f,%.1f"):format(x, y_of(times.median))
+    parts[#parts + 1] = line(x, y_of(times.q1), x, y_of(times.q3), "range " .. metric)
+    parts[#parts + 1] = dot(x, y_of(times.median), metric)
+    local beside = metric == "wall" and -6 or 16
+    parts[#parts + 1] = text(x + 8, y_of(times.median) + beside, "value",
+      figures.time(times.median))
+  end
+  parts[#parts + 1] = ('<polyline points="%s" class="course %s"/>'):format(
+    table.concat(corners, " "), metric)
+end
+
+--- The time of one operation over the axis of a case, from 0 on: wall time, and the CPU
+-- time of the client in it.
+function plot.axis(case)
+  local height = 240
+  local points, highest = list_points(case)
+  local function x_of(i)
+    return LEFT + (i - 0.5) * (WIDTH - LEFT - RIGHT) / #points
+  end
+  local function y_of(us)
+    return height - (height - TOP) * us / highest
+  end
+  local parts = { line(LEFT, y_of(0), WIDTH - RIGHT, y_of(0), "grid") }
+  for i, peer in ipairs(points) do
+    parts[#parts + 1] = text(x_of(i), height + 18, "tick", ("%g"):format(peer.at))
+  end
+  parts[#parts + 1] = text(LEFT - 8, height + 18, "name", case.axis)
+  add_course(parts, points, x_of, y_of, "wall")
+  add_course(parts, points, x_of, y_of, "cpu")
+  return svg(height + 28, case.name .. ", by " .. case.axis, parts)
+end
+
 return plot

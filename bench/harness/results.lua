@@ -4,8 +4,9 @@
 --
 --     { started, ended, machine, versions = { [program] = version }, knobs,
 --       cases = list of { name, sentence, operations, records, spread = { wall, cpu },
---         peers = list of { name, program, method, storage, is_twin, is_floor, goal,
---           wall, cpu = { operation_us, ratio = { q1, median, q3 }, verdict },
+--         axis, sentences, peers = list of { name, program, method, storage, options,
+--           is_twin, is_floor, goal, cpu_goal_us, at,
+--           wall, cpu = { operation_us, ratio = { q1, median, q3 }, ratios, verdict },
 --           rounds = list of { wall_s, cpu_s, operations, records, digests } } } }
 
 local authstate = require "authstate"
@@ -37,7 +38,9 @@ local function peer_of(measured)
     name = entry.name, method = entry.method, storage = entry.storage,
     program = type(program) == "table" and table.concat(program, " ") or program,
     is_twin = entry.is_twin, is_floor = entry.is_floor,
+    options = entry.options, at = not entry.is_twin and entry.at or nil,
     goal = not entry.is_twin and entry.goal or nil,
+    cpu_goal_us = not entry.is_twin and entry.cpu_goal_us or nil,
     wall = part_of(measured.wall), cpu = part_of(measured.cpu),
     rounds = rounds_of(measured),
   }
@@ -51,9 +54,11 @@ function results.add(document, ran)
     for name, version in pairs(measured.versions) do document.versions[name] = version end
   end
   document.versions.redis = ran.redis_version
+  local sentences = ran.case.conclude and ran.case.conclude(peers, ran.spread) or {}
   table.insert(document.cases, {
     name = ran.case.name, sentence = ran.case.sentence, operations = ran.case.operations,
     records = peers[1].rounds[1].records, spread = ran.spread, peers = peers,
+    axis = ran.case.axis, sentences = authstate.array(sentences),
   })
 end
 
