@@ -35,6 +35,10 @@ static inline void as_list_push_back(as_list *list, as_list_node *node) {
   list->previous = node;
 }
 
+static inline void as_list_push_front(as_list *list, as_list_node *node) {
+  as_list_push_back(list->next, node);
+}
+
 /* Takes a node out of the list it is in; no effect on one that is in none. */
 static inline void as_list_remove(as_list_node *node) {
   node->previous->next = node->next;

@@ -7,6 +7,8 @@
 
 #include "binding/codec.h"
 #include "binding/engine.h"
+#include "binding/ffi.h"
+#include "binding/lane.h"
 #include "binding/loop.h"
 #include "binding/system.h"
 
@@ -17,6 +19,9 @@ int luaopen_authstate_core(lua_State *L) {
   lua_pushliteral(L, AS_VERSION);
   lua_setfield(L, -2, "version");
   as_binding_codec_open(L);
+  lua_pushliteral(L, AS_FFI(AS_FFI_TEXT));
+  lua_setfield(L, -2, "declarations");
+  as_binding_lane_open(L);
   as_binding_engine_open(L);
   as_binding_loop_open(L);
   as_binding_system_open(L);

@@ -5,21 +5,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "binding/lane.h"
+#include "binding/reply.h"
 #include "binding/type.h"
-#include "binding/value.h"
+#include "io/clock.h"
 
 static const char *const ENGINE_TYPE = "authstate.engine";
 
 /* Whole numbers up to here are exact in Lua. */
 static const double MAX_SIZE = 9007199254740992.0;
-
-typedef struct bound_engine {
-  as_mem mem;
-  as_engine *engine; /* NULL once closed */
-  uint32_t connections;
-  size_t max_value_bytes;
-  int texts_ref; /* a table of the Lua strings that the configuration borrows */
-} bound_engine;
 
 int as_binding_push_failure(lua_State *L, as_status status, as_slice message) {
   lua_pushnil(L);
@@ -35,19 +29,19 @@ static int push_status_failure(lua_State *L, as_status status) {
   return as_binding_push_failure(L, status, as_slice_of("", 0));
 }
 
-static bound_engine *check_bound(lua_State *L, int index) {
-  bound_engine *bound = luaL_checkudata(L, index, ENGINE_TYPE);
+as_bound_engine *as_binding_engine_check(lua_State *L, int index) {
+  as_bound_engine *bound = luaL_checkudata(L, index, ENGINE_TYPE);
   luaL_argcheck(L, bound->engine != NULL, index, "the engine is closed");
   return bound;
 }
 
-as_engine *as_binding_engine_check(lua_State *L, int index, uint32_t *out_connections) {
-  bound_engine *bound = check_bound(L, index);
-  *out_connections = bound->connections;
-  return bound->engine;
+void as_binding_engine_send(as_bound_engine *bound) {
+  const as_bound_loop *home = bound->home;
+  if (home == NULL || home->loop == NULL || !as_engine_was_flushed(bound->engine)) return;
+  as_loop_send(home->loop, bound->member);
 }
 
-static uint32_t check_connection(lua_State *L, int index, const bound_engine *bound) {
+static uint32_t check_connection(lua_State *L, int index, const as_bound_engine *bound) {
   lua_Integer connection = luaL_checkinteger(L, index);
   luaL_argcheck(L, connection >= 0 && connection < (lua_Integer)bound->connections, index,
                 "no such connection");
@@ -112,8 +106,16 @@ static void read_scripts(lua_State *L, as_greeting_config *config) {
   lua_pop(L, 1);
 }
 
-/* core.engine{ pool_size, max_operations, max_queued_bytes, max_value_bytes,
- * connect_timeout_ms, health_timeout_ms, database, user, password, scripts } */
+static as_batch_config read_batch(lua_State *L) {
+  as_batch_config batch = {.size = count_field(L, "batch_size"),
+                           .window_ms = number_field(L, "batch_window_ms", HUGE_VAL)};
+  if (batch.size == 0) luaL_error(L, "engine: batch_size must be at least 1");
+  return batch;
+}
+
+/* core.engine{ pool_size, batch_size, batch_window_ms, max_age_ms, max_operations,
+ * max_queued_bytes, max_value_bytes, connect_timeout_ms, health_timeout_ms, database,
+ * user, password, scripts } */
 static int engine_new(lua_State *L) {
   luaL_checktype(L, CONFIG, LUA_TTABLE);
   lua_settop(L, CONFIG);
@@ -125,6 +127,8 @@ static int engine_new(lua_State *L) {
   config.max_queued_bytes = size_field(L, "max_queued_bytes");
   config.connection.connect_timeout_ms = number_field(L, "connect_timeout_ms", HUGE_VAL);
   config.connection.health_timeout_ms = number_field(L, "health_timeout_ms", HUGE_VAL);
+  config.connection.max_age_ms = number_field(L, "max_age_ms", HUGE_VAL);
+  config.batch = read_batch(L);
   config.connection.greeting.database = count_field(L, "database");
   config.connection.greeting.user = text_field(L, "user");
   config.connection.greeting.password = text_field(L, "password");
@@ -132,7 +136,7 @@ static int engine_new(lua_State *L) {
   size_t max_value_bytes = size_field(L, "max_value_bytes");
   luaL_argcheck(L, config.pool_size > 0, 1, "pool_size must be at least 1");
 
-  bound_engine *bound = lua_newuserdata(L, sizeof *bound);
+  as_bound_engine *bound = lua_newuserdata(L, sizeof *bound);
   memset(bound, 0, sizeof *bound);
   as_mem_init(&bound->mem);
   bound->connections = config.pool_size;
@@ -148,7 +152,10 @@ static int engine_new(lua_State *L) {
 }
 
 static int engine_close(lua_State *L) {
-  bound_engine *bound = luaL_checkudata(L, 1, ENGINE_TYPE);
+  as_bound_engine *bound = luaL_checkudata(L, 1, ENGINE_TYPE);
+  if (bound->home != NULL && bound->home->loop != NULL)
+    as_loop_detach(bound->home->loop, bound->member);
+  bound->home = NULL;
   as_engine_del(bound->engine);
   bound->engine = NULL;
   luaL_unref(L, LUA_REGISTRYINDEX, bound->texts_ref);
@@ -192,30 +199,129 @@ static as_status write_command(lua_State *L, as_engine *engine) {
   return AS_OK;
 }
 
+static as_status write_commands(lua_State *L, as_engine *engine, int index) {
+  as_status status = AS_OK;
+  size_t count = lua_objlen(L, index);
+  for (size_t i = 1; i <= count && status == AS_OK; i++) {
+    lua_rawgeti(L, index, (int)i);
+    status = write_command(L, engine);
+    lua_pop(L, 1);
+  }
+  return status;
+}
+
+/* Pushes the slot of what was submitted. A batch that is full leaves at once. */
+static int push_submitted(lua_State *L, as_bound_engine *bound, as_status status,
+                          uint32_t slot) {
+  if (status != AS_OK) return push_status_failure(L, status);
+  as_binding_engine_send(bound);
+  lua_pushinteger(L, (lua_Integer)slot);
+  return 1;
+}
+
 static int engine_submit(lua_State *L) {
-  as_engine *engine = check_bound(L, 1)->engine;
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
   double now_ms = luaL_checknumber(L, 2);
   double deadline_ms = luaL_checknumber(L, 3);
   luaL_argcheck(L, !isnan(deadline_ms), 3, "not a number");
   bool is_atomic = lua_toboolean(L, 4);
   check_commands(L, 5);
-  as_status status = as_engine_begin(engine, is_atomic);
+  as_lane *lane = lua_isnoneornil(L, 6) ? NULL : as_binding_lane_check(L, 6, bound);
+  uint32_t slot = 0;
+  as_status status = as_engine_begin(bound->engine, lane, is_atomic, now_ms);
   if (status != AS_OK) return push_status_failure(L, status);
-  size_t count = lua_objlen(L, 5);
-  for (size_t i = 1; i <= count && status == AS_OK; i++) {
-    lua_rawgeti(L, 5, (int)i);
-    status = write_command(L, engine);
-    lua_pop(L, 1);
-  }
+  status = write_commands(L, bound->engine, 5);
   if (status != AS_OK) {
-    as_engine_rollback(engine);
+    as_engine_rollback(bound->engine);
     return push_status_failure(L, status);
   }
-  uint32_t slot;
-  status = as_engine_submit(engine, now_ms, deadline_ms, &slot);
+  status = as_engine_submit(bound->engine, AS_SHAPE_RAW, now_ms, deadline_ms, &slot);
+  return push_submitted(L, bound, status, slot);
+}
+
+/* The shape of fields that are read. */
+static as_shape check_shape(lua_State *L, int index) {
+  lua_Number shape = luaL_checknumber(L, index);
+  luaL_argcheck(L, shape >= AS_SHAPE_RAW && shape <= AS_SHAPE_JSON, index, "no shape");
+  return (as_shape)shape;
+}
+
+/* engine:read(lane, key, fields, generation, shape, deadline_ms) */
+static int engine_read(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  as_lane *lane = as_binding_lane_check(L, 2, bound);
+  as_slice key;
+  key.data = (const uint8_t *)luaL_checklstring(L, 3, &key.length);
+  luaL_checktype(L, 4, LUA_TTABLE);
+  double generation = luaL_checknumber(L, 5);
+  as_shape shape = check_shape(L, 6);
+  double deadline_ms = luaL_checknumber(L, 7);
+  luaL_argcheck(L, !isnan(deadline_ms), 7, "not a number");
+  size_t count = lua_objlen(L, 4);
+  luaL_argcheck(L, count > 0 && count < UINT32_MAX, 4, "no fields");
+  as_slice *fields = lua_newuserdata(L, count * sizeof *fields);
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, 4, (int)i + 1);
+    luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 4, "a field must be a string");
+    fields[i].data = (const uint8_t *)lua_tolstring(L, -1, &fields[i].length);
+    lua_pop(L, 1); /* the table keeps it */
+  }
+  as_hash *hash;
+  uint32_t slot = 0;
+  as_status status = as_engine_hash(bound->engine, lane, key, &hash);
+  if (status == AS_OK)
+    status = as_engine_read(bound->engine, hash, fields, count, generation, shape,
+                            as_clock_now_ms(), deadline_ms, &slot);
+  return push_submitted(L, bound, status, slot);
+}
+
+/* Writes key, field and value of a change; false as a value removes. */
+static as_status write_change(lua_State *L, as_engine *engine, as_lane *lane, int first) {
+  as_slice parts[3] = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
+  as_hash *hash;
+  for (int i = 0; i < 3; i++) {
+    lua_rawgeti(L, 3, first + i);
+    if (lua_type(L, -1) == LUA_TSTRING)
+      parts[i].data = (const uint8_t *)lua_tolstring(L, -1, &parts[i].length);
+    lua_pop(L, 1);
+  }
+  AS_TRY(as_engine_hash(engine, lane, parts[0], &hash));
+  if (parts[2].data == NULL) return as_engine_remove(engine, hash, parts[1]);
+  return as_engine_set(engine, hash, parts[1], parts[2]);
+}
+
+static void check_changes(lua_State *L, int index, size_t count) {
+  luaL_argcheck(L, count > 0 && count % 3 == 0, index, "key, field and value expected");
+  for (size_t i = 1; i <= count; i++) {
+    lua_rawgeti(L, index, (int)i);
+    bool is_removal = i % 3 == 0 && lua_type(L, -1) == LUA_TBOOLEAN;
+    luaL_argcheck(L, is_removal || lua_type(L, -1) == LUA_TSTRING, index,
+                  "a string expected");
+    lua_pop(L, 1);
+  }
+}
+
+/* engine:write(lane, { key, field, value, ... }, deadline_ms): a plain write */
+static int engine_write(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  as_lane *lane = as_binding_lane_check(L, 2, bound);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  size_t count = lua_objlen(L, 3);
+  check_changes(L, 3, count);
+  double deadline_ms = luaL_checknumber(L, 4);
+  luaL_argcheck(L, !isnan(deadline_ms), 4, "not a number");
+  double now_ms = as_clock_now_ms();
+  uint32_t slot = 0;
+  as_status status = as_engine_begin_write(bound->engine, lane, now_ms);
   if (status != AS_OK) return push_status_failure(L, status);
-  lua_pushinteger(L, (lua_Integer)slot);
-  return 1;
+  for (size_t i = 1; i <= count && status == AS_OK; i += 3)
+    status = write_change(L, bound->engine, lane, (int)i);
+  if (status != AS_OK) {
+    as_engine_rollback(bound->engine);
+    return push_status_failure(L, status);
+  }
+  status = as_engine_submit(bound->engine, AS_SHAPE_RAW, now_ms, deadline_ms, &slot);
+  return push_submitted(L, bound, status, slot);
 }
 
 static uint32_t check_slot(lua_State *L, int index) {
@@ -225,26 +331,27 @@ static uint32_t check_slot(lua_State *L, int index) {
 }
 
 static int engine_cancel(lua_State *L) {
-  as_engine_cancel(check_bound(L, 1)->engine, check_slot(L, 2), luaL_checknumber(L, 3));
+  as_engine_cancel(as_binding_engine_check(L, 1)->engine, check_slot(L, 2),
+                   luaL_checknumber(L, 3));
   return 0;
 }
 
 static int engine_release(lua_State *L) {
-  as_engine_release(check_bound(L, 1)->engine, check_slot(L, 2));
+  as_engine_release(as_binding_engine_check(L, 1)->engine, check_slot(L, 2));
   return 0;
 }
 
 /* ---- events and outputs ----------------------------------------------------------- */
 
 static int engine_on_connected(lua_State *L) {
-  bound_engine *bound = check_bound(L, 1);
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
   as_engine_on_connected(bound->engine, check_connection(L, 2, bound),
                          luaL_checknumber(L, 3));
   return 0;
 }
 
 static int engine_on_bytes(lua_State *L) {
-  bound_engine *bound = check_bound(L, 1);
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
   size_t length;
   uint32_t connection = check_connection(L, 2, bound);
   const char *bytes = luaL_checklstring(L, 3, &length);
@@ -254,7 +361,7 @@ static int engine_on_bytes(lua_State *L) {
 }
 
 static int engine_on_written(lua_State *L) {
-  bound_engine *bound = check_bound(L, 1);
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
   uint32_t connection = check_connection(L, 2, bound);
   double length = luaL_checknumber(L, 3);
   size_t lent = as_engine_next_write(bound->engine, connection).length;
@@ -265,7 +372,7 @@ static int engine_on_written(lua_State *L) {
 }
 
 static int engine_on_closed(lua_State *L) {
-  bound_engine *bound = check_bound(L, 1);
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
   size_t length;
   uint32_t connection = check_connection(L, 2, bound);
   const char *reason = luaL_checklstring(L, 3, &length);
@@ -275,209 +382,115 @@ static int engine_on_closed(lua_State *L) {
 }
 
 static int engine_on_time(lua_State *L) {
-  as_engine_on_time(check_bound(L, 1)->engine, luaL_checknumber(L, 2));
+  as_engine_on_time(as_binding_engine_check(L, 1)->engine, luaL_checknumber(L, 2));
   return 0;
 }
 
 static int engine_next_action(lua_State *L) {
   as_action action;
-  if (!as_engine_next_action(check_bound(L, 1)->engine, &action)) return 0;
+  if (!as_engine_next_action(as_binding_engine_check(L, 1)->engine, &action)) return 0;
   lua_pushstring(L, action.kind == AS_ACTION_CONNECT ? "connect" : "close");
   lua_pushinteger(L, (lua_Integer)action.connection);
   return 2;
 }
 
 static int engine_next_write(lua_State *L) {
-  bound_engine *bound = check_bound(L, 1);
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
   as_slice bytes = as_engine_next_write(bound->engine, check_connection(L, 2, bound));
   lua_pushlstring(L, (const char *)bytes.data, bytes.length);
   return 1;
 }
 
 static int engine_deadline_ms(lua_State *L) {
-  lua_pushnumber(L, as_engine_deadline_ms(check_bound(L, 1)->engine));
+  lua_pushnumber(L, as_engine_deadline_ms(as_binding_engine_check(L, 1)->engine));
+  return 1;
+}
+
+/* Pushes code, message, attempts, elapsed_ms; code and message nil when it went well. */
+static int push_outcome(lua_State *L, const as_completion *completion) {
+  if (completion->status == AS_OK) {
+    lua_pushnil(L);
+    lua_pushnil(L);
+  } else {
+    as_binding_push_failure(L, completion->status, completion->message);
+    lua_insert(L, -2); /* code before message */
+    lua_remove(L, -3); /* the nil */
+  }
+  lua_pushinteger(L, (lua_Integer)completion->attempts);
+  lua_pushnumber(L, completion->elapsed_ms);
+  return 4;
+}
+
+static int engine_first_deadline_ms(lua_State *L) {
+  lua_pushnumber(L, as_engine_first_deadline_ms(as_binding_engine_check(L, 1)->engine));
   return 1;
 }
 
 static int engine_next_completion(lua_State *L) {
   as_completion completion;
-  if (!as_engine_next_completion(check_bound(L, 1)->engine, &completion)) return 0;
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  if (!as_engine_next_completion(bound->engine, &completion)) return 0;
   lua_pushinteger(L, (lua_Integer)completion.slot);
-  if (completion.status == AS_OK) {
-    lua_pushnil(L);
-    lua_pushnil(L);
-  } else {
-    as_binding_push_failure(L, completion.status, completion.message);
-    lua_insert(L, -2); /* code before message */
-    lua_remove(L, -3); /* the nil */
-  }
-  lua_pushinteger(L, (lua_Integer)completion.attempts);
-  lua_pushnumber(L, completion.elapsed_ms);
-  return 5;
+  return 1 + push_outcome(L, &completion);
+}
+
+static void check_completion(lua_State *L, const as_bound_engine *bound, uint32_t slot,
+                             as_completion *out_completion) {
+  luaL_argcheck(L, as_engine_completion(bound->engine, slot, out_completion), 2,
+                "no completed operation has this slot");
+}
+
+static int engine_outcome(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  as_completion completion;
+  check_completion(L, bound, check_slot(L, 2), &completion);
+  return push_outcome(L, &completion);
 }
 
 /* ---- replies to Lua --------------------------------------------------------------- */
 
-/* A walk over the nodes of one completion. */
-typedef struct reply_walk {
-  lua_State *L;
-  const as_replies *replies;
-  size_t index;
-  size_t max_value_bytes;
-  as_codec_error error;
-} reply_walk;
-
-static const as_reply *next_node(reply_walk *walk) {
-  return as_replies_at(walk->replies, walk->index++);
+static as_reply_walk walk_of(lua_State *L, const as_bound_engine *bound,
+                             const as_completion *completion) {
+  as_reply_walk walk = {.L = L,
+                        .replies = completion->replies,
+                        .index = completion->first_reply,
+                        .max_value_bytes = bound->max_value_bytes};
+  return walk;
 }
-
-static void push_text(reply_walk *walk, const as_reply *reply) {
-  as_slice text = as_replies_text(walk->replies, reply);
-  lua_pushlstring(walk->L, (const char *)text.data, text.length);
-}
-
-/* The reader refuses deeper nesting than 9, which bounds this recursion. */
-static as_status push_raw(reply_walk *walk) {
-  const as_reply *reply = next_node(walk);
-  switch (reply->type) {
-    case AS_REPLY_STRING:
-    case AS_REPLY_STATUS:
-    case AS_REPLY_ERROR:
-      push_text(walk, reply);
-      return AS_OK;
-    case AS_REPLY_INTEGER:
-      lua_pushnumber(walk->L, (lua_Number)reply->integer);
-      return AS_OK;
-    case AS_REPLY_NIL:
-      lua_pushboolean(walk->L, 0);
-      return AS_OK;
-    case AS_REPLY_ARRAY:
-      break;
-  }
-  /* A reply that long never fits into memory, so int will do for lua_rawseti. */
-  int64_t count = reply->integer;
-  luaL_checkstack(walk->L, 4, "reply");
-  lua_createtable(walk->L, count < 4096 ? (int)count : 4096, 0);
-  for (int64_t i = 1; i <= count; i++) {
-    AS_TRY(push_raw(walk));
-    lua_rawseti(walk->L, -2, (int)i);
-  }
-  return AS_OK;
-}
-
-/* The server, or who chose the shape, is wrong: an absent value must not come of it. */
-static as_status refuse_shape(reply_walk *walk) {
-  return as_codec_error_set(&walk->error, AS_ERR_CORRUPT, 0,
-                            "the reply has not the shape of stored values");
-}
-
-typedef as_status (*push_stored)(lua_State *L, as_slice stored, size_t max_value_bytes,
-                                 as_codec_error *error);
-
-/* Pushes one stored value, false for nil. */
-static as_status push_element(reply_walk *walk, push_stored push) {
-  const as_reply *reply = next_node(walk);
-  if (reply->type == AS_REPLY_NIL) {
-    lua_pushboolean(walk->L, 0);
-    return AS_OK;
-  }
-  if (reply->type != AS_REPLY_STRING) return refuse_shape(walk);
-  as_slice stored = as_replies_text(walk->replies, reply);
-  return push(walk->L, stored, walk->max_value_bytes, &walk->error);
-}
-
-/* Whether the next node is an absent value; passes it. */
-static bool take_absent(reply_walk *walk) {
-  if (as_replies_at(walk->replies, walk->index)->type != AS_REPLY_NIL) return false;
-  walk->index++;
-  return true;
-}
-
-/* On failure pushes the place of the value that could not be opened instead. An absent
- * element is a hole, because false is a value. */
-static as_status push_elements(reply_walk *walk, push_stored push) {
-  const as_reply *reply = as_replies_at(walk->replies, walk->index);
-  if (reply->type != AS_REPLY_ARRAY) {
-    as_status status = push_element(walk, push);
-    if (status != AS_OK) lua_pushinteger(walk->L, 1);
-    return status;
-  }
-  walk->index++;
-  int64_t count = reply->integer;
-  lua_createtable(walk->L, count < 4096 ? (int)count : 4096, 0);
-  for (int64_t i = 1; i <= count; i++) {
-    if (take_absent(walk)) continue;
-    as_status status = push_element(walk, push);
-    if (status != AS_OK) {
-      lua_pop(walk->L, 1);
-      lua_pushinteger(walk->L, (lua_Integer)i);
-      return status;
-    }
-    lua_rawseti(walk->L, -2, (int)i);
-  }
-  return AS_OK;
-}
-
-/* The same for field, value, field, value ...; the place is the field. */
-static as_status push_map(reply_walk *walk, push_stored push) {
-  const as_reply *reply = next_node(walk);
-  if (reply->type != AS_REPLY_ARRAY || reply->integer % 2 != 0) {
-    lua_pushliteral(walk->L, "");
-    return refuse_shape(walk);
-  }
-  int64_t count = reply->integer / 2;
-  lua_createtable(walk->L, 0, count < 4096 ? (int)count : 4096);
-  for (int64_t i = 1; i <= count; i++) {
-    const as_reply *field = next_node(walk);
-    push_text(walk, field);
-    as_status status =
-        field->type == AS_REPLY_STRING ? push_element(walk, push) : refuse_shape(walk);
-    if (status != AS_OK) {
-      lua_remove(walk->L, -2);
-      return status;
-    }
-    lua_rawset(walk->L, -3);
-  }
-  return AS_OK;
-}
-
-enum { SHAPE_RAW, SHAPE_VALUE, SHAPE_JSON, SHAPE_VALUE_MAP, SHAPE_JSON_MAP };
 
 static const char *const shape_names[] = {"raw",       "value",    "json",
                                           "value_map", "json_map", NULL};
 
-static as_status push_shaped(reply_walk *walk, int shape) {
-  switch (shape) {
-    case SHAPE_VALUE:
-      return push_elements(walk, as_value_push);
-    case SHAPE_JSON:
-      return push_elements(walk, as_value_push_json);
-    case SHAPE_VALUE_MAP:
-      return push_map(walk, as_value_push);
-    case SHAPE_JSON_MAP:
-      return push_map(walk, as_value_push_json);
-    default:
-      return push_raw(walk);
-  }
+/* The reply of operation number i + 1: the table of all of them is at the top. */
+static as_status push_reply(as_reply_walk *walk, const as_completion *completion,
+                            uint32_t i, int shapes) {
+  lua_State *L = walk->L;
+  if (completion->kind == AS_REQUEST_READ)
+    return as_reply_push_fields(walk,
+                                (as_shape)(completion->shape & ~(uint32_t)AS_SHAPE_ALONE),
+                                completion->reply_count);
+  int last = (int)i < shapes ? (int)i : shapes - 1;
+  int shape = shapes ? luaL_checkoption(L, 3 + last, "raw", shape_names) : AS_SHAPE_RAW;
+  return as_reply_push(walk, (as_shape)shape);
 }
 
 static int engine_take(lua_State *L) {
-  bound_engine *bound = check_bound(L, 1);
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
   uint32_t slot = check_slot(L, 2);
   as_completion completion;
   int shapes = lua_gettop(L) - 2;
   for (int i = 0; i < shapes; i++) luaL_checkoption(L, 3 + i, "raw", shape_names);
-  luaL_argcheck(L, as_engine_completion(bound->engine, slot, &completion), 2,
-                "no completed operation has this slot");
-  reply_walk walk = {.L = L,
-                     .replies = completion.replies,
-                     .index = completion.first_reply,
-                     .max_value_bytes = bound->max_value_bytes};
-  lua_createtable(L, (int)completion.reply_count, 0);
-  for (uint32_t i = 0; i < completion.reply_count; i++) {
-    int last = (int)i < shapes ? (int)i : shapes - 1;
-    int shape = shapes ? luaL_checkoption(L, 3 + last, "raw", shape_names) : SHAPE_RAW;
-    as_status status = push_shaped(&walk, shape);
+  check_completion(L, bound, slot, &completion);
+  if (completion.kind == AS_REQUEST_WRITE) {
+    lua_pushnumber(L, completion.number);
+    as_engine_release(bound->engine, slot);
+    return 1;
+  }
+  as_reply_walk walk = walk_of(L, bound, &completion);
+  uint32_t count = completion.kind == AS_REQUEST_READ ? 1 : completion.reply_count;
+  lua_createtable(L, (int)count, 0);
+  for (uint32_t i = 0; i < count; i++) {
+    as_status status = push_reply(&walk, &completion, i, shapes);
     if (status != AS_OK) {
       as_engine_release(bound->engine, slot);
       lua_pushnil(L);
@@ -492,6 +505,56 @@ static int engine_take(lua_State *L) {
   return 1;
 }
 
+/* Pushes the value of one field that was read, or of nothing, and releases the slot; or
+ * what says that the slot must be asked. */
+static void push_result(lua_State *L, as_bound_engine *bound,
+                        const as_completion *completion) {
+  if (completion->status == AS_OK && (completion->shape & AS_SHAPE_ALONE) != 0) {
+    as_reply_walk walk = walk_of(L, bound, completion);
+    as_shape shape = (as_shape)(completion->shape & ~(uint32_t)AS_SHAPE_ALONE);
+    if (as_reply_push_field(&walk, shape) == AS_OK) {
+      as_engine_release(bound->engine, completion->slot);
+      return;
+    }
+  }
+  lua_pushlightuserdata(L, bound);
+}
+
+/* engine:drain(out) -> n: out[1], out[2], ... become slot, result, slot, result, ... The
+ * result of an authstate_read is its value, and the slot is released; any other is the
+ * engine itself as a light userdata (engine:address()): ask outcome and take. */
+static int engine_drain(lua_State *L) {
+  enum { AT_MOST = 256 };
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  as_completion completion;
+  int count = 0;
+  while (count < AT_MOST && as_engine_next_completion(bound->engine, &completion)) {
+    lua_pushinteger(L, (lua_Integer)completion.slot);
+    lua_rawseti(L, 2, 2 * count + 1);
+    push_result(L, bound, &completion);
+    lua_rawseti(L, 2, 2 * count + 2);
+    count++;
+  }
+  lua_pushinteger(L, count);
+  return 1;
+}
+
+static int engine_address(lua_State *L) {
+  lua_pushlightuserdata(L, as_binding_engine_check(L, 1));
+  return 1;
+}
+
+static int engine_flush(lua_State *L) {
+  as_engine_flush(as_binding_engine_check(L, 1)->engine, luaL_checknumber(L, 2));
+  return 0;
+}
+
+static int engine_has_completions(lua_State *L) {
+  lua_pushboolean(L, as_engine_has_completions(as_binding_engine_check(L, 1)->engine));
+  return 1;
+}
+
 /* ---- getters ---------------------------------------------------------------------- */
 
 static void set_number(lua_State *L, const char *name, double number) {
@@ -500,26 +563,39 @@ static void set_number(lua_State *L, const char *name, double number) {
 }
 
 static int engine_statistics(lua_State *L) {
-  bound_engine *bound = check_bound(L, 1);
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
   as_engine_totals totals = as_engine_get_totals(bound->engine);
-  lua_createtable(L, 0, 7);
+  const as_batch_totals *batches = &totals.batches;
+  lua_createtable(L, 0, 14);
   set_number(L, "queued_operations", as_engine_queued_operations(bound->engine));
   set_number(L, "queued_bytes", (double)as_engine_queued_bytes(bound->engine));
   set_number(L, "streams", totals.streams);
   set_number(L, "operations", (double)totals.operations);
   set_number(L, "bytes_out", (double)totals.bytes_out);
   set_number(L, "bytes_in", (double)totals.bytes_in);
+  set_number(L, "batches", (double)batches->batches);
+  set_number(L, "batched_operations", (double)batches->operations);
+  set_number(L, "flushed_by_size", (double)batches->flushed[AS_FLUSH_SIZE]);
+  set_number(L, "flushed_by_age", (double)batches->flushed[AS_FLUSH_AGE]);
+  set_number(L, "flushed_when_idle", (double)batches->flushed[AS_FLUSH_IDLE]);
+  set_number(L, "ready_connections", as_engine_ready_connections(bound->engine));
+  set_number(L, "used_connections", as_engine_used_connections(bound->engine));
+  set_number(L, "lanes", as_engine_lanes(bound->engine));
   set_number(L, "memory_bytes", (double)bound->mem.used_bytes);
   return 1;
 }
 
 static int engine_validate(lua_State *L) {
-  lua_pushboolean(L, as_engine_validate(check_bound(L, 1)->engine));
+  lua_pushboolean(L, as_engine_validate(as_binding_engine_check(L, 1)->engine));
   return 1;
 }
 
 static const luaL_Reg engine_methods[] = {
+    {"lane", as_binding_lane_new},
     {"submit", engine_submit},
+    {"read", engine_read},
+    {"write", engine_write},
+    {"flush", engine_flush},
     {"cancel", engine_cancel},
     {"release", engine_release},
     {"on_connected", engine_on_connected},
@@ -531,7 +607,12 @@ static const luaL_Reg engine_methods[] = {
     {"next_write", engine_next_write},
     {"next_completion", engine_next_completion},
     {"deadline_ms", engine_deadline_ms},
+    {"first_deadline_ms", engine_first_deadline_ms},
+    {"outcome", engine_outcome},
     {"take", engine_take},
+    {"drain", engine_drain},
+    {"has_completions", engine_has_completions},
+    {"address", engine_address},
     {"statistics", engine_statistics},
     {"validate", engine_validate},
     {"close", engine_close},
@@ -542,4 +623,8 @@ void as_binding_engine_open(lua_State *L) {
   as_binding_new_type(L, ENGINE_TYPE, engine_methods, engine_close);
   lua_pushcfunction(L, engine_new);
   lua_setfield(L, -2, "engine");
+  lua_newtable(L);
+  for (int shape = AS_SHAPE_RAW; shape <= AS_SHAPE_JSON; shape++)
+    set_number(L, shape_names[shape], shape);
+  lua_setfield(L, -2, "shapes");
 }

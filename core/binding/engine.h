@@ -2,14 +2,27 @@
 /* The bare engine as a Lua object, for every driver and for tests without a server.
  *
  *   core.engine(config)                      config: see engine_new in engine.c
- *   engine:submit(now_ms, deadline_ms, is_atomic, commands)
- *       commands: { { "HGET", key, field }, ... }, all strings
+ *   engine:lane(meta_key) -> lane: keeps the order of a session; see lane.h
+ *   engine:submit(now_ms, deadline_ms, is_atomic, commands, lane)
+ *       commands: { { "HGET", key, field }, ... }, all strings; lane may be nil
  *       -> slot | nil, message, code
+ *   engine:read(lane, key, fields, generation, shape, deadline_ms) -> the same
+ *       reads fields of a hash, joined with other reads; generation as in
+ *       as_engine_read, shape a number of core.shapes
+ *   engine:write(lane, { key, field, value, ... }, deadline_ms) -> the same
+ *       a plain write; false as a value removes the field
+ *   engine:flush(now_ms)
  *   engine:next_completion() -> slot, code, message, attempts, elapsed_ms | nil
  *       code is nil when all replies came and none is an error; attempts is the number of
  *       streams on which any byte of the request left, 0: never sent
+ *   engine:drain(out) -> n: fills slot and result of n completions in turn; the result
+ *       is the value of an authstate_read, whose slot is released, or engine:address(),
+ *       and then the slot must be asked
+ *   engine:outcome(slot) -> code, message, attempts, elapsed_ms: of one handed out
  *   engine:take(slot, shape, ...) -> { reply, ... } | nil, message, index, element
  *       one shape a reply, the last one serves the rest; releases the slot
+ *         (a read: one reply, an array in the shape it was submitted with; a plain write:
+ *         the version that it made instead of the table)
  *         raw         strings, numbers, false for nil, tables of these
  *         value       a stored value becomes a Lua value, each one of an array too;
  *                     absent: false, in an array nothing
@@ -24,8 +37,12 @@
  *   engine:on_closed(connection, reason, now_ms)  :on_time(now_ms)
  *   engine:next_action() -> "connect" | "close", connection | nil
  *   engine:next_write(connection) -> bytes   engine:deadline_ms() -> ms, math.huge: never
+ *   engine:first_deadline_ms() -> ms: the first of an operation that waits
  *   engine:statistics() -> { queued_operations, queued_bytes, streams,
- *       operations, bytes_out, bytes_in, memory_bytes }
+ *       operations, bytes_out, bytes_in, memory_bytes, batches, batched_operations,
+ *       flushed_by_size, flushed_by_age, flushed_when_idle, ready_connections,
+ *       used_connections, lanes }
+ *   engine:has_completions() -> boolean      engine:address() -> light userdata
  *   engine:validate() -> boolean             engine:close()
  */
 #ifndef AS_BINDING_ENGINE_H
@@ -33,13 +50,28 @@
 
 #include <lua.h>
 
+#include "binding/loop.h"
 #include "engine/engine.h"
 
-/* Sets `engine` in the module table at the top of the stack. */
+/* The engine in Lua; authstate_engine for the FFI. */
+typedef struct as_bound_engine {
+  as_mem mem;
+  as_engine *engine; /* NULL once closed */
+  uint32_t connections;
+  size_t max_value_bytes;
+  int texts_ref;       /* a table of the Lua strings that the configuration borrows */
+  as_bound_loop *home; /* that it is attached to, NULL: none */
+  uint32_t member;     /* what it is there */
+} as_bound_engine;
+
+/* Sets `engine` and `shapes` in the module table at the top of the stack. */
 void as_binding_engine_open(lua_State *L);
 
 /* The engine at a stack index; raises for anything else, and for a closed one. */
-as_engine *as_binding_engine_check(lua_State *L, int index, uint32_t *out_connections);
+as_bound_engine *as_binding_engine_check(lua_State *L, int index);
+
+/* Sends what the last submission has made leave, if it has. */
+void as_binding_engine_send(as_bound_engine *bound);
 
 /* Pushes nil, the message (or the status' own sentence when it is empty), the code. */
 int as_binding_push_failure(lua_State *L, as_status status, as_slice message);

@@ -3,18 +3,18 @@
  *
  *   output_begin        written         submitted
  *   |--- kept for resend ---|--- to be sent ---|--- being built ---
- *   [ op 7 ][ op 8 ][ op 9 ][ op 10 ] ...
+ *   [ 7 ][ 8 ][ 9 ][ 10 ] ...
  *
- * The queue holds the operations in stream order, so the bytes of its first operation are
- * the oldest that are still needed. When a stream is lost, the operations nobody waits
- * for are taken out, the rest moves together, and `written` returns to the beginning. */
+ * The queue holds the requests in stream order, so the bytes of its first one are the
+ * oldest that are still needed. When a stream is lost, the requests nobody waits for are
+ * taken out, the rest moves together, and `written` returns to the beginning. */
 #include "engine/connection.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
-#include "engine/server_error.h"
+#include "engine/answer.h"
 
 enum {
   BACKOFF_FIRST_MS = 10,
@@ -29,10 +29,11 @@ static const uint64_t REASON_LENGTH = 512;
 
 as_status as_connection_init(as_connection *connection, as_mem *mem,
                              const as_connection_config *config,
-                             as_operations *operations) {
+                             as_operations *operations, as_lanes *lanes) {
   memset(connection, 0, sizeof *connection);
   connection->config = config;
   connection->operations = operations;
+  connection->lanes = lanes;
   as_list_init(&connection->queue);
   connection->unsent = &connection->queue;
   as_buffer_init(&connection->output, mem);
@@ -41,24 +42,21 @@ as_status as_connection_init(as_connection *connection, as_mem *mem,
   return as_resp_reader_init(&connection->reader, mem);
 }
 
-void as_connection_free(as_connection *connection) {
-  as_buffer_free(&connection->output);
-  as_buffer_free(&connection->close_reason);
-  as_greeting_free(&connection->greeting);
-  as_resp_reader_free(&connection->reader);
-}
-
 /* ---- queue and stream ------------------------------------------------------------- */
 
-static as_operation *first_operation(const as_connection *connection) {
-  as_list_node *node = as_list_first(&connection->queue);
-  return node ? AS_LIST_OWNER(node, as_operation, queue_node) : NULL;
+static as_request *request_of(as_list_node *node) {
+  return AS_LIST_OWNER(node, as_request, node);
 }
 
-static as_operation *operation_after(const as_connection *connection,
-                                     const as_operation *operation) {
-  as_list_node *node = as_list_after(&connection->queue, &operation->queue_node);
-  return node ? AS_LIST_OWNER(node, as_operation, queue_node) : NULL;
+static as_request *first_request(const as_connection *connection) {
+  as_list_node *node = as_list_first(&connection->queue);
+  return node ? request_of(node) : NULL;
+}
+
+static as_request *request_after(const as_connection *connection,
+                                 const as_request *request) {
+  as_list_node *node = as_list_after(&connection->queue, &request->node);
+  return node ? request_of(node) : NULL;
 }
 
 static uint64_t output_end(const as_connection *connection) {
@@ -66,7 +64,7 @@ static uint64_t output_end(const as_connection *connection) {
 }
 
 static bool is_owed_a_reply(const as_connection *connection) {
-  const as_operation *first = first_operation(connection);
+  const as_request *first = first_request(connection);
   return first != NULL && first->begin < connection->written;
 }
 
@@ -75,7 +73,7 @@ static void pack_output(as_connection *connection, as_list_node *first,
                         uint64_t position) {
   uint8_t *data = connection->output.data;
   for (as_list_node *node = first; node != &connection->queue; node = node->next) {
-    as_operation *each = AS_LIST_OWNER(node, as_operation, queue_node);
+    as_request *each = request_of(node);
     uint64_t length = each->end - each->begin;
     memmove(data + (position - connection->output_begin),
             data + (each->begin - connection->output_begin), length);
@@ -87,8 +85,8 @@ static void pack_output(as_connection *connection, as_list_node *first,
   connection->submitted = position;
 }
 
-/* Forgets all bytes but the requests of the queue: the stream begins again with the first
- * operation. */
+/* Forgets all bytes but the requests of the queue: the stream begins again with the
+ * first one. */
 static void rewind_output(as_connection *connection) {
   connection->unsent = connection->queue.next;
   connection->written = connection->output_begin;
@@ -97,7 +95,7 @@ static void rewind_output(as_connection *connection) {
 
 /* Drops request bytes that were answered. */
 static void trim_output(as_connection *connection) {
-  const as_operation *first = first_operation(connection);
+  const as_request *first = first_request(connection);
   if (first == NULL) {
     connection->output_begin = output_end(connection);
     if (connection->output.capacity > KEPT_BYTES) as_buffer_free(&connection->output);
@@ -111,7 +109,7 @@ static void trim_output(as_connection *connection) {
 }
 
 size_t as_connection_queued_bytes(const as_connection *connection) {
-  const as_operation *first = first_operation(connection);
+  const as_request *first = first_request(connection);
   return first ? connection->submitted - first->begin : 0;
 }
 
@@ -144,30 +142,51 @@ static void break_stream(as_connection *connection, as_status status,
 
 /* ---- submitting ------------------------------------------------------------------- */
 
-void as_connection_begin(as_connection *connection, as_operation *operation) {
+void as_connection_begin(as_connection *connection, as_request *request) {
   assert(output_end(connection) == connection->submitted);
-  operation->begin = output_end(connection);
+  request->begin = output_end(connection);
 }
 
-void as_connection_rollback(as_connection *connection, as_operation *operation) {
-  connection->output.length = operation->begin - connection->output_begin;
+void as_connection_rollback(as_connection *connection, as_request *request) {
+  connection->output.length = request->begin - connection->output_begin;
 }
 
-void as_connection_submit(as_connection *connection, as_operation *operation,
-                          double now_ms) {
-  operation->end = output_end(connection);
-  operation->is_queued = true;
-  connection->submitted = operation->end;
-  as_list_push_back(&connection->queue, &operation->queue_node);
-  if (connection->unsent == &connection->queue)
-    connection->unsent = &operation->queue_node;
+void as_connection_submit(as_connection *connection, as_request *request, double now_ms) {
+  request->end = output_end(connection);
+  request->is_queued = true;
+  request->is_sealed = true;
+  connection->submitted = request->end;
+  connection->owed += request->joined;
+  as_list_push_back(&connection->queue, &request->node);
+  if (connection->unsent == &connection->queue) connection->unsent = &request->node;
   if (connection->state == AS_CONNECTION_IDLE) start_connecting(connection, now_ms);
 }
 
+/* A request leaves the queue for good. */
+static void leave_queue(as_connection *connection, as_request *request) {
+  as_lane *lane = request->lane;
+  connection->owed -= request->joined;
+  as_operations_unqueue(connection->operations, request);
+  if (lane != NULL) as_lanes_settle(connection->lanes, lane);
+}
+
+void as_connection_free(as_connection *connection) {
+  as_request *request;
+  if (connection->config == NULL) return;
+  while ((request = first_request(connection)) != NULL) leave_queue(connection, request);
+  as_buffer_free(&connection->output);
+  as_buffer_free(&connection->close_reason);
+  as_greeting_free(&connection->greeting);
+  as_resp_reader_free(&connection->reader);
+}
+
 void as_connection_abandon(as_connection *connection, as_operation *operation) {
+  as_request *request = operation->request;
   operation->is_abandoned = true;
-  if (!operation->is_queued || operation->begin < connection->written) return;
-  operation->is_unwanted = true;
+  request->wanted--;
+  if (!request->is_queued || !request->is_sealed || request->wanted > 0) return;
+  if (request->begin < connection->written) return;
+  request->is_unwanted = true;
   connection->has_unwanted = true;
 }
 
@@ -175,12 +194,11 @@ void as_connection_discard(as_connection *connection) {
   if (!connection->has_unwanted) return;
   connection->has_unwanted = false;
   as_list_node *last_sent = connection->unsent->previous;
-  uint64_t position = AS_LIST_OWNER(connection->unsent, as_operation, queue_node)->begin;
+  uint64_t position = request_of(connection->unsent)->begin;
   as_list_node *next;
   for (as_list_node *node = connection->unsent; node != &connection->queue; node = next) {
-    as_operation *each = AS_LIST_OWNER(node, as_operation, queue_node);
     next = node->next;
-    if (each->is_unwanted) as_operations_unqueue(connection->operations, each);
+    if (request_of(node)->is_unwanted) leave_queue(connection, request_of(node));
   }
   connection->unsent = last_sent->next;
   pack_output(connection, connection->unsent, position);
@@ -189,114 +207,90 @@ void as_connection_discard(as_connection *connection) {
 
 /* ---- replies ---------------------------------------------------------------------- */
 
-static uint32_t wire_replies(const as_operation *operation) {
-  return operation->commands + (operation->is_atomic ? 2 : 0);
-}
-
-/* The first error among the replies, NULL when there is none. */
-static const as_reply *first_error(const as_operation *operation) {
-  for (size_t i = 0; i < as_replies_count(&operation->replies); i++) {
-    const as_reply *reply = as_replies_at(&operation->replies, i);
-    if (reply->type == AS_REPLY_ERROR) return reply;
-  }
-  return NULL;
-}
-
-/* What is wrong with the replies of an operation that carry no error. */
-static const char *shape_fault(const as_operation *operation) {
-  if (!operation->is_atomic) return NULL;
-  const as_reply *exec = as_replies_at(&operation->replies, 0);
-  if (exec->type == AS_REPLY_ARRAY && exec->integer == (int64_t)operation->commands)
-    return NULL;
-  return "the transaction was discarded";
-}
-
 /* The server forgot our scripts (SCRIPT FLUSH). Loads them again and puts the operation
  * behind, on the same stream. False: cannot, the error stands. */
-static bool reload_scripts(as_connection *connection, as_operation *operation) {
+static bool reload_scripts(as_connection *connection, as_request *request) {
   const as_greeting_config *greeting = &connection->config->greeting;
-  as_operation *reload;
+  as_request *reload;
   if (greeting->script_count == 0) return false;
-  if (operation->script_reloads++ >= MAX_SCRIPT_RELOADS) return false;
-  if (as_operations_take(connection->operations, &reload) != AS_OK) return false;
+  if (request->script_reloads++ >= MAX_SCRIPT_RELOADS) return false;
+  if (as_requests_take(&connection->operations->requests, &reload) != AS_OK) return false;
   as_connection_begin(connection, reload);
   as_status status = AS_OK;
   for (uint32_t i = 0; i < greeting->script_count && status == AS_OK; i++)
     status = as_greeting_write_script(&connection->output, greeting->scripts[i]);
-  uint64_t length = operation->end - operation->begin;
+  uint64_t length = request->end - request->begin;
   if (status == AS_OK) status = as_buffer_reserve(&connection->output, length);
   if (status != AS_OK) {
     as_connection_rollback(connection, reload);
-    as_operations_give(connection->operations, reload);
+    as_requests_give(&connection->operations->requests, reload);
     return false;
   }
   reload->commands = greeting->script_count;
-  reload->is_abandoned = true;
+  reload->connection = connection->number;
   as_connection_submit(connection, reload, 0);
-  as_list_remove(&operation->queue_node);
-  const uint8_t *request =
-      connection->output.data + (operation->begin - connection->output_begin);
-  memcpy(connection->output.data + connection->output.length, request, length);
-  operation->begin = output_end(connection);
+  as_list_remove(&request->node);
+  connection->owed -= request->joined;
+  const uint8_t *bytes =
+      connection->output.data + (request->begin - connection->output_begin);
+  memcpy(connection->output.data + connection->output.length, bytes, length);
+  request->begin = output_end(connection);
   connection->output.length += length;
-  if (operation->commands == 1) operation->attempts--; /* this one did nothing */
-  as_operation_forget_replies(operation);
-  as_connection_submit(connection, operation, 0);
+  if (request->commands == 1) request->attempts--; /* this one did nothing */
+  as_request_forget_replies(request);
+  as_connection_submit(connection, request, 0);
   return true;
 }
 
-/* All replies of the first operation are there. */
-static void finish_first(as_connection *connection, as_operation *operation,
-                         double now_ms) {
-  as_status status = AS_OK;
-  as_slice message = as_slice_of("", 0);
+/* Closes a connection that is old enough, once nothing is owed to it. */
+static void retire_if_quiet(as_connection *connection) {
+  if (!connection->is_retiring || is_owed_a_reply(connection)) return;
+  connection->has_progressed = true; /* the next one is made at once */
+  break_stream(connection, AS_ERR_UNAVAILABLE, "the connection reached max_age_ms");
+}
+
+static bool lacks_scripts(const as_request *request) {
+  const as_reply *error = request->wanted > 0 ? as_answer_error(request) : NULL;
+  return error != NULL &&
+         as_slice_starts_with(as_replies_text(&request->replies, error), "NOSCRIPT ");
+}
+
+/* All replies of the first request are there. */
+static void finish_first(as_connection *connection, as_request *request, double now_ms) {
   connection->has_progressed = true;
   connection->backoff_ms = 0;
-  if (!operation->is_abandoned) {
-    const as_reply *error = first_error(operation);
-    const char *fault = error ? NULL : shape_fault(operation);
-    if (error != NULL) {
-      message = as_replies_text(&operation->replies, error);
-      if (as_slice_starts_with(message, "NOSCRIPT ") &&
-          reload_scripts(connection, operation))
-        return;
-      status = as_server_error_status(message);
-    } else if (fault != NULL) {
-      message = as_slice_text(fault);
-      status = AS_ERR_SERVER;
-    }
-    as_operations_complete(connection->operations, operation, status, message, now_ms);
-  }
-  as_operations_unqueue(connection->operations, operation);
+  bool is_script = request->kind == AS_REQUEST_COMMANDS;
+  if (is_script && lacks_scripts(request) && reload_scripts(connection, request)) return;
+  if (request->wanted > 0) as_answer_deal(connection->operations, request, now_ms);
+  leave_queue(connection, request);
   trim_output(connection);
+  retire_if_quiet(connection);
 }
 
 /* In a transaction only errors and the reply of EXEC matter, not "OK" and "QUEUED". */
-static void drop_transaction_progress(as_operation *operation, size_t count_before) {
-  bool is_exec = operation->replies_seen == wire_replies(operation);
-  if (!operation->is_atomic || is_exec) return;
-  if (as_replies_at(&operation->replies, count_before)->type == AS_REPLY_ERROR) return;
-  as_replies_truncate(&operation->replies, count_before);
+static void drop_transaction_progress(as_request *request, size_t count_before) {
+  bool is_exec = request->replies_seen == as_request_wire_replies(request);
+  if (!request->is_atomic || is_exec) return;
+  if (as_replies_at(&request->replies, count_before)->type == AS_REPLY_ERROR) return;
+  as_replies_truncate(&request->replies, count_before);
 }
 
 /* Whether the command that the next reply answers went out whole. The server answers the
- * first commands of a long operation while we still send the last. */
-static bool is_reply_due(const as_connection *connection, as_operation *operation) {
-  if (operation->end <= connection->written) return true;
-  const uint8_t *request =
-      connection->output.data + (operation->begin - connection->output_begin);
-  for (; operation->commands_walked <= operation->replies_seen;
-       operation->commands_walked++)
-    operation->walked_bytes += as_resp_command_length(request + operation->walked_bytes);
-  return operation->begin + operation->walked_bytes <= connection->written;
+ * first commands of a long request while we still send the last. */
+static bool is_reply_due(const as_connection *connection, as_request *request) {
+  if (request->end <= connection->written) return true;
+  const uint8_t *bytes =
+      connection->output.data + (request->begin - connection->output_begin);
+  for (; request->commands_walked <= request->replies_seen; request->commands_walked++)
+    request->walked_bytes += as_resp_command_length(bytes + request->walked_bytes);
+  return request->begin + request->walked_bytes <= connection->written;
 }
 
-static bool read_operation_reply(as_connection *connection, double now_ms) {
-  as_operation *operation = first_operation(connection);
-  bool is_expected = operation != NULL && is_reply_due(connection, operation);
+static bool read_request_reply(as_connection *connection, double now_ms) {
+  as_request *request = first_request(connection);
+  bool is_expected = request != NULL && is_reply_due(connection, request);
   bool is_complete;
-  as_replies *target =
-      is_expected && !operation->is_abandoned ? &operation->replies : NULL;
+  as_replies *target = is_expected && request->wanted > 0 ? &request->replies : NULL;
   as_status status = as_resp_reader_next(&connection->reader, target, &is_complete);
   if (status != AS_OK) {
     break_stream(connection, AS_ERR_UNAVAILABLE,
@@ -310,36 +304,43 @@ static bool read_operation_reply(as_connection *connection, double now_ms) {
     return false;
   }
   if (!is_complete) return false;
-  operation->replies_seen++;
-  if (target != NULL) drop_transaction_progress(operation, operation->replies_counted);
-  operation->replies_counted = as_replies_count(&operation->replies);
-  if (operation->replies_seen == wire_replies(operation))
-    finish_first(connection, operation, now_ms);
+  request->replies_seen++;
+  if (target != NULL) drop_transaction_progress(request, request->replies_counted);
+  request->replies_counted = as_replies_count(&request->replies);
+  if (request->replies_seen == as_request_wire_replies(request))
+    finish_first(connection, request, now_ms);
   return true;
 }
 
 /* Sent operations may still be executed by the broken stream that could not be killed:
  * their outcome stays unknown. */
 static void fail_sent(as_connection *connection, double now_ms) {
-  as_operation *next;
-  for (as_operation *each = first_operation(connection); each != NULL; each = next) {
-    next = operation_after(connection, each);
+  as_request *next;
+  for (as_request *each = first_request(connection); each != NULL; each = next) {
+    next = request_after(connection, each);
     if (each->attempts == 0) continue;
-    as_operations_complete(
+    as_operations_complete_all(
         connection->operations, each, AS_ERR_TIMEOUT,
         as_slice_text("the connection broke and the server does not let us end it"),
         now_ms);
-    each->is_abandoned = true;
-    as_operations_unqueue(connection->operations, each);
+    leave_queue(connection, each);
   }
   rewind_output(connection);
 }
 
-static void become_ready(as_connection *connection) {
+/* Connections of one pool are not replaced all at once. */
+static double age_limit_ms(const as_connection *connection) {
+  double spread = 0.1 * connection->number / (connection->number + 1.0);
+  return connection->config->max_age_ms * (1 - spread);
+}
+
+static void become_ready(as_connection *connection, double now_ms) {
   connection->state = AS_CONNECTION_READY;
   connection->has_victim = false;
   connection->is_stream_ready = true;
   connection->has_progressed = false;
+  connection->is_retiring = false;
+  connection->retire_at_ms = now_ms + age_limit_ms(connection);
   as_buffer_clear(&connection->close_reason);
   connection->streams++;
 }
@@ -360,10 +361,10 @@ static bool read_greeting_reply(as_connection *connection, double now_ms) {
       return true;
     case AS_GREETING_DONE_KILL_REFUSED:
       fail_sent(connection, now_ms);
-      become_ready(connection);
+      become_ready(connection, now_ms);
       return true;
     case AS_GREETING_DONE:
-      become_ready(connection);
+      become_ready(connection, now_ms);
       return true;
     case AS_GREETING_FAILED:
       set_close_reason(connection, greeting->status, as_buffer_slice(&greeting->reason));
@@ -398,7 +399,7 @@ static void read_part(as_connection *connection, as_slice bytes, double now_ms) 
     if (connection->state == AS_CONNECTION_GREETING)
       goes_on = read_greeting_reply(connection, now_ms);
     else if (connection->state == AS_CONNECTION_READY)
-      goes_on = read_operation_reply(connection, now_ms);
+      goes_on = read_request_reply(connection, now_ms);
     else
       goes_on = false;
   }
@@ -427,32 +428,32 @@ void as_connection_on_written(as_connection *connection, size_t length, double n
     return;
   }
   if (connection->state != AS_CONNECTION_READY) return;
-  const as_operation *first = first_operation(connection);
+  const as_request *first = first_request(connection);
   /* What is still being sent cannot be answered, and the peer does take it. */
   if (first != NULL && first->end > connection->written)
     connection->silent_since_ms = now_ms;
   connection->written += length;
   assert(connection->written <= connection->submitted);
   while (connection->unsent != &connection->queue) {
-    as_operation *each = AS_LIST_OWNER(connection->unsent, as_operation, queue_node);
+    as_request *each = request_of(connection->unsent);
     if (each->begin >= connection->written) return;
     each->attempts++;
     connection->unsent = connection->unsent->next;
   }
 }
 
-/* What becomes of an operation when its stream is gone, or when none could be made. */
-static void survive_close(as_connection *connection, as_operation *operation,
-                          bool was_ready, as_slice reason, double now_ms) {
-  bool fails = !was_ready && operation->attempts == 0;
+/* What becomes of a request when its stream is gone, or when none could be made. */
+static void survive_close(as_connection *connection, as_request *request, bool was_ready,
+                          as_slice reason, double now_ms) {
+  bool fails = !was_ready && request->attempts == 0;
   if (fails)
-    as_operations_complete(connection->operations, operation, connection->close_status,
-                           reason, now_ms);
-  if (fails || operation->is_abandoned) {
-    as_operations_unqueue(connection->operations, operation);
+    as_operations_complete_all(connection->operations, request, connection->close_status,
+                               reason, now_ms);
+  if (fails || request->wanted == 0) {
+    leave_queue(connection, request);
     return;
   }
-  as_operation_forget_replies(operation);
+  as_request_forget_replies(request);
 }
 
 static void connect_again(as_connection *connection, double now_ms) {
@@ -479,9 +480,9 @@ void as_connection_on_closed(as_connection *connection, as_slice reason, double 
   }
   connection->is_stream_ready = false;
   connection->is_action_due = false;
-  as_operation *next;
-  for (as_operation *each = first_operation(connection); each != NULL; each = next) {
-    next = operation_after(connection, each);
+  as_request *next;
+  for (as_request *each = first_request(connection); each != NULL; each = next) {
+    next = request_after(connection, each);
     survive_close(connection, each, was_ready, as_buffer_slice(&connection->close_reason),
                   now_ms);
   }
@@ -498,13 +499,18 @@ static double health_deadline_ms(const as_connection *connection) {
   return connection->silent_since_ms + connection->config->health_timeout_ms;
 }
 
+static double ready_deadline_ms(const as_connection *connection) {
+  double retire_at_ms = connection->is_retiring ? INFINITY : connection->retire_at_ms;
+  return fmin(health_deadline_ms(connection), retire_at_ms);
+}
+
 double as_connection_deadline_ms(const as_connection *connection) {
   switch (connection->state) {
     case AS_CONNECTION_CONNECTING:
     case AS_CONNECTION_GREETING:
       return connection->connect_deadline_ms;
     case AS_CONNECTION_READY:
-      return health_deadline_ms(connection);
+      return ready_deadline_ms(connection);
     case AS_CONNECTION_BACKOFF:
       return connection->retry_at_ms;
     case AS_CONNECTION_IDLE:
@@ -514,6 +520,18 @@ double as_connection_deadline_ms(const as_connection *connection) {
   return INFINITY;
 }
 
+static void check_ready(as_connection *connection, double now_ms) {
+  char reason[96];
+  if (now_ms >= health_deadline_ms(connection)) {
+    snprintf(reason, sizeof reason, "the server was silent for %.0f ms",
+             connection->config->health_timeout_ms);
+    break_stream(connection, AS_ERR_UNAVAILABLE, reason);
+    return;
+  }
+  connection->is_retiring = true;
+  retire_if_quiet(connection);
+}
+
 void as_connection_on_time(as_connection *connection, double now_ms) {
   if (now_ms < as_connection_deadline_ms(connection)) return;
   char reason[96];
@@ -521,13 +539,20 @@ void as_connection_on_time(as_connection *connection, double now_ms) {
     start_connecting(connection, now_ms);
     return;
   }
-  if (connection->state == AS_CONNECTION_READY)
-    snprintf(reason, sizeof reason, "the server was silent for %.0f ms",
-             connection->config->health_timeout_ms);
-  else
-    snprintf(reason, sizeof reason, "no connection within connect_timeout_ms = %.0f",
-             connection->config->connect_timeout_ms);
+  if (connection->state == AS_CONNECTION_READY) {
+    check_ready(connection, now_ms);
+    return;
+  }
+  snprintf(reason, sizeof reason, "no connection within connect_timeout_ms = %.0f",
+           connection->config->connect_timeout_ms);
   break_stream(connection, AS_ERR_UNAVAILABLE, reason);
+}
+
+/* One that retires sends what it has begun to send, and no more. */
+static uint64_t send_limit(const as_connection *connection) {
+  if (!connection->is_retiring) return connection->submitted;
+  if (connection->unsent == &connection->queue) return connection->submitted;
+  return request_of(connection->unsent)->begin;
 }
 
 as_slice as_connection_next_write(const as_connection *connection) {
@@ -535,12 +560,12 @@ as_slice as_connection_next_write(const as_connection *connection) {
   if (connection->state == AS_CONNECTION_GREETING)
     return as_slice_of(greeting->bytes.data + greeting->written,
                        greeting->bytes.length - greeting->written);
-  bool has_unwritten = connection->written < connection->submitted;
-  if (connection->state != AS_CONNECTION_READY || !has_unwritten)
-    return as_slice_of("", 0);
+  if (connection->state != AS_CONNECTION_READY) return as_slice_of("", 0);
+  uint64_t limit = send_limit(connection);
+  if (connection->written >= limit) return as_slice_of("", 0);
   return as_slice_of(connection->output.data +
                          (connection->written - connection->output_begin),
-                     connection->submitted - connection->written);
+                     limit - connection->written);
 }
 
 as_slice as_connection_trouble(const as_connection *connection) {
@@ -551,17 +576,19 @@ as_slice as_connection_trouble(const as_connection *connection) {
 bool as_connection_validate(const as_connection *connection) {
   uint64_t position = connection->output_begin;
   const as_list_node *unsent = &connection->queue;
-  for (const as_operation *each = first_operation(connection); each != NULL;
-       each = operation_after(connection, each)) {
+  uint32_t owed = 0;
+  for (const as_request *each = first_request(connection); each != NULL;
+       each = request_after(connection, each)) {
     bool is_unsent = each->begin >= connection->written;
     if (!each->is_queued || each->is_unwanted || each->begin < position ||
         each->end < each->begin)
       return false;
-    if (is_unsent && unsent == &connection->queue) unsent = &each->queue_node;
+    if (is_unsent && unsent == &connection->queue) unsent = &each->node;
+    owed += each->joined;
     position = each->end;
   }
   return position <= output_end(connection) && connection->unsent == unsent &&
-         connection->output_begin <= connection->written &&
+         owed == connection->owed && connection->output_begin <= connection->written &&
          connection->written <= connection->submitted &&
          connection->submitted <= output_end(connection);
 }

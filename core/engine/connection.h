@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* as_connection is one ordered stream to one server: a queue of operations, the bytes of
- * their requests, and the state of the socket that the driver holds for it.
+/* as_connection is one ordered stream to one server: a queue of requests, their bytes,
+ * and the state of the socket that the driver holds for it.
  *
  *   IDLE ----submit----> CONNECTING ---connected--> GREETING ---answered--> READY
  *    ^                      ^   |                      |                      |
  *    |                      |   | closed               | closed, refused      | closed,
- *    | nothing queued       |   v                      v                      | broken
- *    +------------------- BACKOFF <-----------------------------------------+
+ *    | nothing queued       |   v                      v                      | broken,
+ *    +------------------- BACKOFF <-----------------------------------------+ old
  *
  * Rules (PROTOCOL section 1):
  * - A slot in the queue is given up only when its reply came or its stream is gone; an
@@ -22,6 +22,7 @@
 #define AS_ENGINE_CONNECTION_H
 
 #include "engine/greeting.h"
+#include "engine/lane.h"
 #include "engine/operation.h"
 #include "engine/resp.h"
 
@@ -38,14 +39,19 @@ typedef struct as_connection_config {
   as_greeting_config greeting;
   double connect_timeout_ms; /* for the socket and the greeting together */
   double health_timeout_ms;  /* silence while replies are owed */
+  double
+      max_age_ms; /* an older stream is replaced when nothing is owed; INFINITY: none */
 } as_connection_config;
 
 typedef struct as_connection {
-  const as_connection_config *config;
-  as_operations *operations; /* borrowed; the engine owns them */
+  const as_connection_config *config; /* NULL: not there */
+  uint32_t number;                    /* in its pool */
+  as_operations *operations;          /* borrowed, like the lanes; the engine owns them */
+  as_lanes *lanes;
   as_connection_state state;
   bool is_action_due;   /* CONNECTING or CLOSING: the driver has not been told yet */
-  as_list queue;        /* as_operation, oldest first */
+  as_list queue;        /* as_request, oldest first */
+  uint32_t owed;        /* operations in it */
   as_list_node *unsent; /* the first in it no byte of which is written; its end: none */
   bool has_unwanted;    /* some of those are abandoned */
   as_buffer output;     /* request bytes from stream position output_begin on */
@@ -58,6 +64,8 @@ typedef struct as_connection {
   bool has_victim;           /* it must be killed before anything is sent again */
   bool is_stream_ready;      /* the stream was greeted, and is not closed yet */
   bool has_progressed;       /* an operation was answered on this stream */
+  bool is_retiring;          /* it sends no more, and is closed once all is answered */
+  double retire_at_ms;
   double connect_deadline_ms;
   double silent_since_ms; /* last byte received, or first byte owed an answer */
   double retry_at_ms;
@@ -71,21 +79,20 @@ typedef struct as_connection {
 
 AS_MUST_USE as_status as_connection_init(as_connection *connection, as_mem *mem,
                                          const as_connection_config *config,
-                                         as_operations *operations);
+                                         as_operations *operations, as_lanes *lanes);
 void as_connection_free(as_connection *connection);
 
-/* Begins an operation: what is appended to connection->output from now on is its request,
- * until submit or rollback. One at a time. */
-void as_connection_begin(as_connection *connection, as_operation *operation);
-void as_connection_rollback(as_connection *connection, as_operation *operation);
-void as_connection_submit(as_connection *connection, as_operation *operation,
-                          double now_ms);
+/* Begins a request: what is appended to connection->output from now on belongs to
+ * it, until submit or rollback. One at a time. */
+void as_connection_begin(as_connection *connection, as_request *request);
+void as_connection_rollback(as_connection *connection, as_request *request);
+void as_connection_submit(as_connection *connection, as_request *request, double now_ms);
 
-/* The caller is told; the slot stays until its reply is read, or, when it was not sent,
- * until the discard that must follow. */
+/* The caller was told; the slot stays until its reply is read. A request that nobody
+ * wants any more and that was not sent stays until the discard that must follow. */
 void as_connection_abandon(as_connection *connection, as_operation *operation);
 
-/* Takes the abandoned operations that were not sent out of the queue and the stream. One
+/* Takes the unwanted requests that were not sent out of the queue and the stream. One
  * pass for all, since many may reach their deadline together. */
 void as_connection_discard(as_connection *connection);
 

@@ -8,9 +8,13 @@ struct as_engine {
   as_mem *mem;
   as_engine_config config;
   as_operations operations;
+  as_lanes lanes;
   as_pool pool;
-  as_operation *draft; /* between begin and submit */
-  uint64_t submitted;  /* operations, for the totals */
+  /* What is between begin and submit; NULL when nothing is. */
+  as_request *draft;     /* begin */
+  as_batch *draft_batch; /* where it, or the plain write, belongs */
+  bool was_flushed;     /* by the last submission */
+  uint64_t submitted;   /* operations, for the totals */
 };
 
 as_status as_engine_new(as_mem *mem, const as_engine_config *config,
@@ -20,8 +24,10 @@ as_status as_engine_new(as_mem *mem, const as_engine_config *config,
   engine->mem = mem;
   engine->config = *config;
   as_operations_init(&engine->operations, mem);
-  as_status status = as_pool_init(&engine->pool, mem, config->pool_size,
-                                  &engine->config.connection, &engine->operations);
+  as_lanes_init(&engine->lanes, mem);
+  as_status status =
+      as_pool_init(&engine->pool, mem, config->pool_size, &engine->config.connection,
+                   &engine->config.batch, &engine->operations, &engine->lanes);
   if (status != AS_OK) {
     as_engine_del(engine);
     return status;
@@ -34,34 +40,113 @@ void as_engine_del(as_engine *engine) {
   if (engine == NULL) return;
   as_pool_free(&engine->pool);
   as_operations_free(&engine->operations);
+  as_lanes_free(&engine->lanes);
   as_mem_free(engine->mem, engine, sizeof *engine);
 }
 
 /* ---- commands --------------------------------------------------------------------- */
 
-static as_connection *draft_connection(const as_engine *engine) {
-  return as_pool_owner(&engine->pool, engine->draft);
+as_status as_engine_open_lane(as_engine *engine, as_slice meta_key, as_lane **out_lane) {
+  return as_lanes_open(&engine->lanes, meta_key, out_lane);
+}
+
+void as_engine_close_lane(as_engine *engine, as_lane *lane) {
+  as_lanes_close(&engine->lanes, lane);
+}
+
+as_status as_engine_hash(as_engine *engine, as_lane *lane, as_slice key,
+                         as_hash **out_hash) {
+  return as_lane_hash(&engine->lanes, lane, key, out_hash);
+}
+
+/* The batch that the next operation of a lane goes to. */
+static as_status admit(as_engine *engine, as_lane *lane, as_batch **out_batch) {
+  assert(engine->draft_batch == NULL);
+  if (engine->operations.in_use >= engine->config.max_operations)
+    return AS_ERR_OVERLOADED;
+  *out_batch = &engine->pool.batches[as_pool_place(&engine->pool, lane)];
+  return AS_OK;
+}
+
+/* An operation was joined or sealed: its caller, its deadline, its place in the batch. */
+static void settle(as_engine *engine, as_batch *batch, as_operation *operation,
+                   uint32_t shape, double now_ms, uint32_t *out_slot) {
+  operation->shape = shape;
+  operation->submitted_ms = now_ms;
+  operation->is_held = true;
+  *out_slot = operation->slot;
+  engine->submitted++;
+  as_batch_count(batch, now_ms);
+  engine->was_flushed = batch->count == 0;
+}
+
+static as_status set_deadline(as_engine *engine, as_operation *operation,
+                              double deadline_ms) {
+  if (deadline_ms == INFINITY) return AS_OK;
+  return as_heap_put(&engine->operations.deadlines, &operation->deadline, deadline_ms);
+}
+
+/* A bound is reached when `bytes` more come. */
+static bool is_over(const as_engine *engine, uint64_t bytes) {
+  return as_engine_queued_bytes(engine) + bytes > engine->config.max_queued_bytes;
+}
+
+/* An operation that was joined to a request, but will not be submitted: what it asked for
+ * stays, and nobody waits for it. */
+static void withdraw(as_engine *engine, as_operation *operation) {
+  operation->request->wanted--;
+  operation->request->joined--;
+  as_operations_give(&engine->operations, operation);
+}
+
+as_status as_engine_read(as_engine *engine, as_hash *hash, const as_slice *fields,
+                         size_t count, double generation, uint32_t shape, double now_ms,
+                         double deadline_ms, uint32_t *out_slot) {
+  as_batch *batch;
+  as_operation *operation;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < count; i++) bytes += fields[i].length;
+  if (is_over(engine, bytes)) return AS_ERR_OVERLOADED;
+  AS_TRY(admit(engine, hash->lane, &batch));
+  AS_TRY(as_batch_read(batch, hash, fields, count, generation, now_ms, &operation));
+  as_status status = set_deadline(engine, operation, deadline_ms);
+  if (status != AS_OK) {
+    withdraw(engine, operation);
+    return status;
+  }
+  settle(engine, batch, operation, shape, now_ms, out_slot);
+  return AS_OK;
+}
+
+as_status as_engine_begin(as_engine *engine, as_lane *lane, bool is_atomic,
+                          double now_ms) {
+  as_batch *batch;
+  as_request *draft;
+  as_operation *operation;
+  AS_TRY(admit(engine, lane, &batch));
+  if (lane != NULL) as_batch_seal_lane(batch, lane, now_ms);
+  AS_TRY(as_requests_take(&engine->operations.requests, &draft));
+  as_status status = as_operations_take(&engine->operations, draft, &operation);
+  if (status != AS_OK) {
+    as_requests_give(&engine->operations.requests, draft);
+    return status;
+  }
+  draft->lane = lane;
+  draft->connection = batch->connection->number;
+  draft->is_atomic = is_atomic;
+  if (lane != NULL) as_lane_owe(lane);
+  as_connection *connection = batch->connection;
+  as_connection_begin(connection, draft);
+  engine->draft = draft;
+  engine->draft_batch = batch;
+  if (!is_atomic) return AS_OK;
+  status = as_resp_write_words(&connection->output, "MULTI", NULL);
+  if (status != AS_OK) as_engine_rollback(engine);
+  return status;
 }
 
 static as_buffer *draft_output(const as_engine *engine) {
-  return &draft_connection(engine)->output;
-}
-
-as_status as_engine_begin(as_engine *engine, bool is_atomic) {
-  assert(engine->draft == NULL);
-  if (engine->operations.in_use >= engine->config.max_operations)
-    return AS_ERR_OVERLOADED;
-  as_connection *connection = as_pool_pick(&engine->pool);
-  as_operation *operation;
-  AS_TRY(as_operations_take(&engine->operations, &operation));
-  operation->connection = (uint32_t)(connection - engine->pool.connections);
-  operation->is_atomic = is_atomic;
-  as_connection_begin(connection, operation);
-  engine->draft = operation;
-  if (!is_atomic) return AS_OK;
-  as_status status = as_resp_write_words(&connection->output, "MULTI", NULL);
-  if (status != AS_OK) as_engine_rollback(engine);
-  return status;
+  return &engine->draft_batch->connection->output;
 }
 
 as_status as_engine_command(as_engine *engine, size_t arguments) {
@@ -74,55 +159,116 @@ as_status as_engine_argument(as_engine *engine, as_slice argument) {
   return as_resp_write_argument(draft_output(engine), argument);
 }
 
-/* Ends the request: EXEC, the bound on bytes, the deadline. */
-static as_status seal_draft(as_engine *engine, double deadline_ms) {
-  as_operation *draft = engine->draft;
-  if (draft->is_atomic) AS_TRY(as_resp_write_words(draft_output(engine), "EXEC", NULL));
-  /* The draft's own bytes stand in the output already. */
-  const as_connection *connection = draft_connection(engine);
-  uint64_t own = connection->output_begin + connection->output.length - draft->begin;
-  if (as_engine_queued_bytes(engine) + own > engine->config.max_queued_bytes)
-    return AS_ERR_OVERLOADED;
-  if (deadline_ms == INFINITY) return AS_OK;
-  return as_heap_put(&engine->operations.deadlines, &draft->deadline, deadline_ms);
+as_status as_engine_begin_write(as_engine *engine, as_lane *lane, double now_ms) {
+  as_batch *batch;
+  AS_TRY(admit(engine, lane, &batch));
+  AS_TRY(as_batch_begin_write(batch, lane, now_ms));
+  engine->draft_batch = batch;
+  return AS_OK;
 }
 
-as_status as_engine_submit(as_engine *engine, double now_ms, double deadline_ms,
-                           uint32_t *out_slot) {
-  as_operation *draft = engine->draft;
-  as_status status = seal_draft(engine, deadline_ms);
+as_status as_engine_set(as_engine *engine, as_hash *hash, as_slice field,
+                        as_slice value) {
+  return as_batch_set(engine->draft_batch, hash, field, value);
+}
+
+as_status as_engine_remove(as_engine *engine, as_hash *hash, as_slice field) {
+  return as_batch_remove(engine->draft_batch, hash, field);
+}
+
+static as_status submit_write(as_engine *engine, double deadline_ms,
+                              as_operation **out_operation) {
+  as_batch *batch = engine->draft_batch;
+  as_operation *operation;
+  if (is_over(engine, 0)) return AS_ERR_OVERLOADED;
+  AS_TRY(as_batch_end_write(batch, &operation));
+  as_status status = set_deadline(engine, operation, deadline_ms);
+  if (status != AS_OK) {
+    as_batch_reopen_write(batch, operation);
+    withdraw(engine, operation);
+    return status;
+  }
+  *out_operation = operation;
+  return AS_OK;
+}
+
+/* Ends the request of the draft: EXEC, the bound on bytes, the deadline. */
+static as_status submit_draft(as_engine *engine, double now_ms, double deadline_ms,
+                              as_operation **out_operation) {
+  as_request *draft = engine->draft;
+  as_connection *connection = engine->draft_batch->connection;
+  as_operation *operation = as_operation_of(as_list_first(&draft->operations));
+  if (draft->is_atomic) AS_TRY(as_resp_write_words(&connection->output, "EXEC", NULL));
+  /* The draft's own bytes stand in the output already. */
+  uint64_t own = connection->output_begin + connection->output.length - draft->begin;
+  if (is_over(engine, own)) return AS_ERR_OVERLOADED;
+  AS_TRY(set_deadline(engine, operation, deadline_ms));
+  as_connection_submit(connection, draft, now_ms);
+  *out_operation = operation;
+  return AS_OK;
+}
+
+as_status as_engine_submit(as_engine *engine, uint32_t shape, double now_ms,
+                           double deadline_ms, uint32_t *out_slot) {
+  as_batch *batch = engine->draft_batch;
+  as_operation *operation;
+  as_status status = engine->draft == NULL
+                         ? submit_write(engine, deadline_ms, &operation)
+                         : submit_draft(engine, now_ms, deadline_ms, &operation);
   if (status != AS_OK) {
     as_engine_rollback(engine);
     return status;
   }
-  draft->submitted_ms = now_ms;
-  draft->is_held = true;
-  as_connection_submit(draft_connection(engine), draft, now_ms);
-  *out_slot = draft->slot;
-  engine->submitted++;
   engine->draft = NULL;
+  engine->draft_batch = NULL;
+  settle(engine, batch, operation, shape, now_ms, out_slot);
   return AS_OK;
 }
 
 void as_engine_rollback(as_engine *engine) {
-  as_connection_rollback(draft_connection(engine), engine->draft);
-  as_operations_give(&engine->operations, engine->draft);
+  as_request *draft = engine->draft;
+  if (draft == NULL) {
+    as_batch_rollback_write(engine->draft_batch);
+  } else {
+    as_lane *lane = draft->lane;
+    as_connection_rollback(engine->draft_batch->connection, draft);
+    as_operations_give(&engine->operations,
+                       as_operation_of(as_list_first(&draft->operations)));
+    as_requests_give(&engine->operations.requests, draft);
+    if (lane != NULL) as_lanes_settle(&engine->lanes, lane);
+  }
   engine->draft = NULL;
+  engine->draft_batch = NULL;
+}
+
+bool as_engine_was_flushed(const as_engine *engine) {
+  return engine->was_flushed;
+}
+
+void as_engine_flush(as_engine *engine, double now_ms) {
+  for (uint32_t i = 0; i < engine->pool.size; i++)
+    as_batch_flush(&engine->pool.batches[i], AS_FLUSH_IDLE, now_ms);
+}
+
+/* The connection whose queue an operation stands in, or will. */
+static as_connection *owner_of(const as_engine *engine, const as_operation *operation) {
+  return &engine->pool.connections[operation->request->connection];
 }
 
 /* Tells the caller that it need not wait, and keeps the slot while a reply is owed. */
 static void abandon(as_engine *engine, as_operation *operation, as_status status,
                     as_slice message, double now_ms) {
   as_operations_complete(&engine->operations, operation, status, message, now_ms);
-  as_connection_abandon(as_pool_owner(&engine->pool, operation), operation);
+  as_connection_abandon(owner_of(engine, operation), operation);
 }
 
 void as_engine_cancel(as_engine *engine, uint32_t slot, double now_ms) {
   as_operation *operation = as_operations_at(&engine->operations, slot);
-  if (operation == NULL || !operation->is_queued || operation->is_abandoned) return;
+  if (operation == NULL || operation->is_complete) return;
+  as_connection *connection = owner_of(engine, operation);
   abandon(engine, operation, AS_ERR_CANCELLED,
           as_slice_text(as_status_sentence(AS_ERR_CANCELLED)), now_ms);
-  as_connection_discard(as_pool_owner(&engine->pool, operation));
+  as_connection_discard(connection);
 }
 
 void as_engine_release(as_engine *engine, uint32_t slot) {
@@ -161,12 +307,15 @@ static as_operation *first_due(const as_engine *engine, double now_ms) {
 void as_engine_on_time(as_engine *engine, double now_ms) {
   as_operation *due;
   while ((due = first_due(engine, now_ms)) != NULL) {
-    as_status status = due->attempts > 0 ? AS_ERR_TIMEOUT : AS_ERR_UNAVAILABLE;
-    as_slice message = as_connection_trouble(as_pool_owner(&engine->pool, due));
+    as_status status = due->request->attempts > 0 ? AS_ERR_TIMEOUT : AS_ERR_UNAVAILABLE;
+    as_slice message = as_connection_trouble(owner_of(engine, due));
     if (message.length == 0) message = as_slice_text(as_status_sentence(status));
     abandon(engine, due, status, message, now_ms);
   }
   for (uint32_t i = 0; i < engine->pool.size; i++) {
+    as_batch *batch = &engine->pool.batches[i];
+    if (now_ms >= as_batch_deadline_ms(batch))
+      as_batch_flush(batch, AS_FLUSH_AGE, now_ms);
     as_connection_discard(&engine->pool.connections[i]);
     as_connection_on_time(&engine->pool.connections[i], now_ms);
   }
@@ -191,15 +340,30 @@ as_slice as_engine_next_write(const as_engine *engine, uint32_t connection) {
   return as_connection_next_write(&engine->pool.connections[connection]);
 }
 
+static uint32_t reply_count(const as_operation *operation) {
+  switch (operation->request->kind) {
+    case AS_REQUEST_COMMANDS:
+      return operation->request->commands;
+    case AS_REQUEST_READ:
+      return operation->element_count;
+    case AS_REQUEST_WRITE:
+      return 0;
+  }
+  return 0;
+}
+
 static void fill_completion(const as_operation *operation, as_completion *out) {
   out->slot = operation->slot;
   out->status = operation->status;
   out->message = as_buffer_slice(&operation->message);
   out->attempts = operation->attempts;
   out->elapsed_ms = operation->completed_ms - operation->submitted_ms;
-  out->replies = &operation->replies;
-  out->first_reply = operation->is_atomic ? 1 : 0; /* after the array of EXEC */
-  out->reply_count = operation->status == AS_OK ? operation->commands : 0;
+  out->replies = &operation->request->replies;
+  out->first_reply = operation->first_reply;
+  out->reply_count = operation->status == AS_OK ? reply_count(operation) : 0;
+  out->kind = operation->request->kind;
+  out->shape = operation->shape;
+  out->number = operation->number;
 }
 
 bool as_engine_next_completion(as_engine *engine, as_completion *out_completion) {
@@ -216,16 +380,32 @@ bool as_engine_has_completions(const as_engine *engine) {
   return !as_list_is_empty(&engine->operations.done);
 }
 
+double as_engine_first_deadline_ms(const as_engine *engine) {
+  const as_heap_node *node = as_heap_first(&engine->operations.deadlines);
+  return node ? node->key : INFINITY;
+}
+
 double as_engine_deadline_ms(const as_engine *engine) {
-  as_heap_node *node = as_heap_first(&engine->operations.deadlines);
-  double deadline_ms = node ? node->key : INFINITY;
-  for (uint32_t i = 0; i < engine->pool.size; i++)
+  double deadline_ms = as_engine_first_deadline_ms(engine);
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
+    deadline_ms = fmin(deadline_ms, as_batch_deadline_ms(&engine->pool.batches[i]));
     deadline_ms =
         fmin(deadline_ms, as_connection_deadline_ms(&engine->pool.connections[i]));
+  }
   return deadline_ms;
 }
 
 /* ---- getters ---------------------------------------------------------------------- */
+
+bool as_engine_is_owed(const as_engine *engine, uint32_t connection) {
+  return !as_list_is_empty(&engine->pool.connections[connection].queue);
+}
+
+bool as_engine_has_actions(const as_engine *engine) {
+  for (uint32_t i = 0; i < engine->pool.size; i++)
+    if (engine->pool.connections[i].is_action_due) return true;
+  return false;
+}
 
 uint32_t as_engine_queued_operations(const as_engine *engine) {
   return engine->operations.in_use;
@@ -234,7 +414,8 @@ uint32_t as_engine_queued_operations(const as_engine *engine) {
 size_t as_engine_queued_bytes(const as_engine *engine) {
   size_t bytes = 0;
   for (uint32_t i = 0; i < engine->pool.size; i++)
-    bytes += as_connection_queued_bytes(&engine->pool.connections[i]);
+    bytes += as_connection_queued_bytes(&engine->pool.connections[i]) +
+             engine->pool.batches[i].bytes;
   return bytes;
 }
 
@@ -246,6 +427,21 @@ bool as_engine_completion(const as_engine *engine, uint32_t slot,
   return true;
 }
 
+uint32_t as_engine_ready_connections(const as_engine *engine) {
+  return as_pool_ready(&engine->pool);
+}
+
+uint32_t as_engine_used_connections(const as_engine *engine) {
+  uint32_t used = 0;
+  for (uint32_t i = 0; i < engine->pool.size; i++)
+    if (engine->pool.connections[i].streams > 0) used++;
+  return used;
+}
+
+uint32_t as_engine_lanes(const as_engine *engine) {
+  return engine->lanes.count;
+}
+
 as_engine_totals as_engine_get_totals(const as_engine *engine) {
   as_engine_totals totals = {.operations = engine->submitted};
   for (uint32_t i = 0; i < engine->pool.size; i++) {
@@ -253,12 +449,19 @@ as_engine_totals as_engine_get_totals(const as_engine *engine) {
     totals.streams += connection->streams;
     totals.bytes_out += connection->bytes_out;
     totals.bytes_in += connection->bytes_in;
+    const as_batch_totals *batches = &engine->pool.batches[i].totals;
+    totals.batches.batches += batches->batches;
+    totals.batches.operations += batches->operations;
+    for (int reason = 0; reason < AS_FLUSH_REASONS; reason++)
+      totals.batches.flushed[reason] += batches->flushed[reason];
   }
   return totals;
 }
 
 bool as_engine_validate(const as_engine *engine) {
   for (uint32_t i = 0; i < engine->pool.size; i++)
-    if (!as_connection_validate(&engine->pool.connections[i])) return false;
+    if (!as_connection_validate(&engine->pool.connections[i]) ||
+        !as_batch_validate(&engine->pool.batches[i]))
+      return false;
   return as_operations_validate(&engine->operations);
 }

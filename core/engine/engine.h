@@ -5,7 +5,7 @@
  *
  * Its functions are of four kinds:
  *
- *   commands   begin, command, argument, submit, rollback, cancel, release
+ *   commands   open_lane, read, begin, begin_write, ..., submit, flush, cancel, release
  *   events     on_connected, on_bytes, on_written, on_closed, on_time
  *   outputs    next_action, next_write, next_completion, deadline_ms: pulled, never
  *              called back
@@ -14,6 +14,7 @@
  * Every command and event that depends on time takes `now_ms`, any monotonic clock. A
  * driver does, until nothing is left to do:
  *
+ *   flush                          when nothing else can join what was submitted
  *   act on every next_action       connect or close a socket, then on_connected/on_closed
  *   send every next_write          then on_written with what the socket took
  *   hand over every next_completion
@@ -31,9 +32,10 @@ typedef struct as_engine as_engine;
 
 typedef struct as_engine_config {
   as_connection_config connection; /* its texts are borrowed while the engine lives */
-  uint32_t pool_size;              /* connections */
-  uint32_t max_operations;         /* waiting for a reply or to be sent */
-  size_t max_queued_bytes;         /* request bytes of those */
+  as_batch_config batch;
+  uint32_t pool_size;      /* connections */
+  uint32_t max_operations; /* waiting for a reply or to be sent */
+  size_t max_queued_bytes; /* request bytes of those */
 } as_engine_config;
 
 typedef enum as_action_kind { AS_ACTION_CONNECT, AS_ACTION_CLOSE } as_action_kind;
@@ -55,6 +57,9 @@ typedef struct as_completion {
   const as_replies *replies;
   size_t first_reply; /* index in replies of the first of `reply_count` replies */
   uint32_t reply_count;
+  as_request_kind kind;
+  uint32_t shape; /* as submitted */
+  double number;  /* of a plain write: the version that it made */
 } as_completion;
 
 /* config is copied, what it points at is borrowed. */
@@ -66,18 +71,49 @@ void as_engine_del(as_engine *engine);
 
 /* ---- commands ---- */
 
-/* Begins a request of one operation. AS_ERR_OVERLOADED: a bound is reached, nothing
- * changed. After success: one or more commands with their arguments, then submit or
- * rollback, with no event between. `is_atomic` wraps the commands in MULTI and EXEC. */
-AS_MUST_USE as_status as_engine_begin(as_engine *engine, bool is_atomic);
+/* A lane keeps the order of what is submitted in it (see lane.h). Held until closed. */
+AS_MUST_USE as_status as_engine_open_lane(as_engine *engine, as_slice meta_key,
+                                          as_lane **out_lane);
+void as_engine_close_lane(as_engine *engine, as_lane *lane);
+
+/* A hash of a lane, to read from and write to. Valid as long as the lane is held. */
+AS_MUST_USE as_status as_engine_hash(as_engine *engine, as_lane *lane, as_slice key,
+                                     as_hash **out_hash);
+
+/* Reads `count` fields of a hash, in one step, joined with other reads. `generation`: the
+ * read is AS_ERR_FENCED when the session has another one (0: when it has any); below 0:
+ * under any. AS_ERR_OVERLOADED: a bound is reached, nothing changed. Its replies are one
+ * node for each field. */
+AS_MUST_USE as_status as_engine_read(as_engine *engine, as_hash *hash,
+                                     const as_slice *fields, size_t count,
+                                     double generation, uint32_t shape, double now_ms,
+                                     double deadline_ms, uint32_t *out_slot);
+
+/* Begins a request of one operation. AS_ERR_OVERLOADED as above. After success: one or
+ * more commands with their arguments, then submit or rollback, with no event between.
+ * `is_atomic` wraps the commands in MULTI and EXEC. `lane` may be NULL. */
+AS_MUST_USE as_status as_engine_begin(as_engine *engine, as_lane *lane, bool is_atomic,
+                                      double now_ms);
 AS_MUST_USE as_status as_engine_command(as_engine *engine, size_t arguments);
 AS_MUST_USE as_status as_engine_argument(as_engine *engine, as_slice argument);
 
-/* Puts the request in the queue. The caller holds *out_slot until it releases it.
- * On failure the request is rolled back. */
-AS_MUST_USE as_status as_engine_submit(as_engine *engine, double now_ms,
+/* Begins a plain write, joined with other ones of the lane into one transaction. After
+ * success: at least one set or remove, of hashes of the lane, then submit or rollback.
+ * Sent again after a lost connection, so it may take effect twice. */
+AS_MUST_USE as_status as_engine_begin_write(as_engine *engine, as_lane *lane,
+                                            double now_ms);
+AS_MUST_USE as_status as_engine_set(as_engine *engine, as_hash *hash, as_slice field,
+                                    as_slice value);
+AS_MUST_USE as_status as_engine_remove(as_engine *engine, as_hash *hash, as_slice field);
+
+/* Puts what was begun in the queue. The caller holds *out_slot until it releases it.
+ * On failure it is rolled back. */
+AS_MUST_USE as_status as_engine_submit(as_engine *engine, uint32_t shape, double now_ms,
                                        double deadline_ms, uint32_t *out_slot);
 void as_engine_rollback(as_engine *engine);
+
+/* Nothing else can join what was submitted: it leaves. */
+void as_engine_flush(as_engine *engine, double now_ms);
 
 /* The caller waits no longer: the operation completes as `cancelled` unless it has
  * completed. Its slot still must be released. */
@@ -86,6 +122,10 @@ void as_engine_cancel(as_engine *engine, uint32_t slot, double now_ms);
 /* The caller is done with a slot. One that has not completed still takes effect, and
  * nobody is told. */
 void as_engine_release(as_engine *engine, uint32_t slot);
+
+/* Whether the last submission has made its batch leave: what is to be sent can be sent
+ * while more is submitted. */
+bool as_engine_was_flushed(const as_engine *engine);
 
 /* ---- events ---- */
 
@@ -116,17 +156,32 @@ bool as_engine_next_completion(as_engine *engine, as_completion *out_completion)
 /* Whether next_completion would give one. */
 bool as_engine_has_completions(const as_engine *engine);
 
+/* The first deadline of an operation that waits; INFINITY: none has one. */
+double as_engine_first_deadline_ms(const as_engine *engine);
+
 /* When on_time must be called at the latest; INFINITY for never. */
 double as_engine_deadline_ms(const as_engine *engine);
 
 /* ---- getters ---- */
 
+/* Whether a connection owes replies, or has something to send. */
+bool as_engine_is_owed(const as_engine *engine, uint32_t connection);
+
+/* Whether next_action would give one. */
+bool as_engine_has_actions(const as_engine *engine);
+
 uint32_t as_engine_queued_operations(const as_engine *engine);
 size_t as_engine_queued_bytes(const as_engine *engine);
 
-/* The completion of a slot that completed and was not released; false for others. */
+/* The completion of a slot that completed and was handed out, until it is released; false
+ * for others. */
 bool as_engine_completion(const as_engine *engine, uint32_t slot,
                           as_completion *out_completion);
+
+/* Connections that are ready, those that ever were, and lanes that are there. */
+uint32_t as_engine_ready_connections(const as_engine *engine);
+uint32_t as_engine_used_connections(const as_engine *engine);
+uint32_t as_engine_lanes(const as_engine *engine);
 
 /* Since the engine is there. */
 typedef struct as_engine_totals {
@@ -134,6 +189,7 @@ typedef struct as_engine_totals {
   uint64_t operations; /* submitted */
   uint64_t bytes_out;
   uint64_t bytes_in;
+  as_batch_totals batches; /* those that were flushed */
 } as_engine_totals;
 
 as_engine_totals as_engine_get_totals(const as_engine *engine);

@@ -7,6 +7,7 @@ void as_operations_init(as_operations *operations, as_mem *mem) {
   as_list_init(&operations->free);
   as_list_init(&operations->done);
   as_heap_init(&operations->deadlines, mem);
+  as_requests_init(&operations->requests, mem);
   operations->in_use = 0;
 }
 
@@ -18,15 +19,21 @@ static as_operation *slot_at(const as_operations *operations, size_t slot) {
   return ((as_operation **)(void *)operations->table.data)[slot];
 }
 
+/* Each request that is not free serves an operation at least, or stands in a queue, whose
+ * owner has given it back by now. */
 void as_operations_free(as_operations *operations) {
   for (size_t slot = 0; slot < slot_count(operations); slot++) {
     as_operation *operation = slot_at(operations, slot);
-    as_replies_free(&operation->replies);
+    as_request *request = operation->request;
+    as_list_remove(&operation->request_node);
+    if (request != NULL && as_list_is_empty(&request->operations))
+      as_request_del(operations->mem, request);
     as_buffer_free(&operation->message);
     as_mem_free(operations->mem, operation, sizeof *operation);
   }
   as_buffer_free(&operations->table);
   as_heap_free(&operations->deadlines);
+  as_requests_free(&operations->requests);
 }
 
 static as_status add_slot(as_operations *operations) {
@@ -38,30 +45,37 @@ static as_status add_slot(as_operations *operations) {
     return status;
   }
   operation->slot = (uint32_t)slot_count(operations) - 1;
-  as_list_init(&operation->queue_node);
+  as_list_init(&operation->request_node);
   as_list_init(&operation->done_node);
   as_buffer_init(&operation->message, operations->mem);
-  as_replies_init(&operation->replies, operations->mem);
-  as_list_push_back(&operations->free, &operation->queue_node);
+  as_list_push_back(&operations->free, &operation->request_node);
   return AS_OK;
 }
 
-as_status as_operations_take(as_operations *operations, as_operation **out_operation) {
+as_status as_operations_take(as_operations *operations, as_request *request,
+                             as_operation **out_operation) {
   if (as_list_is_empty(&operations->free)) AS_TRY(add_slot(operations));
-  as_operation *operation =
-      AS_LIST_OWNER(as_list_first(&operations->free), as_operation, queue_node);
-  as_list_remove(&operation->queue_node);
-  operation->commands = 0;
-  as_operation_forget_replies(operation);
+  as_operation *operation = as_operation_of(as_list_first(&operations->free));
+  as_list_remove(&operation->request_node);
+  as_list_push_back(&request->operations, &operation->request_node);
+  operation->request = request;
+  operation->shape = 0;
   operation->attempts = 0;
-  operation->script_reloads = 0;
-  operation->is_atomic = false;
-  operation->is_queued = false;
   operation->is_held = false;
   operation->is_pulled = false;
+  operation->is_complete = false;
   operation->is_abandoned = false;
-  operation->is_unwanted = false;
+  operation->command = 0;
+  operation->first_element = 0;
+  operation->element_count = 0;
+  operation->generation = -1;
+  operation->first_touched = 0;
+  operation->touched_count = 0;
+  operation->first_reply = 0;
+  operation->number = 0;
   operation->status = AS_OK;
+  operation->turn = request->joined++;
+  request->wanted++;
   operations->in_use++;
   *out_operation = operation;
   return AS_OK;
@@ -70,63 +84,76 @@ as_status as_operations_take(as_operations *operations, as_operation **out_opera
 void as_operations_give(as_operations *operations, as_operation *operation) {
   as_heap_remove(&operations->deadlines, &operation->deadline);
   as_list_remove(&operation->done_node);
-  as_replies_clear(&operation->replies);
+  as_list_remove(&operation->request_node);
+  operation->request = NULL;
   as_buffer_clear(&operation->message);
-  as_list_push_back(&operations->free, &operation->queue_node);
+  as_list_push_front(&operations->free, &operation->request_node);
   operations->in_use--;
 }
 
 as_operation *as_operations_at(const as_operations *operations, uint32_t slot) {
   if (slot >= slot_count(operations)) return NULL;
   as_operation *operation = slot_at(operations, slot);
-  return operation->is_held || operation->is_queued ? operation : NULL;
+  return operation->request != NULL ? operation : NULL;
 }
 
 void as_operations_complete(as_operations *operations, as_operation *operation,
                             as_status status, as_slice message, double now_ms) {
-  if (operation->is_abandoned || !operation->is_held) return;
+  if (operation->is_complete || !operation->is_held) return;
   as_heap_remove(&operations->deadlines, &operation->deadline);
+  operation->is_complete = true;
   operation->status = status;
+  operation->attempts = operation->request->attempts;
   operation->completed_ms = now_ms;
-  as_buffer_clear(&operation->message);
   /* Without memory for the words, the status alone tells. */
   if (as_buffer_append_slice(&operation->message, message) != AS_OK)
     as_buffer_clear(&operation->message);
   as_list_push_back(&operations->done, &operation->done_node);
 }
 
-static void give_if_unused(as_operations *operations, as_operation *operation) {
-  if (operation->is_held || operation->is_queued) return;
-  as_operations_give(operations, operation);
+void as_operations_complete_all(as_operations *operations, as_request *request,
+                                as_status status, as_slice message, double now_ms) {
+  for (as_list_node *node = as_list_first(&request->operations); node != NULL;
+       node = as_list_after(&request->operations, node))
+    as_operations_complete(operations, as_operation_of(node), status, message, now_ms);
+}
+
+/* A request that serves nobody any more and is not owed anything. */
+static void give_if_unused(as_operations *operations, as_request *request) {
+  if (request->is_queued || !as_list_is_empty(&request->operations)) return;
+  as_requests_give(&operations->requests, request);
 }
 
 void as_operations_release(as_operations *operations, as_operation *operation) {
+  as_request *request = operation->request;
   as_heap_remove(&operations->deadlines, &operation->deadline);
   as_list_remove(&operation->done_node);
   operation->is_held = false;
-  give_if_unused(operations, operation);
+  if (request->is_queued) return;
+  as_operations_give(operations, operation);
+  give_if_unused(operations, request);
 }
 
-void as_operations_unqueue(as_operations *operations, as_operation *operation) {
-  as_list_remove(&operation->queue_node);
-  operation->is_queued = false;
-  give_if_unused(operations, operation);
-}
-
-void as_operation_forget_replies(as_operation *operation) {
-  operation->replies_seen = 0;
-  operation->replies_counted = 0;
-  operation->commands_walked = 0;
-  operation->walked_bytes = 0;
-  as_replies_clear(&operation->replies);
+void as_operations_unqueue(as_operations *operations, as_request *request) {
+  as_list_remove(&request->node);
+  request->is_queued = false;
+  as_list_node *next;
+  for (as_list_node *node = as_list_first(&request->operations); node != NULL;
+       node = next) {
+    next = as_list_after(&request->operations, node);
+    as_operation *operation = as_operation_of(node);
+    if (!operation->is_held) as_operations_give(operations, operation);
+  }
+  give_if_unused(operations, request);
 }
 
 bool as_operations_validate(const as_operations *operations) {
   size_t free_count = 0;
   for (as_list_node *node = as_list_first(&operations->free); node != NULL;
        node = as_list_after(&operations->free, node)) {
-    const as_operation *operation = AS_LIST_OWNER(node, as_operation, queue_node);
-    if (operation->is_held || operation->is_queued || operation->deadline.place != 0)
+    const as_operation *operation = as_operation_of(node);
+    if (operation->is_held || operation->request != NULL ||
+        operation->deadline.place != 0)
       return false;
     free_count++;
   }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Sockets are level-triggered. A socket is watched for writing only while it connects or
- * while the kernel did not take all the engine wants to send. */
+ * while the kernel did not take all the engine wants to send. Descriptors block, and each
+ * transfer says that it will not (MSG_DONTWAIT), so that a lone caller can wait in recv
+ * with SO_RCVTIMEO: two system calls a round trip instead of three. */
 #include "io/loop.h"
 
 #include <errno.h>
@@ -8,6 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "io/clock.h"
 
 enum {
@@ -21,189 +24,313 @@ typedef struct as_channel {
   uint32_t events; /* watched; 0: the descriptor is not in the epoll set */
 } as_channel;
 
-struct as_loop {
-  as_mem *mem;
-  as_engine *engine;
+typedef struct member {
+  as_loop *loop;
+  uint32_t number;
+  as_engine *engine; /* NULL: the place is free */
   as_address address;
-  int epoll_fd;
   uint32_t channel_count;
   uint32_t losses;
   as_channel *channels;
+} member;
+
+struct as_loop {
+  as_mem *mem;
+  int epoll_fd;
+  as_buffer members; /* member * after member * */
   uint8_t block[RECEIVE_BYTES];
 };
 
-as_status as_loop_new(as_mem *mem, as_engine *engine, uint32_t connections,
-                      const as_address *address, as_loop **out_loop) {
+as_status as_loop_new(as_mem *mem, as_loop **out_loop) {
   as_loop *loop = as_mem_alloc_zero(mem, sizeof *loop);
   if (loop == NULL) return AS_ERR_OOM;
-  as_status status = AS_ERR_OOM;
   loop->mem = mem;
-  loop->engine = engine;
-  loop->address = *address;
-  loop->epoll_fd = -1;
-  loop->channels = as_mem_alloc_zero(mem, connections * sizeof *loop->channels);
-  if (loop->channels == NULL) goto fail;
-  loop->channel_count = connections;
-  for (uint32_t i = 0; i < connections; i++) as_socket_init(&loop->channels[i].peer);
-  status = AS_ERR_UNSUPPORTED;
+  as_buffer_init(&loop->members, mem);
   loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  if (loop->epoll_fd < 0) goto fail;
+  if (loop->epoll_fd < 0) {
+    as_loop_del(loop);
+    return AS_ERR_UNSUPPORTED;
+  }
   *out_loop = loop;
   return AS_OK;
-fail:
-  as_loop_del(loop);
-  return status;
+}
+
+static uint32_t member_count(const as_loop *loop) {
+  return (uint32_t)(loop->members.length / sizeof(member *));
+}
+
+static member *member_at(const as_loop *loop, uint32_t number) {
+  return ((member **)(void *)loop->members.data)[number];
 }
 
 void as_loop_del(as_loop *loop) {
   if (loop == NULL) return;
-  for (uint32_t i = 0; i < loop->channel_count; i++)
-    as_socket_close(&loop->channels[i].peer);
+  for (uint32_t i = 0; i < member_count(loop); i++) {
+    as_loop_detach(loop, i);
+    as_mem_free(loop->mem, member_at(loop, i), sizeof(member));
+  }
+  as_buffer_free(&loop->members);
   if (loop->epoll_fd >= 0) close(loop->epoll_fd);
-  as_mem_free(loop->mem, loop->channels, loop->channel_count * sizeof *loop->channels);
   as_mem_free(loop->mem, loop, sizeof *loop);
+}
+
+/* A place that is free. */
+static as_status take_place(as_loop *loop, member **out_member) {
+  for (uint32_t i = 0; i < member_count(loop); i++) {
+    *out_member = member_at(loop, i);
+    if ((*out_member)->engine == NULL) return AS_OK;
+  }
+  member *added = as_mem_alloc_zero(loop->mem, sizeof *added);
+  if (added == NULL) return AS_ERR_OOM;
+  added->loop = loop;
+  added->number = member_count(loop);
+  as_status status = as_buffer_append(&loop->members, &added, sizeof added);
+  if (status != AS_OK) as_mem_free(loop->mem, added, sizeof *added);
+  *out_member = added;
+  return status;
+}
+
+as_status as_loop_attach(as_loop *loop, as_engine *engine, uint32_t connections,
+                         const as_address *address, uint32_t *out_member) {
+  member *place;
+  AS_TRY(take_place(loop, &place));
+  place->channels = as_mem_alloc_zero(loop->mem, connections * sizeof *place->channels);
+  if (place->channels == NULL) return AS_ERR_OOM;
+  place->engine = engine;
+  place->address = *address;
+  place->channel_count = connections;
+  place->losses = 0;
+  for (uint32_t i = 0; i < connections; i++) as_socket_init(&place->channels[i].peer);
+  *out_member = place->number;
+  return AS_OK;
+}
+
+void as_loop_detach(as_loop *loop, uint32_t number) {
+  member *each = member_at(loop, number);
+  if (each->engine == NULL) return;
+  for (uint32_t i = 0; i < each->channel_count; i++)
+    as_socket_close(&each->channels[i].peer);
+  as_mem_free(loop->mem, each->channels, each->channel_count * sizeof *each->channels);
+  each->channels = NULL;
+  each->channel_count = 0;
+  each->engine = NULL;
 }
 
 /* Watches a channel's descriptor for `events`; a closed descriptor leaves epoll itself.
  */
-static void watch(as_loop *loop, uint32_t index, uint32_t events) {
-  as_channel *channel = &loop->channels[index];
+static void watch(member *self, uint32_t index, uint32_t events) {
+  as_channel *channel = &self->channels[index];
   if (channel->events == events) return;
-  struct epoll_event event = {.events = events, .data.u32 = index};
+  struct epoll_event event = {.events = events,
+                              .data.u64 = (uint64_t)self->number << 32 | index};
   int operation = channel->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (epoll_ctl(loop->epoll_fd, operation, channel->peer.fd, &event) == 0)
+  if (epoll_ctl(self->loop->epoll_fd, operation, channel->peer.fd, &event) == 0)
     channel->events = events;
 }
 
-static void close_channel(as_loop *loop, uint32_t index, const char *reason) {
-  as_channel *channel = &loop->channels[index];
+static void close_channel(member *self, uint32_t index, const char *reason) {
+  as_channel *channel = &self->channels[index];
   as_socket_close(&channel->peer);
   channel->events = 0;
-  loop->losses++;
-  as_engine_on_closed(loop->engine, index, as_slice_text(reason), as_clock_now_ms());
+  self->losses++;
+  as_engine_on_closed(self->engine, index, as_slice_text(reason), as_clock_now_ms());
 }
 
 /* No longer watches a channel's descriptor, which may be followed by a new one. */
-static void unwatch(as_loop *loop, uint32_t index) {
-  as_channel *channel = &loop->channels[index];
-  (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, channel->peer.fd, NULL);
+static void unwatch(member *self, uint32_t index) {
+  as_channel *channel = &self->channels[index];
+  (void)epoll_ctl(self->loop->epoll_fd, EPOLL_CTL_DEL, channel->peer.fd, NULL);
   channel->events = 0;
 }
 
 /* After connect or finish_connect succeeded, on a descriptor that is not watched. */
-static void on_connect_progress(as_loop *loop, uint32_t index) {
-  as_channel *channel = &loop->channels[index];
+static void on_connect_progress(member *self, uint32_t index) {
+  as_channel *channel = &self->channels[index];
   if (channel->peer.state == AS_SOCKET_OPEN) {
-    watch(loop, index, EPOLLIN);
-    as_engine_on_connected(loop->engine, index, as_clock_now_ms());
+    watch(self, index, EPOLLIN);
+    as_engine_on_connected(self->engine, index, as_clock_now_ms());
     return;
   }
-  watch(loop, index, EPOLLOUT);
+  watch(self, index, EPOLLOUT);
 }
 
-static void act(as_loop *loop, const as_action *action) {
+static void act(member *self, const as_action *action) {
   char reason[AS_SOCKET_REASON_SIZE] = "closed";
-  as_channel *channel = &loop->channels[action->connection];
+  as_channel *channel = &self->channels[action->connection];
   if (action->kind == AS_ACTION_CONNECT &&
-      as_socket_connect(&channel->peer, &loop->address, reason)) {
-    on_connect_progress(loop, action->connection);
+      as_socket_connect(&channel->peer, &self->address, reason)) {
+    on_connect_progress(self, action->connection);
     return;
   }
-  close_channel(loop, action->connection, reason);
+  close_channel(self, action->connection, reason);
 }
 
-static void flush_channel(as_loop *loop, uint32_t index) {
-  as_channel *channel = &loop->channels[index];
+/* Whether the kernel took all there was to send, or the stream broke. */
+static bool send_all(member *self, uint32_t index) {
+  as_channel *channel = &self->channels[index];
   char reason[AS_SOCKET_REASON_SIZE];
   while (channel->peer.state == AS_SOCKET_OPEN) {
-    as_slice bytes = as_engine_next_write(loop->engine, index);
+    as_slice bytes = as_engine_next_write(self->engine, index);
     if (bytes.length == 0) {
-      watch(loop, index, EPOLLIN);
-      return;
+      watch(self, index, EPOLLIN);
+      return true;
     }
     size_t length = 0;
     switch (as_socket_send(&channel->peer, bytes, &length, reason)) {
       case AS_TRANSFER_SOME:
-        as_engine_on_written(loop->engine, index, length, as_clock_now_ms());
+        as_engine_on_written(self->engine, index, length, as_clock_now_ms());
         break;
       case AS_TRANSFER_LATER:
-        watch(loop, index, EPOLLIN | EPOLLOUT);
-        return;
+        watch(self, index, EPOLLIN | EPOLLOUT);
+        return false;
       case AS_TRANSFER_BROKEN:
-        close_channel(loop, index, reason);
-        return;
+        close_channel(self, index, reason);
+        return true;
     }
   }
+  return true;
 }
 
 /* Does all the engine asks for now; what it does may make the engine ask for more. */
-static void obey_engine(as_loop *loop) {
+static void obey_engine(member *self) {
   as_action action;
-  for (uint32_t i = 0; i < loop->channel_count; i++) flush_channel(loop, i);
-  while (as_engine_next_action(loop->engine, &action)) {
-    act(loop, &action);
-    flush_channel(loop, action.connection);
+  for (uint32_t i = 0; i < self->channel_count; i++) (void)send_all(self, i);
+  while (as_engine_next_action(self->engine, &action)) {
+    act(self, &action);
+    (void)send_all(self, action.connection);
   }
 }
 
-static void receive(as_loop *loop, uint32_t index) {
-  as_channel *channel = &loop->channels[index];
+void as_loop_send(as_loop *loop, uint32_t number) {
+  obey_engine(member_at(loop, number));
+}
+
+/* Takes what the socket has, or waits for it when `waits`. */
+static void receive(member *self, uint32_t index, bool waits) {
+  as_channel *channel = &self->channels[index];
   char reason[AS_SOCKET_REASON_SIZE];
+  uint8_t *block = self->loop->block;
   for (int turn = 0; turn < RECEIVES_PER_TURN; turn++) {
     size_t length = 0;
     switch (
-        as_socket_receive(&channel->peer, loop->block, RECEIVE_BYTES, &length, reason)) {
+        as_socket_receive(&channel->peer, block, RECEIVE_BYTES, waits, &length, reason)) {
       case AS_TRANSFER_SOME:
-        as_engine_on_bytes(loop->engine, index, as_slice_of(loop->block, length),
+        as_engine_on_bytes(self->engine, index, as_slice_of(block, length),
                            as_clock_now_ms());
         break;
       case AS_TRANSFER_LATER:
         return;
       case AS_TRANSFER_BROKEN:
-        close_channel(loop, index, reason);
+        close_channel(self, index, reason);
         return;
     }
     if (length < RECEIVE_BYTES) return;
+    waits = false;
   }
 }
 
 static void on_event(as_loop *loop, const struct epoll_event *event) {
-  uint32_t index = event->data.u32;
-  as_channel *channel = &loop->channels[index];
+  uint32_t index = (uint32_t)event->data.u64;
+  member *self = member_at(loop, (uint32_t)(event->data.u64 >> 32));
   char reason[AS_SOCKET_REASON_SIZE];
+  if (self->engine == NULL) return;
+  as_channel *channel = &self->channels[index];
   if (channel->peer.state == AS_SOCKET_CONNECTING) {
-    unwatch(loop, index);
-    if (as_socket_finish_connect(&channel->peer, &loop->address, reason))
-      on_connect_progress(loop, index);
+    unwatch(self, index);
+    if (as_socket_finish_connect(&channel->peer, &self->address, reason))
+      on_connect_progress(self, index);
     else
-      close_channel(loop, index, reason);
+      close_channel(self, index, reason);
     return;
   }
   if (channel->peer.state == AS_SOCKET_OPEN && (event->events & ~(uint32_t)EPOLLOUT))
-    receive(loop, index);
+    receive(self, index, false);
+}
+
+double as_loop_deadline_ms(const as_loop *loop) {
+  double deadline_ms = INFINITY;
+  for (uint32_t i = 0; i < member_count(loop); i++) {
+    const member *each = member_at(loop, i);
+    if (each->engine != NULL)
+      deadline_ms = fmin(deadline_ms, as_engine_deadline_ms(each->engine));
+  }
+  return deadline_ms;
 }
 
 /* How long to sleep, rounded up: a deadline must be over when epoll returns. */
 static int wait_ms(const as_loop *loop, double timeout_ms) {
-  double until_deadline = as_engine_deadline_ms(loop->engine) - as_clock_now_ms();
+  if (timeout_ms <= 0) return 0;
+  double until_deadline = as_loop_deadline_ms(loop) - as_clock_now_ms();
   double wait = ceil(fmin(timeout_ms, until_deadline));
   if (wait <= 0) return 0;
   return wait > 3600e3 ? 3600 * 1000 : (int)wait;
 }
 
+/* What was submitted leaves. Whether an engine has completions. */
+static bool send_members(as_loop *loop) {
+  bool has_completions = false;
+  for (uint32_t i = 0; i < member_count(loop); i++) {
+    member *each = member_at(loop, i);
+    if (each->engine == NULL) continue;
+    as_engine_flush(each->engine, as_clock_now_ms());
+    obey_engine(each);
+    has_completions = has_completions || as_engine_has_completions(each->engine);
+  }
+  return has_completions;
+}
+
+static void tell_time(as_loop *loop) {
+  for (uint32_t i = 0; i < member_count(loop); i++) {
+    member *each = member_at(loop, i);
+    if (each->engine == NULL) continue;
+    as_engine_on_time(each->engine, as_clock_now_ms());
+    obey_engine(each);
+  }
+}
+
 as_status as_loop_step(as_loop *loop, double timeout_ms) {
   struct epoll_event events[EVENTS_PER_TURN];
-  obey_engine(loop);
-  if (as_engine_has_completions(loop->engine)) timeout_ms = 0;
+  if (send_members(loop)) timeout_ms = 0;
   int count =
       epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, wait_ms(loop, timeout_ms));
   if (count < 0 && errno != EINTR) return AS_ERR_SERVER;
   for (int i = 0; i < count; i++) on_event(loop, &events[i]);
-  as_engine_on_time(loop->engine, as_clock_now_ms());
-  obey_engine(loop);
+  tell_time(loop);
   return AS_OK;
 }
 
-uint32_t as_loop_losses(const as_loop *loop) {
-  return loop->losses;
+/* The only channel of a member that is open, when none is on its way; else -1. */
+static int only_channel(const member *self) {
+  int only = -1;
+  for (uint32_t i = 0; i < self->channel_count; i++) {
+    as_socket_state state = self->channels[i].peer.state;
+    if (state == AS_SOCKET_CLOSED || !as_engine_is_owed(self->engine, i)) continue;
+    if (state != AS_SOCKET_OPEN || only >= 0) return -1;
+    only = (int)i;
+  }
+  return only;
+}
+
+bool as_loop_wait_one(as_loop *loop, uint32_t number, double timeout_ms) {
+  member *self = member_at(loop, number);
+  double now_ms = as_clock_now_ms();
+  as_engine_flush(self->engine, now_ms);
+  int index = only_channel(self);
+  if (index < 0 || as_engine_has_actions(self->engine)) return false;
+  if (!send_all(self, (uint32_t)index)) return false;
+  double until_deadline = as_engine_deadline_ms(self->engine) - now_ms;
+  double wait = ceil(fmin(timeout_ms, until_deadline));
+  as_socket *peer = &self->channels[index].peer;
+  if (!(wait > 0) || !as_socket_set_patience(peer, wait)) return false;
+  receive(self, (uint32_t)index, true);
+  as_engine_on_time(self->engine, as_clock_now_ms());
+  return true;
+}
+
+int as_loop_fd(const as_loop *loop) {
+  return loop->epoll_fd;
+}
+
+uint32_t as_loop_losses(const as_loop *loop, uint32_t number) {
+  return member_at(loop, number)->losses;
 }

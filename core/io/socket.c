@@ -2,10 +2,12 @@
 #include "io/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,6 +24,14 @@ static void drop_descriptor(as_socket *peer) {
   if (peer->fd >= 0) close(peer->fd);
   peer->fd = -1;
   peer->state = AS_SOCKET_CLOSED;
+  peer->patience_ms = 0;
+}
+
+/* The descriptor must not block while it connects, and only then. */
+static void become_open(as_socket *peer) {
+  int flags = fcntl(peer->fd, F_GETFL);
+  (void)fcntl(peer->fd, F_SETFL, flags & ~O_NONBLOCK);
+  peer->state = AS_SOCKET_OPEN;
 }
 
 void as_socket_close(as_socket *peer) {
@@ -40,7 +50,7 @@ static bool start(as_socket *peer, int family, const struct sockaddr *address,
     return false;
   }
   if (connect(peer->fd, address, length) == 0) {
-    peer->state = AS_SOCKET_OPEN;
+    become_open(peer);
     return true;
   }
   if (errno == EINPROGRESS) {
@@ -100,7 +110,7 @@ bool as_socket_finish_connect(as_socket *peer, const as_address *address, char *
   socklen_t length = sizeof failure;
   if (getsockopt(peer->fd, SOL_SOCKET, SO_ERROR, &failure, &length) != 0) failure = errno;
   if (failure == 0) {
-    peer->state = AS_SOCKET_OPEN;
+    become_open(peer);
     return true;
   }
   tell(reason, strerror(failure));
@@ -122,9 +132,9 @@ as_transfer as_socket_send(as_socket *peer, as_slice bytes, size_t *out_length,
   return AS_TRANSFER_SOME;
 }
 
-as_transfer as_socket_receive(as_socket *peer, void *block, size_t size,
+as_transfer as_socket_receive(as_socket *peer, void *block, size_t size, bool waits,
                               size_t *out_length, char *reason) {
-  ssize_t received = recv(peer->fd, block, size, MSG_DONTWAIT);
+  ssize_t received = recv(peer->fd, block, size, waits ? 0 : MSG_DONTWAIT);
   if (received < 0) return failed(reason);
   if (received == 0) {
     tell(reason, "the server closed the connection");
@@ -132,4 +142,14 @@ as_transfer as_socket_receive(as_socket *peer, void *block, size_t size,
   }
   *out_length = (size_t)received;
   return AS_TRANSFER_SOME;
+}
+
+bool as_socket_set_patience(as_socket *peer, double patience_ms) {
+  if (peer->patience_ms == patience_ms) return true;
+  struct timeval patience = {.tv_sec = (time_t)(patience_ms / 1000)};
+  patience.tv_usec = (suseconds_t)((patience_ms - (double)patience.tv_sec * 1000) * 1000);
+  if (setsockopt(peer->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
+    return false;
+  peer->patience_ms = patience_ms;
+  return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* as_socket: a non-blocking stream socket to a unix path or a TCP host. A host name may
- * have several addresses; they are tried one after the other. */
+/* as_socket: a stream socket to a unix path or a TCP host. A host name may have several
+ * addresses; they are tried one after the other. Nothing waits but name resolution, and
+ * receive where it is asked to. */
 #ifndef AS_IO_SOCKET_H
 #define AS_IO_SOCKET_H
 
@@ -33,6 +34,7 @@ typedef enum as_socket_state {
 typedef struct as_socket {
   as_socket_state state;
   int fd;                     /* -1 when CLOSED */
+  double patience_ms;         /* how long a receive that waits does so; 0: not set yet */
   struct addrinfo *addresses; /* owned; NULL for a unix socket */
   struct addrinfo *next;      /* to be tried should the present one fail */
 } as_socket;
@@ -58,7 +60,12 @@ typedef enum as_transfer {
 
 as_transfer as_socket_send(as_socket *peer, as_slice bytes, size_t *out_length,
                            char *reason);
-as_transfer as_socket_receive(as_socket *peer, void *block, size_t size,
+/* `waits`: for the first byte, at most as long as the patience set before. */
+as_transfer as_socket_receive(as_socket *peer, void *block, size_t size, bool waits,
                               size_t *out_length, char *reason);
+
+/* Sets how long a receive that waits does so, in ms above 0. Setting the same again costs
+ * nothing. False: the system refuses. */
+bool as_socket_set_patience(as_socket *peer, double patience_ms);
 
 #endif

@@ -4,6 +4,7 @@
 
 local core = require "authstate.core"
 local failure = require "authstate.failure"
+local new_table = require "table.new"
 
 local Batch = { __name = "authstate.batch" }
 Batch.__index = Batch
@@ -190,6 +191,39 @@ function Batch:set_session(texts, on_record)
     end
   end
   return true
+end
+
+--- What a plain write is told: { key, field, value, ... }, false for a deletion.
+function Batch:changes()
+  local changes, at = new_table(3 * self.records, 0), 0
+  for _, group in ipairs(self.groups) do
+    local sets, deletes, key = group.sets, group.deletes, group.key
+    for i = 1, #deletes do
+      changes[at + 1], changes[at + 2], changes[at + 3] = key, deletes[i], false
+      at = at + 3
+    end
+    for i = 1, #sets, 2 do
+      changes[at + 1], changes[at + 2], changes[at + 3] = key, sets[i], sets[i + 1]
+      at = at + 3
+    end
+  end
+  return changes
+end
+
+--- The types that `meta` has once this was written.
+function Batch:types()
+  local types = {}
+  for _, group in ipairs(self.groups) do
+    if group.sets[1] then types[#types + 1] = group.kind end
+  end
+  return types
+end
+
+--- The beginnings of the commands of a plain write, for a failure to name the key.
+function Batch:commands()
+  local commands = {}
+  for i, group in ipairs(self.groups) do commands[i] = { "HSET", group.key } end
+  return commands
 end
 
 --- The keys to be written, and the arguments of the commit script that follow its head.

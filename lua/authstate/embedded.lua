@@ -154,7 +154,7 @@ local function new_asker(self)
       path = self.socket_path, database = 0, socket = option_rows.default_socket(),
     },
     scripts = {}, max_operations = 1, max_queued_bytes = 4096, max_value_bytes = 4096,
-    keeper = NOBODY,
+    keeper = NOBODY, is_apart = true,
   }
 end
 

@@ -25,6 +25,7 @@ if not is_right then
   error(complaint, 0)
 end
 
+local scheduler = require "authstate.scheduler"
 local store = require "authstate.store"
 local values = require "authstate.values"
 local version = require "authstate.version"
@@ -40,6 +41,31 @@ authstate._VERSION = version
 -- @return the store; or E
 -- @see authstate.store
 authstate.open = store.open
+
+--- Runs a function as a task: within it and the tasks that it spawns, a call of a store
+-- lets the others go on while it waits. Returns when all have ended. An error in one does
+-- not stop the others; at the end `run` raises the function's own, or the first one of a
+-- task that nobody has waited for.
+-- @function run
+-- @param fn function
+-- @param ... its arguments
+-- @return the results of fn
+-- @raise when it is called in a task
+authstate.run = scheduler.run
+
+--- Starts a task beside the one that runs; it begins when that one waits.
+-- @function spawn
+-- @param fn function
+-- @param ... its arguments
+-- @return task
+-- @see task:wait
+authstate.spawn = scheduler.spawn
+
+--- Waits; in a task the others go on meanwhile.
+-- @function sleep
+-- @param ms number from 0 on
+-- @return true; or nil, message, "cancelled"
+authstate.sleep = scheduler.sleep
 
 for name, value in pairs(values) do authstate[name] = value end
 

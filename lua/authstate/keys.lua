@@ -2,6 +2,7 @@
 --- The Signal keys of a session: `session.keys`.
 -- @module authstate.keys
 
+local core = require "authstate.core"
 local failure = require "authstate.failure"
 local new_table = require "table.new"
 
@@ -54,31 +55,78 @@ local function check_ids(ids, level)
   end
 end
 
+-- Names the record of a failure.
+local function name_record(kind, ids, message, code, details)
+  if code == "corrupt" and details.element then
+    details.type, details.id = kind, ids[details.element]
+    message = failure.record(kind, details.id) .. ": " .. message
+  end
+  return nil, message, code, details
+end
+
 local function read_ids(self, kind, ids, shape, options)
   check_type(kind, LEVEL)
   check_ids(ids, LEVEL)
   local session = self.session
-  local call = session.store:begin(session.id, options, LEVEL)
+  local call = session:begin(options, LEVEL)
   if #ids == 0 then return {} end
   local layout = session.store.layout
-  local command = new_table(#ids + 2, 0)
-  command[1] = "HMGET"
-  for i = 1, #ids do
-    command[2], command[i + 2] = layout.key(session.id, kind, ids[i])
-  end
-  local replies, message, code, details = session:read(call, { command }, { shape })
-  if not replies then
-    if code == "corrupt" and details.reply then
-      details.type, details.id = kind, ids[details.element]
-      message = failure.record(kind, details.id) .. ": " .. message
-    end
-    return nil, message, code, details
-  end
-  local values, found = replies[1], new_table(0, #ids)
+  local fields, key = new_table(#ids, 0), nil
+  for i = 1, #ids do key, fields[i] = layout.key(session.id, kind, ids[i]) end
+  local values, message, code, details = session:read_fields(call, key, fields, shape)
+  if not values then return name_record(kind, ids, message, code, details) end
+  local found = new_table(0, #ids)
   for i = 1, #ids do
     if values[i] ~= nil then found[ids[i]] = values[i] end
   end
   return found
+end
+
+-- Whether `ids` is a list of one id.
+local function is_single(ids)
+  return type(ids) == "table" and type(ids[1]) == "string" and next(ids, 1) == nil
+end
+
+-- Reads one id of a handle that is pinned, the quick way: no table is made but the one
+-- that is returned. False when this way does not go.
+local function read_quickly(self, kind, ids, shape)
+  local session = self.session
+  local writer, pin = session.writer, session.pin
+  local hash = writer.hashes[kind]
+  if not hash or not pin or not writer.turns:is_open() then return false end
+  if pin ~= self.pin then self.pin, self.generation = pin, tonumber(pin) end
+  local store, id = session.store, ids[1]
+  local _, field = store.layout.key(session.id, kind, id)
+  local timeout_ms = store.server.socket.command_timeout_ms
+  local is_read, value, code, facts =
+    store.driver:read_field(hash, field, self.generation, shape, timeout_ms)
+  if is_read then return { [id] = value } end
+  if is_read == false then return false end
+  local call = { session = session.id, started_ms = store.now_ms() - facts.elapsed_ms }
+  call.deadline_ms = call.started_ms + timeout_ms
+  local key = store.layout.key(session.id, kind, id)
+  return name_record(kind, ids, select(2, store:fail(call, value, code, facts,
+    { { "HMGET", key } })))
+end
+
+-- The next read of this type goes the quick way, if there is one.
+local function prepare_quick(session, kind)
+  local writer = session.writer
+  if session.pin and not writer.hashes[kind] then writer:hash(kind) end
+end
+
+local function read(self, kind, ids, shape, options)
+  if options == nil and is_single(ids) then
+    local session = self.session
+    session.store:note_process()
+    local found, message, code, details =
+      read_quickly(self, kind, ids, core.shapes[shape])
+    if found ~= false then return found, message, code, details end
+    found, message, code, details = read_ids(self, kind, ids, shape)
+    prepare_quick(session, kind)
+    return found, message, code, details
+  end
+  return read_ids(self, kind, ids, shape, options)
 end
 
 --- Reads records of one type, all in one step.
@@ -88,7 +136,7 @@ end
 -- @return { [id] = value }, absent ids absent, all tables the caller's own; or E: one
 --   record that cannot be opened makes it `corrupt`, with details.id
 function Keys:get(kind, ids, options)
-  return read_ids(self, kind, ids, "value", options)
+  return read(self, kind, ids, "value", options)
 end
 
 --- The same as JSON texts, exactly as they were written.
@@ -97,7 +145,13 @@ end
 -- @param options { timeout_ms }
 -- @return { [id] = text }; or E
 function Keys:get_json(kind, ids, options)
-  return read_ids(self, kind, ids, "json", options)
+  return read(self, kind, ids, "json", options)
+end
+
+--- The same as the bytes that are stored. For benchmarks.
+-- @local
+function Keys:get_raw(kind, ids, options)
+  return read(self, kind, ids, "raw", options)
 end
 
 --- Writes records, all or nothing. `authstate.null` as a value deletes.
@@ -116,11 +170,17 @@ function Keys:set_json(changes, options)
   return self.session:write(nil, changes, "set_text", options, LEVEL)
 end
 
+--- The same with the bytes to be stored. For benchmarks.
+-- @local
+function Keys:set_raw(changes, options)
+  return self.session:write(nil, changes, "set", options, LEVEL)
+end
+
 -- Asks about one type what the layout's arrangement knows to ask and to understand.
 local function ask(self, question, understand, kind, options)
   check_type(kind, LEVEL)
   local session = self.session
-  local call = session.store:begin(session.id, options, LEVEL)
+  local call = session:begin(options, LEVEL)
   local layout = session.store.layout
   local arrangement = layout.arrangement
   local replies, message, code, details = session:read(call,
@@ -151,7 +211,7 @@ end
 function Keys:types(options)
   local session = self.session
   local counts, message, code, details =
-    session:count(session.store:begin(session.id, options, LEVEL))
+    session:count(session:begin(options, LEVEL))
   if not counts then return nil, message, code, details end
   return counts
 end

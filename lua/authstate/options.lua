@@ -64,14 +64,16 @@ options.rows = {
     sentence = "How a value becomes bytes." },
   { name = "compression", already = { false }, later = true,
     sentence = "How stored values are compressed." },
-  { name = "enable_batching", already = { false }, later = true,
-    sentence = "Whether operations wait for others to leave with." },
-  { name = "batch_size", later = true,
+  { name = "enable_batching", kind = "boolean", default = true,
+    sentence = "Whether operations of several tasks leave together, reads of one hash as "
+      .. "one command; without it each leaves at once." },
+  { name = "batch_size", kind = "number", default = 256, min = 1, max = 100000,
     sentence = "How many operations leave together at most." },
-  { name = "batch_window_ms", later = true,
-    sentence = "How long an operation waits for others at most." },
-  { name = "pool_size", already = { 1 }, later = true,
-    sentence = "Connections to one server." },
+  { name = "batch_window_ms", kind = "number", unit = "ms", default = 10, min = 0,
+    max = 1000, sentence = "How long an operation waits for others at most; it leaves as "
+      .. "soon as no task can go on." },
+  { name = "pool_size", kind = "number", default = 1, min = 1, max = 64,
+    sentence = "Connections to one server; a session stays on one." },
   { name = "enable_cache", already = { false }, later = true,
     sentence = "Whether values that were read are kept in this process." },
   { name = "cache_ttl_ms", later = true,
@@ -86,8 +88,10 @@ options.rows = {
     sentence = "Whether kept values are stored packed rather than decoded." },
   { name = "coherent", later = true,
     sentence = "Whether the server tells when a kept value changes." },
-  { name = "writes", already = { "checked" }, later = true,
-    sentence = "Whether the server checks who writes: one script for each write." },
+  { name = "writes", kind = "string", default = "checked", values = { "checked", "plain" },
+    sentence = "Whether the server checks who writes, by one script for each write; "
+      .. "`plain` is quicker, for a sole writer, and may write twice what a lost "
+      .. "connection has made unsure." },
   { name = "durability", later = true,
     sentence = "How many replicas must have a write before it is acknowledged." },
   { name = "encryption", later = true,
@@ -114,6 +118,9 @@ options.socket_rows = {
     sentence = "Whether the system probes an idle TCP connection (SO_KEEPALIVE)." },
   { name = "no_delay", kind = "boolean", default = true,
     sentence = "Whether small requests leave at once (TCP_NODELAY)." },
+  { name = "max_age_ms", kind = "number", unit = "ms", default = 0, min = 0,
+    max = 86400000, sentence = "Age at which a connection is replaced, once all it was "
+      .. "sent is answered; 0: never." },
 }
 
 --- The rows of `redis`, when it is a table.

@@ -62,13 +62,14 @@ end
 -- A pinned read is followed by the generation in the same pipeline: generations only
 -- grow, so that the same one afterwards proves what was read before.
 local function read_pinned(self, call, commands, shapes)
+  local pin = self.pin
   commands[#commands + 1] = { "HGET", self.writer.meta_key, "gen" }
   shapes[#commands] = "raw"
   local replies, message, code, details =
     self.store:perform(call, { commands = commands, shapes = shapes })
   if not replies then return nil, message, code, details end
   local generation = table.remove(replies)
-  if (generation or writer.NOTHING) ~= self.pin then
+  if (generation or writer.NOTHING) ~= pin then
     return failure.new("fenced", "another generation of the session is stored; load it "
       .. "again", { session = self.id, sent = true })
   end
@@ -88,6 +89,14 @@ local function read_first(self, call, commands, shapes, is_load)
   return replies, found
 end
 
+--- Begins a call, in the order of the session; see Store:begin.
+-- @local
+function Session:begin(options, level)
+  local call = self.store:begin(self.id, options, level + 1)
+  call.lane = self.writer:lane()
+  return call
+end
+
 --- Reads under the handle's generation; pins a handle that has none.
 -- @param call from Store:begin
 -- @param commands list of commands
@@ -95,10 +104,35 @@ end
 -- @return one reply for each; or E
 -- @local
 function Session:read(call, commands, shapes)
+  local is_entered, reason, fault, facts = self.writer.turns:enter_read(call)
+  if not is_entered then return nil, reason, fault, facts end
   if self.pin then return read_pinned(self, call, commands, shapes) end
   local replies, message, code, details = read_first(self, call, commands, shapes, false)
   if not replies then return nil, message, code, details end
   return replies
+end
+
+--- Reads fields of one hash as stored values, joined with other reads of this turn.
+-- @return list, holes for those that are absent; or E
+-- @local
+function Session:read_fields(call, key, fields, shape)
+  local is_entered, reason, fault, known = self.writer.turns:enter_read(call)
+  if not is_entered then return nil, reason, fault, known end
+  if not self.pin or not call.lane then
+    local command = { "HMGET", key }
+    for i = 1, #fields do command[i + 2] = fields[i] end
+    local replies, message, code, details =
+      read_first(self, call, { command }, { shape }, false)
+    if not replies then return nil, message, code, details end
+    return replies[1]
+  end
+  local store = self.store
+  local values, message, code, facts = store.driver:read {
+    lane = call.lane, key = key, fields = fields, shape = shape,
+    generation = tonumber(self.pin), deadline_ms = call.deadline_ms,
+  }
+  if values then return values end
+  return store:fail(call, message, code, facts, { { "HMGET", key } })
 end
 
 -- Credentials are an object. Anything else in their place is damage, not absence.
@@ -111,8 +145,11 @@ local function check_stored_creds(self, creds, shape)
 end
 
 local function load_creds(self, shape, call)
+  local is_entered, message, code, details = self.writer.turns:enter_read(call)
+  if not is_entered then return nil, message, code, details end
   local key, field = self.store.layout.key(self.id, "creds", "creds")
-  local replies, found, code, details = read_first(self, call,
+  local replies, found
+  replies, found, code, details = read_first(self, call,
     { { "HMGET", key, field } }, { shape }, true)
   if not replies then
     if code == "corrupt" and details.reply then
@@ -123,7 +160,7 @@ local function load_creds(self, shape, call)
   end
   local creds = replies[1][1]
   if creds == nil then return nil end
-  local is_right, message
+  local is_right
   is_right, message, code, details = check_stored_creds(self, creds, shape)
   if not is_right then return nil, message, code, details end
   return creds, found.version
@@ -133,14 +170,14 @@ end
 -- @param options { timeout_ms }
 -- @return creds (a table), version; nil alone when Redis says that there are none; or E
 function Session:load_creds(options)
-  return load_creds(self, "value", self.store:begin(self.id, options, LEVEL))
+  return load_creds(self, "value", self:begin(options, LEVEL))
 end
 
 --- The same as JSON text, exactly as it was written.
 -- @param options { timeout_ms }
 -- @return text, version; nil alone when Redis says that there are none; or E
 function Session:load_creds_json(options)
-  return load_creds(self, "json", self.store:begin(self.id, options, LEVEL))
+  return load_creds(self, "json", self:begin(options, LEVEL))
 end
 
 local function load_whole(self, call, types, shape)
@@ -201,7 +238,9 @@ local function assemble(self, types, replies, found, shape)
 end
 
 local function load_session(self, shape, options)
-  local call = self.store:begin(self.id, options, LEVEL)
+  local call = self:begin(options, LEVEL)
+  local is_entered, reason, fault, facts = self.writer.turns:enter_read(call)
+  if not is_entered then return nil, reason, fault, facts end
   for _ = 1, MAX_LOADS do
     local types = { unpack(self.known_types) }
     local replies, message, code, details = load_whole(self, call, types, shape)
@@ -209,6 +248,7 @@ local function load_session(self, shape, options)
     local found = meta.parse_all(replies[1], self.writer:token())
     if not extend_known_types(self, found.types) then
       pin_to(self, found, true)
+      self.writer:note_types(found.generation, found.types)
       return assemble(self, types, replies, found, shape)
     end
   end
@@ -311,13 +351,28 @@ end
 -- @return { version }, or { exists = true }; or E
 -- @local
 function Session:commit_batch(call, filled, options)
-  local result, message, code, details =
-    self.writer:commit(call, self.pin, filled, {
-      opens = self.is_gone, creates = options.creates, expect = options.expect,
-    })
-  if not result then return nil, message, code, details end
-  if result.generation then self.pin, self.is_gone = result.generation, false end
-  return result
+  return self.writer:commit(call, self, filled,
+    { creates = options.creates, expect = options.expect })
+end
+
+-- Writes a batch of keys without asking who else writes.
+local function write_plainly(self, call, filled)
+  local is_entered, message, code, details = self.writer.turns:enter_read(call)
+  if not is_entered then return nil, message, code, details end
+  local changes = filled:changes()
+  local version, reason, fault, facts = self.store.driver:write {
+    lane = call.lane, changes = changes, deadline_ms = call.deadline_ms, is_write = true,
+  }
+  if version then return version end
+  return self.store:fail(call, reason, fault, facts, filled:commands())
+end
+
+-- A plain write cannot be refused by the server.
+local function check_expect(self, options, level)
+  local is_plain = self.store.options.writes == "plain"
+  if is_plain and type(options) == "table" and options.expect ~= nil then
+    error('expect: is not looked at with writes = "plain"; accepted: no expect', level + 1)
+  end
 end
 
 --- Checks, encodes and writes. For keys and commit. `put` is the method of a batch that
@@ -325,12 +380,16 @@ end
 -- @local
 function Session:write(creds, changes, put, options, level)
   check_changes(changes, level)
-  local call = self.store:begin(self.id, options, level)
+  check_expect(self, options, level)
+  local call = self:begin(options, level)
   local filled = batch.new(self:batch_context())
   local is_filled, message, code, details = fill(filled, creds, changes, put)
   if not is_filled then
     if code == "invalid" then error(message, level) end
     return nil, message, code, details
+  end
+  if self.writer:goes_plain(self.pin, filled) then
+    return write_plainly(self, call, filled)
   end
   local result
   result, message, code, details =
@@ -442,7 +501,7 @@ function Session:load_or_create(make, options)
     error(("make: %s is no function; accepted: a function that returns new creds")
       :format(failure.show(make)), LEVEL)
   end
-  local call = self.store:begin(self.id, options, LEVEL)
+  local call = self:begin(options, LEVEL)
   for _ = 1, MAX_LOADS do
     local creds, message, code, details = load_creds(self, "value", call)
     if creds then return creds, false end
@@ -462,9 +521,9 @@ end
 -- @return { records, bytes, generation } of what was deleted (bytes as Redis counts
 --   them), records = 0 when there was none; or E
 function Session:delete(options)
-  local call = self.store:begin(self.id, options, LEVEL)
-  local receipt, message, code, details = self.writer:delete(call, self.pin,
-    self.known_types, core.sha256_hex(self.id))
+  local call = self:begin(options, LEVEL)
+  local receipt, message, code, details =
+    self.writer:delete(call, self, self.known_types, core.sha256_hex(self.id))
   if not receipt then return nil, message, code, details end
   if receipt.deleted_generation then
     local removed

@@ -14,6 +14,7 @@ local openresty = require "authstate.drivers.openresty"
 local option_rows = require "authstate.options"
 local profile = require "authstate.profile"
 local scan = require "authstate.scan"
+local scheduler = require "authstate.scheduler"
 local server_scripts = require "authstate.server_scripts"
 local session = require "authstate.session"
 local suggest = require "authstate.suggest"
@@ -60,6 +61,9 @@ local function new_driver(options, server, keeper)
     server = server,
     keeper = keeper,
     scripts = server_scripts.sources(),
+    pool_size = options.pool_size,
+    batch_size = options.enable_batching and options.batch_size or 1,
+    batch_window_ms = options.batch_window_ms,
     max_operations = options.queue_max_operations,
     max_queued_bytes = options.queue_max_bytes,
     max_value_bytes = options.max_value_bytes,
@@ -100,6 +104,7 @@ function store.open(given)
     guard = guard,
     pid = guard and core.process_id(), -- who uses it; nil: nobody yet
     log = tell,
+    opened_ms = core.now_ms(),
     writers = setmetatable({}, { __mode = "v" }),
   }, Store)
 end
@@ -113,8 +118,9 @@ local function begin_after_fork(self)
   if self.guard then self.guard:join_after_fork() end
 end
 
--- To be called before anything is done with the store.
-local function note_process(self)
+--- To be called before anything is done with the store.
+-- @local
+function Store:note_process()
   local pid = core.process_id()
   if self.pid == pid then return end
   if self.pid and not self.is_closed then begin_after_fork(self) end
@@ -165,7 +171,7 @@ function Store:begin(session_id, options, level)
       level + 1)
   end
   for name, value in pairs(options or {}) do check_call_option(name, value, level + 1) end
-  note_process(self)
+  self:note_process()
   local started_ms = self.now_ms()
   local default_ms = self.server.socket.command_timeout_ms
   local timeout_ms = options and options.timeout_ms or default_ms
@@ -204,22 +210,29 @@ local function name_wrong_key(self, call, commands)
   end
 end
 
+--- E for an operation that the driver could not do.
+-- @param commands what it sent, or the beginning of them, as far as the keys
+-- @local
+function Store:fail(call, message, code, facts, commands)
+  if code == "unavailable" or code == "auth" or code == "timeout" then
+    message = ("%s: %s"):format(self.node, message)
+  elseif code == "wrong_type" then
+    message = name_wrong_key(self, call, commands) or message
+  end
+  self.log("warn", message, { code = code, node = self.node, session = call.session })
+  return failure.new(code, message, describe(self, call, facts))
+end
+
 --- Sends one operation and waits for it.
--- @param call from `begin`
+-- @param call from `begin`; what has a `lane` goes in the order of that session
 -- @param request { commands, shapes, atomic, is_write }, see drivers/native.lua
 -- @return list of replies, nil, nil, nil, facts; or E
 -- @local
 function Store:perform(call, request)
-  request.deadline_ms = call.deadline_ms
+  request.deadline_ms, request.lane = call.deadline_ms, call.lane
   local replies, message, code, facts = self.driver:perform(request)
   if replies then return replies, nil, nil, nil, facts end
-  if code == "unavailable" or code == "auth" or code == "timeout" then
-    message = ("%s: %s"):format(self.node, message)
-  elseif code == "wrong_type" then
-    message = name_wrong_key(self, call, request.commands) or message
-  end
-  self.log("warn", message, { code = code, node = self.node, session = call.session })
-  return failure.new(code, message, describe(self, call, facts))
+  return self:fail(call, message, code, facts, request.commands)
 end
 
 --- Asks the server now.
@@ -413,12 +426,69 @@ function Store:session_info(id, options)
   }
 end
 
+--- Runs a function as a task; the same as `authstate.run`.
+function Store:run(fn, ...)
+  return scheduler.run(fn, ...)
+end
+
+--- A descriptor that becomes readable when `step` has something to do, for a program that
+-- has a loop of its own. It is that of the loop of all stores.
+-- @return number; or E
+function Store:fd()
+  local loop, message, code, details = scheduler.loop()
+  if not loop then return nil, message, code, details end
+  return loop:fd()
+end
+
+--- When `step` must be called at the latest.
+-- @return ms from now on, 0 for at once; math.huge when only the descriptor matters
+function Store:deadline_ms()
+  return math.max(scheduler.deadline_ms() - self.now_ms(), 0)
+end
+
+--- One turn of the loop of all stores, without waiting: what has come is handed out, tasks
+-- go on, and what they submit leaves. Raises the error of a task that was spawned outside
+-- of `run` and that nobody waits for.
+-- @return true
+function Store:step()
+  scheduler.step()
+  return true
+end
+
+--- What the store has done so far.
+-- @return { uptime_ms, memory_bytes (of the core), batch = { count, mean (operations in
+--   one), flushed = { size, age, idle } (why they left) }, pool = { size, busy (connections
+--   that are there), reconnects }, wire = { bytes_out, bytes_in }, operations, queued =
+--   { operations, bytes } }; or E
+function Store:stats()
+  if self.is_closed then return failure.new("closed", "the store is closed") end
+  local counted = self.driver:statistics()
+  local count = counted.batches
+  return {
+    uptime_ms = self.now_ms() - self.opened_ms,
+    memory_bytes = counted.memory_bytes,
+    batch = {
+      count = count, mean = count > 0 and counted.batched_operations / count or 0,
+      flushed = {
+        size = counted.flushed_by_size, age = counted.flushed_by_age,
+        idle = counted.flushed_when_idle,
+      },
+    },
+    pool = {
+      size = self.options.pool_size, busy = counted.ready_connections,
+      reconnects = math.max(counted.streams - counted.used_connections, 0),
+    },
+    wire = { bytes_out = counted.bytes_out, bytes_in = counted.bytes_in },
+    queued = { operations = counted.queued_operations, bytes = counted.queued_bytes },
+  }
+end
+
 --- Closes the store; the private server is shut down when nobody else uses it. Every
 -- later call answers `closed`. Closing twice does nothing.
 -- @return true; or E when the private server did not shut down
 function Store:close()
   if self.is_closed then return true end
-  note_process(self)
+  self:note_process()
   self.is_closed = true
   if not self.guard then
     self.driver:close()

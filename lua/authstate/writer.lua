@@ -13,6 +13,7 @@ local failure = require "authstate.failure"
 local index = require "authstate.index"
 local meta = require "authstate.meta"
 local server_scripts = require "authstate.server_scripts"
+local turns = require "authstate.turns"
 
 local Writer = { __name = "authstate.writer" }
 Writer.__index = Writer
@@ -24,6 +25,9 @@ local RETRY = {}
 
 -- How many writers of a session the server remembers (server/prelude.lua).
 local MAX_WRITERS = 8
+
+-- A session has few types; of one that has more, these are read the quick way.
+local MAX_HASHES = 64
 
 -- A write that meets other writers begins again at most this often.
 local MAX_ROUNDS = 16
@@ -45,6 +49,12 @@ function writer.new(store, session)
     store = store,
     session = session,
     meta_key = store.layout.meta_key(session),
+    turns = turns.new(),
+    own_lane = nil,  -- in the engine of the store
+    hashes = {},     -- by type: what the quick way of reading wants; see `hash`
+    hash_count = 0,
+    kept_generation = nil, -- that plain writes may go to
+    kept_types = {},       -- those that `meta` has in it
     seq = nil,       -- the newest seq that is known to be recorded; nil: not read yet
     seen = nil,      -- the version of the session when the server did not know us
     unsettled = nil, -- the seq of a write whose outcome is unknown
@@ -61,6 +71,46 @@ end
 function Writer:forget()
   self.own_token, self.seq, self.seen, self.unsettled = nil, nil, nil, nil
   self.applied, self.last_seq = nil, nil
+  self.turns = turns.new()
+  self.own_lane, self.hashes, self.hash_count = nil, {}, 0
+  self.kept_generation, self.kept_types = nil, {}
+end
+
+--- Learns which types `meta` has: a plain write does not touch it.
+function Writer:note_types(generation, types)
+  if self.kept_generation ~= generation then
+    self.kept_generation, self.kept_types = generation, {}
+  end
+  for _, kind in ipairs(types) do self.kept_types[kind] = true end
+end
+
+--- Whether a batch can be written without asking the server who writes: the store is
+-- told so, and nothing in `meta` changes but the version.
+function Writer:goes_plain(pin, batch)
+  if self.store.options.writes ~= "plain" or batch.has_creds then return false end
+  if not pin or pin ~= self.kept_generation or not batch.groups[1] then return false end
+  for _, group in ipairs(batch.groups) do
+    if not self.kept_types[group.kind] then return false end
+  end
+  return true
+end
+
+--- What keeps the order of the session in the engine.
+-- @return lane; nil when the store is closed
+function Writer:lane()
+  if not self.own_lane then self.own_lane = self.store.driver:lane(self.meta_key) end
+  return self.own_lane
+end
+
+--- The hash of a type for the quick way of reading; nil when it does not go that way.
+function Writer:hash(kind)
+  local lane = self:lane()
+  if not lane or self.hash_count >= MAX_HASHES then return nil end
+  local key = self.store.layout.key(self.session, kind, "")
+  local hash = self.store.driver:hash(lane, key)
+  if not hash then return nil end
+  self.hashes[kind], self.hash_count = hash, self.hash_count + 1
+  return hash
 end
 
 -- What became of the write whose outcome is unknown. A server that has forgotten us
@@ -208,6 +258,7 @@ local VERDICTS = {
 
 -- Sends one script call. A result { generation, version, verdict }, E, or nil and RETRY.
 local function send(self, call, name, seq, keys, arguments)
+  self.turns:note_sent()
   local replies, message, code, details, facts = self.store:perform(call, {
     is_write = true,
     commands = { server_scripts.command(name, keys, arguments) },
@@ -257,25 +308,45 @@ local function commit_once(self, call, pin, batch, options, opens)
   return send(self, call, "commit", seq, keys, arguments)
 end
 
---- Writes a batch.
--- @param call deadline and place, see Store:begin
--- @param pin the generation the handle is pinned to, nil for none
--- @param batch what to write
--- @param options { opens = whether the pin is an absence or a tombstone,
---   creates = boolean, expect = version or nil }
--- @return { generation, version }, or { exists = true } when `creates` was asked and
---   another process was first; or E
-function Writer:commit(call, pin, batch, options)
-  local opens = options.opens
+local function commit(self, call, handle, batch, options)
+  local pin, opens = handle.pin, handle.is_gone
   for _ = 1, MAX_ROUNDS do
     local result, message, code, details =
       commit_once(self, call, pin, batch, options, opens)
-    if result and result.generation then return result end
+    if result and result.generation then
+      handle.pin, handle.is_gone = result.generation, false
+      self:note_types(result.generation, batch:types())
+      return result
+    end
     if result or (options.creates and code == "fenced") then return { exists = true } end
     if message ~= RETRY then return nil, message, code, details end
     opens = true -- the generation or our token is not what we knew: read it again
+    self.turns:note_unsent()
   end
   return gave_up(call)
+end
+
+-- Does a write in its turn. A call that raises (its task was cancelled) leaves it too.
+local function in_turn(self, call, write, ...)
+  local is_entered, message, code, details = self.turns:enter_write(call)
+  if not is_entered then return nil, message, code, details end
+  local is_fine, result
+  is_fine, result, message, code, details = pcall(write, self, call, ...)
+  self.turns:leave_write()
+  if not is_fine then error(result, 0) end
+  return result, message, code, details
+end
+
+--- Writes a batch, and pins the handle to the generation that it is in.
+-- @param call deadline and place, see Store:begin
+-- @param handle what writes: { pin = generation it is pinned to, nil for none, is_gone =
+--   whether that is an absence or a tombstone }, looked at when its turn has come
+-- @param batch what to write
+-- @param options { creates = boolean, expect = version or nil }
+-- @return { generation, version }, or { exists = true } when `creates` was asked and
+--   another process was first; or E
+function Writer:commit(call, handle, batch, options)
+  return in_turn(self, call, commit, handle, batch, options)
 end
 
 -- What a delete did, from the verdict that says so; nil for one that names more types.
@@ -307,24 +378,32 @@ local function delete_once(self, call, pin, types, id_hash)
   return send(self, call, "delete", seq, keys, arguments)
 end
 
---- Deletes the session.
--- @param types list of the types to delete, as far as they are known; extended by those
---   that the server names
--- @param id_hash what the tombstone keeps of the id
--- @return { generation, records, bytes, deleted_generation }, the last absent and records
---   0 when there was nothing to delete; or E
-function Writer:delete(call, pin, types, id_hash)
+local function delete(self, call, handle, types, id_hash)
   for _ = 1, MAX_ROUNDS do
-    local result, message, code, details = delete_once(self, call, pin, types, id_hash)
+    local result, message, code, details =
+      delete_once(self, call, handle.pin, types, id_hash)
     local receipt = result and receipt_of(result.verdict)
+    self.kept_generation = nil
     if receipt then return receipt end
     if result then
       for i = 2, #result.verdict do types[#types + 1] = result.verdict[i] end
     elseif message ~= RETRY then
       return nil, message, code, details
     end
+    self.turns:note_unsent()
   end
   return gave_up(call)
+end
+
+--- Deletes the session.
+-- @param handle as in `commit`
+-- @param types list of the types to delete, as far as they are known; extended by those
+--   that the server names
+-- @param id_hash what the tombstone keeps of the id
+-- @return { generation, records, bytes, deleted_generation }, the last absent and records
+--   0 when there was nothing to delete; or E
+function Writer:delete(call, handle, types, id_hash)
+  return in_turn(self, call, delete, handle, types, id_hash)
 end
 
 return writer

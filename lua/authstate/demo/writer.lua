@@ -51,15 +51,13 @@ local function write_all(words)
   local writes = trace.writes(assert(trace.read(words[3])), tonumber(words[4]))
   local store = assert(authstate.open { data_dir = words[1], append_fsync = "always" })
   say(("pid %d\n"):format(core.process_id()))
-  local tasks = {}
-  for number = 1, #words - 5 do
-    local first = tonumber(words[5 + number])
-    tasks[number] = function()
-      write_steps(store:session(writer.session_id(number)), number,
+  authstate.run(function()
+    for number = 1, #words - 5 do
+      local first = tonumber(words[5 + number])
+      authstate.spawn(write_steps, store:session(writer.session_id(number)), number,
         reference_model.new(split), writes, first, number == 1 and words[5])
     end
-  end
-  store.driver:together(tasks)
+  end)
   assert(store:close())
 end
 

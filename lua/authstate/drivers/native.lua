@@ -1,8 +1,12 @@
 -- SPDX-License-Identifier: MIT
---- The driver of plain LuaJIT: the engine behind an epoll loop in C. A call blocks until
--- its reply is there or its deadline is over.
+--- The driver of plain LuaJIT: an engine of a store, whose sockets the loop of the Lua
+-- state holds. In a task a call waits by yielding; elsewhere it blocks.
 
 local core = require "authstate.core"
+local core_ffi = require "authstate.core_ffi"
+local scheduler = require "authstate.scheduler"
+
+local library = core_ffi.library
 
 local Native = { __name = "authstate.native" }
 Native.__index = Native
@@ -12,10 +16,14 @@ local native = {}
 -- No byte from the server for this long, while replies are owed: the connection is dead.
 local HEALTH_TIMEOUT_MS = 10000
 
---- A driver for one server. Does no I/O; the first `perform` connects.
--- @param config { server (see options.check), scripts = list of sources,
---   max_operations, max_queued_bytes, max_value_bytes,
---   keeper = who brings the server back when it is dead (see embedded.lua), or nil }
+-- In the place of a waiting task: a call outside of tasks.
+local BLOCKED = {}
+
+--- A driver for one server. Does no I/O; the first operation connects.
+-- @param config { server (see options.check), scripts = list of sources, pool_size,
+--   batch_size, batch_window_ms, max_operations, max_queued_bytes, max_value_bytes,
+--   keeper = who brings the server back when it is dead (see embedded.lua), or nil,
+--   is_apart = true: has a loop of its own and always blocks }
 function native.new(config)
   local self = setmetatable({
     config = config, server = config.server, keeper = config.keeper,
@@ -24,18 +32,28 @@ function native.new(config)
   return self
 end
 
---- Begins with an engine of its own and no connection; what the old one had is closed
--- here, without a word to the server. After a fork the child must not share the parent's.
-function Native:begin()
-  if self.loop then self.loop:close() end
+-- Closes the engine and its sockets, without a word to the server.
+local function drop_engine(self)
+  if self.loop then scheduler.remove(self) end
   if self.engine then self.engine:close() end
+  if self.loop and self.config.is_apart then self.loop:close() end
+  self.engine, self.loop, self.pointer = nil, nil, nil
+end
+
+--- Begins with an engine of its own and no connection. After a fork the child must not
+-- share the parent's.
+function Native:begin()
+  drop_engine(self)
   local config, server = self.config, self.server
-  self.loop = nil
+  local max_age_ms = server.socket.max_age_ms
   self.engine = assert(core.engine {
-    pool_size = 1,
+    pool_size = config.pool_size or 1,
+    batch_size = config.batch_size or 1,
+    batch_window_ms = config.batch_window_ms or 0,
     max_operations = config.max_operations,
     max_queued_bytes = config.max_queued_bytes,
     max_value_bytes = config.max_value_bytes,
+    max_age_ms = max_age_ms and max_age_ms > 0 and max_age_ms or math.huge,
     connect_timeout_ms = server.socket.connect_timeout_ms,
     health_timeout_ms = HEALTH_TIMEOUT_MS,
     database = server.database,
@@ -43,96 +61,144 @@ function Native:begin()
     password = server.password,
     scripts = config.scripts,
   })
-  self.requests = {} -- by slot: those that wait
+  self.pointer = core_ffi.engine(self.engine:address())
+  self.unfinished = self.engine:address()
+  self.losses = 0
+  self.waiters = {}  -- by slot: the task that waits, BLOCKED, or false
+  self.results = {}  -- by slot: what a call outside of tasks waits for; see `deliver`
+  self.requests = {} -- by slot: those of `perform`
   self.verdicts = {} -- by slot: what those get that wait in vain
-  self.tasks = {}    -- coroutines of `together`
-  self.sleepers = {} -- by slot: the one of them that waits
-  self.early = {}    -- by slot: what ended while another call held the loop
+  self.drained = {}  -- used again by each `deliver`
 end
 
 --- Milliseconds of a monotonic clock.
 native.now_ms = core.now_ms
 
-local function open_loop(self)
+-- Takes part in the turns of the loop. True; or E without details.
+local function attach(self)
+  local loop, message, code
+  if self.config.is_apart then
+    loop, message, code = core.loop()
+  else
+    loop, message, code = scheduler.loop()
+  end
+  if not loop then return nil, message, code end
   local server = self.server
-  local loop, message, code = core.loop(self.engine, {
+  local is_attached
+  is_attached, message, code = loop:attach(self.engine, {
     path = server.path,
     host = server.host,
     port = server.port and tostring(server.port),
     no_delay = server.socket.no_delay,
     keep_alive = server.socket.keep_alive,
   })
-  if not loop then return nil, message, code end
+  if not is_attached then return nil, message, code end
   self.loop = loop
-  return loop
+  if not self.config.is_apart then scheduler.add(self) end
+  return true
 end
 
--- Ends a request that waits, with another verdict than the engine's.
+-- ---- a server that is dead --------------------------------------------------------------
+
+-- Ends an operation that waits, with another verdict than the engine's.
 local function give_up(self, slot, message, code)
   self.verdicts[slot] = { message = message, code = code }
   self.engine:cancel(slot, core.now_ms())
 end
 
--- Whether a request cannot be saved by waiting. A write that died with the server's disk
--- has one more chance, since what made the server die may be over, or the write of
+-- Whether an operation cannot be saved by waiting. A write that died with the server's
+-- disk has one more chance, since what made the server die may be over, or the write of
 -- another process.
 local function is_hopeless(request, code, details)
   if code ~= "disk" then return not details.retry end
-  if not request.is_write then return false end
+  if not (request and request.is_write) then return false end
   request.disk_deaths = (request.disk_deaths or 0) + 1
   return details.is_full or request.disk_deaths > 1
 end
 
 -- A connection was lost or could not be made: brings the server back when it is dead, and
--- ends the requests that this does not help.
+-- ends the operations that this does not help.
 local function revive(self)
   local deadline_ms = self.latest_ms or math.huge
-  for _, request in pairs(self.requests) do
-    deadline_ms = math.min(deadline_ms, request.deadline_ms)
-  end
+  deadline_ms = math.min(deadline_ms, self.engine:first_deadline_ms())
   local is_up, message, code, details = self.keeper:revive(deadline_ms)
   self.trouble = nil
   if is_up then return end
   if not details.retry then self.trouble = { message = message, code = code } end
-  for slot, request in pairs(self.requests) do
-    if is_hopeless(request, code, details) then give_up(self, slot, message, code) end
-  end
-end
-
-local function turn(self, timeout_ms)
-  local losses, reason = self.loop:step(timeout_ms)
-  if not losses then error("authstate: epoll_wait failed: " .. reason) end
-  if losses > 0 and self.keeper then revive(self) end
-end
-
--- Turns the loop until some operation has ended.
--- @return its slot, its code and message when it failed, facts
-local function next_completion(self)
-  while true do
-    local slot, code, message, attempts, elapsed_ms = self.engine:next_completion()
-    if slot then
-      return slot, code, message, { attempts = attempts, elapsed_ms = elapsed_ms }
+  for slot, waiter in pairs(self.waiters) do
+    if waiter and is_hopeless(self.requests[slot], code, details) then
+      give_up(self, slot, message, code)
     end
-    turn(self, math.huge)
   end
 end
 
--- Waits until the operation of `slot` has ended. Among tasks, another one goes on
--- meanwhile.
-local function wait(self, slot)
-  local task = coroutine.running()
-  if task and self.tasks[task] then
-    self.sleepers[slot] = task
-    return coroutine.yield()
+-- ---- waiting --------------------------------------------------------------------------
+
+--- After a turn of the loop: hands out what has ended. For the scheduler.
+function Native:deliver()
+  local engine, out, waiters = self.engine, self.drained, self.waiters
+  if self.keeper then
+    local losses = self.loop:losses(engine)
+    if losses > self.losses then
+      self.losses = losses
+      revive(self)
+    end
   end
-  while true do
-    local done, code, message, facts = next_completion(self)
-    if done == slot then return code, message, facts end
-    if self.sleepers[done] then self.early[done] = { code, message, facts } end
-  end
+  repeat
+    local count = engine:drain(out)
+    for i = 1, 2 * count, 2 do
+      local slot, result = out[i], out[i + 1]
+      local waiter = waiters[slot]
+      waiters[slot] = false
+      if waiter == BLOCKED then
+        self.results[slot] = { result }
+      elseif waiter then
+        scheduler.wake(waiter, result)
+      elseif result == self.unfinished then
+        engine:release(slot)
+      end
+    end
+  until count < 256
 end
 
--- What a request gets that was given up. One that was sent may have taken effect.
+local function is_answered(waiting)
+  return waiting.driver.results[waiting.slot] ~= nil
+end
+
+-- Waits outside of tasks.
+local function block(self, slot)
+  local results = self.results
+  self.waiters[slot] = BLOCKED
+  if self.config.is_apart or not scheduler.has_tasks() then
+    local loop, engine = self.loop, self.engine
+    repeat
+      local is_turned, message = loop:wait_one(engine, math.huge)
+      if not is_turned then error("authstate: epoll_wait failed: " .. message) end
+      self:deliver()
+    until results[slot]
+  else
+    scheduler.drive(is_answered, { driver = self, slot = slot })
+  end
+  local result = results[slot][1]
+  results[slot] = nil
+  return result
+end
+
+local function cancel_operation(task)
+  task.driver.engine:cancel(task.slot, core.now_ms())
+end
+
+-- Waits until the operation of a slot has ended.
+-- @return the value of a field that was read, nil when it is absent; or self.unfinished
+local function await(self, slot)
+  local task = scheduler.running()
+  if not task or self.config.is_apart then return block(self, slot) end
+  self.waiters[slot] = task
+  task.driver, task.slot = self, slot
+  return scheduler.park(task, cancel_operation)
+end
+
+-- What an operation gets that was given up. One that was sent may have taken effect.
 local function judge(verdict, facts)
   local code = verdict.code
   facts.is_unknown = facts.attempts > 0
@@ -140,38 +206,47 @@ local function judge(verdict, facts)
   return nil, verdict.message, code, facts
 end
 
-local function submit(self, request)
-  return self.engine:submit(core.now_ms(), request.deadline_ms, request.atomic or false,
-    request.commands)
+-- The outcome of a slot whose operation failed, or must be taken.
+-- @return true and facts; or nil, message, code, facts, and the slot is released
+local function ask_outcome(self, slot)
+  local code, message, attempts, elapsed_ms = self.engine:outcome(slot)
+  local facts = { attempts = attempts, elapsed_ms = elapsed_ms }
+  local verdict = self.verdicts[slot]
+  self.verdicts[slot] = nil
+  if not code then return true, facts end
+  self.engine:release(slot)
+  if verdict then return judge(verdict, facts) end
+  if code == "cancelled" then facts.is_unknown = attempts > 0 end
+  return nil, message, code, facts
 end
 
--- Sends a request once and waits for it; see perform.
-local function perform_once(self, request)
+-- ---- operations -----------------------------------------------------------------------
+
+local CLOSED = "the store is closed"
+
+-- What is to be said when the queue is full.
+local function overload(self)
+  local now, config = self.engine:statistics(), self.config
+  return ("the queue is full: %.0f operations and %.0f bytes wait; queue_max_operations "
+    .. "is %.0f, queue_max_bytes %.0f"):format(now.queued_operations, now.queued_bytes,
+    config.max_operations, config.max_queued_bytes)
+end
+
+-- Submits by `submit(self, request)`. A lone caller looks first whether replies that
+-- nobody waits for have made room.
+-- @return slot; or nil, message, code
+local function submit_or_make_room(self, submit, request)
   local slot, message, code = submit(self, request)
-  if code == "overloaded" then
-    -- Replies that nobody waits for may be there by now and make room.
+  if code ~= "overloaded" then return slot, message, code end
+  if not scheduler.has_tasks() then
     self.latest_ms = request.deadline_ms
-    turn(self, 0)
+    self.loop:step(0)
+    self:deliver()
     self.latest_ms = nil
     slot, message, code = submit(self, request)
   end
-  if not slot then return nil, message, code, { attempts = 0 } end
-  self.requests[slot] = request
-  local facts
-  code, message, facts = wait(self, slot)
-  self.requests[slot] = nil
-  local verdict = self.verdicts[slot]
-  self.verdicts[slot] = nil
-  if code then
-    self.engine:release(slot)
-    if verdict then return judge(verdict, facts) end
-    return nil, message, code, facts
-  end
-  local replies, reason, reply, element =
-    self.engine:take(slot, unpack(request.shapes or {}))
-  if replies then return replies, nil, nil, facts end
-  facts.reply, facts.element = reply, element
-  return nil, reason, "corrupt", facts
+  if code == "overloaded" then message = overload(self) end
+  return slot, message, code
 end
 
 -- Whether the server was not there yet, nothing was sent, and somebody brings it back.
@@ -181,70 +256,155 @@ local function may_begin_again(self, request, code, facts)
     core.now_ms() < request.deadline_ms
 end
 
---- Sends commands as one operation and waits for all their replies.
--- @param request { commands = list of lists of strings, atomic = boolean (MULTI and EXEC
---   around them), shapes = list (see core/binding/engine.h), deadline_ms = number,
---   is_write = boolean }
--- @return list of replies, nil, nil, facts; or nil, message, code, facts with `attempts`
---   (0: never sent), `elapsed_ms`, `is_unknown` (sent, and given up without a reply), and
---   for a value that cannot be opened `reply` and `element`
-function Native:perform(request)
-  if not self.engine then
-    return nil, "the store is closed", "closed", { attempts = 0 }
-  end
+-- A call in a task that was cancelled, or of a store that is closed, or that cannot be
+-- begun. True; or nil, message, code, facts.
+local function begin_call(self)
+  if not self.engine then return nil, CLOSED, "closed", { attempts = 0 } end
   if not self.loop then
-    local loop, message, code = open_loop(self)
-    if not loop then return nil, message, code, { attempts = 0 } end
+    local is_attached, message, code = attach(self)
+    if not is_attached then return nil, message, code, { attempts = 0 } end
   end
-  local replies, message, code, facts
+  local task = scheduler.running()
+  if task and scheduler.is_cancelled(task) then
+    return nil, "the task was cancelled", "cancelled", { attempts = 0 }
+  end
+  return true
+end
+
+-- Does an operation, again when nothing was sent and the server is brought back.
+-- @param submit function(self, request) -> slot; or nil, message, code
+-- @param take function(self, slot, request) -> result; or nil, message, reply, element
+-- @return result, nil, nil, facts; or nil, message, code, facts
+local function perform(self, request, submit, take)
+  local is_begun, message, code, facts = begin_call(self)
+  if not is_begun then return nil, message, code, facts end
   repeat
-    replies, message, code, facts = perform_once(self, request)
-  until replies or not may_begin_again(self, request, code, facts)
+    local slot
+    slot, message, code = submit_or_make_room(self, submit, request)
+    if not slot then return nil, message, code, { attempts = 0 } end
+    self.requests[slot] = request
+    await(self, slot)
+    self.requests[slot] = nil
+    local is_fine
+    if not self.engine then return nil, CLOSED, "closed", { attempts = 0 } end
+    is_fine, message, code, facts = ask_outcome(self, slot)
+    if is_fine then
+      facts = message
+      local result, reason, reply, element = take(self, slot, request)
+      if result then return result, nil, nil, facts end
+      facts.reply, facts.element = reply, element
+      return nil, reason, "corrupt", facts
+    end
+  until not may_begin_again(self, request, code, facts)
   local trouble = self.trouble
   if code == "unavailable" and trouble and facts.attempts == 0 then
     message, code = trouble.message, trouble.code
   end
-  return replies, message, code, facts
+  return nil, message, code, facts
 end
 
--- Lets a task go on. Whether it has ended, and its error if it raised one.
-local function resume(self, task, ...)
-  local is_fine, message = coroutine.resume(task, ...)
-  if coroutine.status(task) ~= "dead" then return false end
-  self.tasks[task] = nil
-  return true, not is_fine and debug.traceback(task, tostring(message)) or nil
+local function submit_commands(self, request)
+  return self.engine:submit(core.now_ms(), request.deadline_ms, request.atomic or false,
+    request.commands, request.lane)
 end
 
---- Runs functions together, each a task: while one waits for a reply, the others go on,
--- and what they send leaves together. Returns when all have ended; raises the first error
--- of one then.
-function Native:together(functions)
-  local running, first_error = 0, nil
-  local function go_on(task, ...)
-    local has_ended, message = resume(self, task, ...)
-    if has_ended then running = running - 1 end
-    first_error = first_error or message
+local function take_replies(self, slot, request)
+  return self.engine:take(slot, unpack(request.shapes or {}))
+end
+
+--- Sends commands as one operation and waits for all their replies.
+-- @param request { commands = list of lists of strings, atomic = boolean (MULTI and EXEC
+--   around them), shapes = list (see core/binding/engine.h), deadline_ms = number,
+--   is_write = boolean, lane = see `lane`, or nil }
+-- @return list of replies, nil, nil, facts; or nil, message, code, facts with `attempts`
+--   (0: never sent), `elapsed_ms`, `is_unknown` (sent, and given up without a reply), and
+--   for a value that cannot be opened `reply` and `element`
+function Native:perform(request)
+  return perform(self, request, submit_commands, take_replies)
+end
+
+local function submit_fields(self, request)
+  return self.engine:read(request.lane, request.key, request.fields, request.generation,
+    core.shapes[request.shape], request.deadline_ms)
+end
+
+local function take_fields(self, slot)
+  local replies, message, reply, element = self.engine:take(slot)
+  if replies then return replies[1] end
+  return nil, message, reply, element
+end
+
+--- Reads fields of a hash in one step, joined with other reads of this turn.
+-- @param request { lane, key, fields = list, generation = number (`fenced` when the
+--   session has another one), shape = "raw", "value" or "json", deadline_ms }
+-- @return list with a value for each field, holes for those that are absent; or nil,
+--   message, code, facts
+function Native:read(request)
+  return perform(self, request, submit_fields, take_fields)
+end
+
+local function submit_write(self, request)
+  return self.engine:write(request.lane, request.changes, request.deadline_ms)
+end
+
+local function take_version(self, slot)
+  return self.engine:take(slot)
+end
+
+--- A plain write, joined with others of its lane in this turn.
+-- @param request { lane, changes = { key, field, value, ... } (false: removes),
+--   deadline_ms, is_write = true }
+-- @return the version that it made; or nil, message, code, facts
+function Native:write(request)
+  return perform(self, request, submit_write, take_version)
+end
+
+--- Reads one field, the quick way.
+-- @param hash see `hash`
+-- @param field string
+-- @param generation number, as in `read`
+-- @param shape a number of core.shapes
+-- @param timeout_ms of the call
+-- @return true and the value, nil when it is absent; or false when this way does not go
+--   and nothing was sent; or nil, message, code, facts
+function Native:read_field(hash, field, generation, shape, timeout_ms)
+  if not self.loop then return false end
+  local task = scheduler.running()
+  if task and task.is_cancelled then return false end
+  local slot =
+    library.authstate_read(self.pointer, hash, field, #field, generation, shape, timeout_ms)
+  if slot < 0 then return false end
+  local result = await(self, slot)
+  local unfinished = self.unfinished
+  if result ~= unfinished then return true, result end
+  if not self.engine then return nil, CLOSED, "closed", { attempts = 0 } end
+  local is_fine, message, code, facts = ask_outcome(self, slot)
+  if not is_fine then
+    local request = { deadline_ms = core.now_ms() + timeout_ms - facts.elapsed_ms }
+    if may_begin_again(self, request, code, facts) then return false end
+    return nil, message, code, facts
   end
-  for _, each in ipairs(functions) do
-    local task = coroutine.create(each)
-    self.tasks[task] = true
-    running = running + 1
-    go_on(task)
-  end
-  while running > 0 do
-    local slot, early = next(self.early)
-    local code, message, facts
-    if slot then
-      self.early[slot] = nil
-      code, message, facts = unpack(early, 1, 3)
-    else
-      slot, code, message, facts = next_completion(self)
-    end
-    local task = self.sleepers[slot]
-    self.sleepers[slot] = nil
-    if task then go_on(task, code, message, facts) end
-  end
-  if first_error then error(first_error, 0) end
+  -- A value that cannot be opened.
+  local _, reason, reply, element = self.engine:take(slot)
+  message.reply, message.element = reply, element
+  return nil, reason, "corrupt", message
+end
+
+--- Something that keeps the order of a session: what is submitted in it takes effect in
+-- that order.
+-- @param meta_key of the session, for the generation and the version
+-- @return lane; or nil, message, code
+function Native:lane(meta_key)
+  if not self.engine then return nil, CLOSED, "closed" end
+  return self.engine:lane(meta_key)
+end
+
+--- A hash for `read_field`; valid while its lane is held and the engine is the same.
+function Native:hash(lane, key)
+  if not self.engine then return nil, CLOSED, "closed" end
+  local address, message, code = lane:hash(key)
+  if not address then return nil, message, code end
+  return core_ffi.hash(address)
 end
 
 --- Counters of the engine.
@@ -254,9 +414,7 @@ end
 
 --- Closes the sockets. Every later call answers `closed`.
 function Native:close()
-  if self.loop then self.loop:close() end
-  if self.engine then self.engine:close() end
-  self.loop, self.engine = nil, nil
+  drop_engine(self)
 end
 
 return native

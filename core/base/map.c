@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/map.h"
+
+enum { FIRST_CAPACITY = 64, PROBES = 16 };
+
+void as_map_init(as_map *map, as_mem *mem) {
+  memset(map, 0, sizeof *map);
+  map->mem = mem;
+  map->stamp = 1;
+}
+
+void as_map_free(as_map *map) {
+  as_mem_free(map->mem, map->entries, map->capacity * sizeof *map->entries);
+  as_map_init(map, map->mem);
+}
+
+void as_map_clear(as_map *map) {
+  map->count = 0;
+  map->stamp++;
+  if (map->stamp != 0 || map->entries == NULL) return;
+  memset(map->entries, 0, map->capacity * sizeof *map->entries);
+  map->stamp = 1;
+}
+
+/* Multiply and fold, eight bytes at a time: quick, and good enough for a table. */
+static uint32_t code_of(as_slice key) {
+  uint64_t code = key.length * UINT64_C(0x9E3779B97F4A7C15);
+  const uint8_t *data = key.data;
+  size_t left = key.length;
+  while (left > 0) {
+    uint64_t word = 0;
+    size_t length = left < sizeof word ? left : sizeof word;
+    memcpy(&word, data, length);
+    code = (code ^ word) * UINT64_C(0xD6E8FEB86659FD93);
+    code ^= code >> 32;
+    data += length;
+    left -= length;
+  }
+  return (uint32_t)code;
+}
+
+uint32_t as_map_find(const as_map *map, as_slice key, as_map_key key_of,
+                     const void *owner) {
+  if (map->count == 0) return AS_MAP_NONE;
+  uint32_t code = code_of(key);
+  for (uint32_t probe = 0; probe < PROBES; probe++) {
+    const as_map_entry *entry = &map->entries[(code + probe) & (map->capacity - 1)];
+    if (entry->stamp != map->stamp) return AS_MAP_NONE;
+    if (entry->code == code && as_slice_equals(key_of(owner, entry->number), key))
+      return entry->number;
+  }
+  return AS_MAP_NONE;
+}
+
+/* Places are never emptied one by one, so the first free one ends every search. */
+static bool place(as_map *map, uint32_t code, uint32_t number) {
+  for (uint32_t probe = 0; probe < PROBES; probe++) {
+    as_map_entry *entry = &map->entries[(code + probe) & (map->capacity - 1)];
+    if (entry->stamp == map->stamp) continue;
+    entry->stamp = map->stamp;
+    entry->code = code;
+    entry->number = number;
+    map->count++;
+    return true;
+  }
+  return false;
+}
+
+static as_status grow(as_map *map) {
+  as_map grown = *map;
+  grown.capacity = map->capacity ? map->capacity * 2 : FIRST_CAPACITY;
+  grown.count = 0;
+  grown.entries = as_mem_alloc_zero(map->mem, grown.capacity * sizeof *grown.entries);
+  if (grown.entries == NULL) return AS_ERR_OOM;
+  for (uint32_t i = 0; i < map->capacity; i++)
+    if (map->entries[i].stamp == map->stamp)
+      (void)place(&grown, map->entries[i].code, map->entries[i].number);
+  as_mem_free(map->mem, map->entries, map->capacity * sizeof *map->entries);
+  *map = grown;
+  return AS_OK;
+}
+
+as_status as_map_put(as_map *map, as_slice key, uint32_t number) {
+  if (map->count + 1 > map->capacity / 2) AS_TRY(grow(map));
+  (void)place(map, code_of(key), number);
+  return AS_OK;
+}

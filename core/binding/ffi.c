@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#include "binding/ffi.h"
+
+#include "binding/engine.h"
+#include "binding/reply.h"
+#include "io/clock.h"
+
+#define AS_EXPORT __attribute__((visibility("default")))
+
+AS_EXPORT double authstate_now_ms(void) {
+  return as_clock_now_ms();
+}
+
+AS_EXPORT int32_t authstate_read(authstate_engine *engine, authstate_hash *hash,
+                                 const char *field, size_t length, double generation,
+                                 uint32_t shape, double timeout_ms) {
+  as_bound_engine *bound = (as_bound_engine *)(void *)engine;
+  as_slice slice = as_slice_of(field, length);
+  uint32_t slot = 0;
+  if (bound->engine == NULL) return AS_ERR_CLOSED;
+  double now_ms = as_clock_now_ms();
+  as_status status =
+      as_engine_read(bound->engine, (as_hash *)(void *)hash, &slice, 1, generation,
+                     shape | AS_SHAPE_ALONE, now_ms, now_ms + timeout_ms, &slot);
+  if (status != AS_OK) return status;
+  as_binding_engine_send(bound);
+  return (int32_t)slot;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What Lua reaches through LuaJIT's FFI: calls that happen once per key, in which only
+ * numbers and pointers cross and that cannot raise. The text between the parentheses is
+ * compiled here and given to ffi.cdef as core.declarations, so there is one source. */
+#ifndef AS_BINDING_FFI_H
+#define AS_BINDING_FFI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define AS_FFI_DECLARE(...) __VA_ARGS__
+#define AS_FFI_TEXT(...) #__VA_ARGS__
+
+/* authstate_now_ms: the monotonic clock.
+ *
+ * authstate_read: reads one field of a hash (see as_engine_read), joined with others.
+ * `engine` is the address of the Lua object, `hash` what lane:hash gave, `shape` a number
+ * of core.shapes. The slot; below 0: a status, see authstate_code. */
+/* clang-format off */
+#define AS_FFI(X) X(                                                                     \
+  typedef struct authstate_engine authstate_engine;                                      \
+  typedef struct authstate_hash authstate_hash;                                          \
+  double authstate_now_ms(void);                                                         \
+  int32_t authstate_read(authstate_engine *engine, authstate_hash *hash,                 \
+                         const char *field, size_t length, double generation,            \
+                         uint32_t shape, double timeout_ms);                             \
+)
+/* clang-format on */
+
+AS_FFI(AS_FFI_DECLARE)
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* as_lane keeps the order of one session: everything that is submitted in it goes over
+ * one connection, in the order of submission. It moves to another connection only when
+ * none of its requests is owed a reply and nothing of it can still be on its way to the
+ * server.
+ *
+ * as_hash is a Redis hash of a lane. as_collection is what is asked of a hash between two
+ * flushes: fields to read, or fields with values to set and fields to delete. */
+#ifndef AS_ENGINE_LANE_H
+#define AS_ENGINE_LANE_H
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "engine/request.h"
+
+enum { AS_LANE_UNPLACED = 0xFFFFFFFF };
+
+typedef struct as_lane {
+  as_list_node node; /* among the lanes of the engine */
+  as_list hashes;    /* as_hash through node */
+  as_request *open;  /* what is being collected in it, NULL when nothing */
+  uint32_t connection;
+  uint32_t owed;      /* its requests that are collected or in a queue */
+  bool is_held;       /* its user has not closed it */
+  as_buffer meta_key; /* of the session */
+} as_lane;
+
+typedef struct as_hash {
+  as_list_node node; /* among the hashes of its lane */
+  as_lane *lane;
+  as_buffer key;
+  struct as_collection *open; /* NULL: nothing is asked of it now */
+} as_hash;
+
+typedef struct as_field_place {
+  uint32_t offset; /* in fields, of the field's bytes */
+  uint32_t length;
+} as_field_place;
+
+typedef struct as_collection {
+  as_list_node node; /* among those of the request that is being collected, or free */
+  as_hash *hash;
+  as_buffer fields;    /* encoded arguments: READ: fields; WRITE: fields and values */
+  as_buffer deletions; /* WRITE: encoded fields */
+  as_buffer places;    /* READ: as_field_place by element */
+  as_map elements;     /* READ: element by field */
+  uint32_t field_count;
+  uint32_t deletion_count;
+  uint32_t number; /* among the collections of its request */
+  uint32_t draft; /* the last draft that asked something of it; and what it had before: */
+  size_t draft_fields;
+  size_t draft_deletions;
+  uint32_t draft_field_count;
+  uint32_t draft_deletion_count;
+} as_collection;
+
+/* The lanes. Owns every lane, hash and collection. */
+typedef struct as_lanes {
+  as_mem *mem;
+  as_list all;
+  as_list free; /* collections, through node */
+  uint32_t count;
+} as_lanes;
+
+void as_lanes_init(as_lanes *lanes, as_mem *mem);
+void as_lanes_free(as_lanes *lanes);
+
+/* A lane, held, of a session whose meta key is `meta_key` (copied). */
+AS_MUST_USE as_status as_lanes_open(as_lanes *lanes, as_slice meta_key,
+                                    as_lane **out_lane);
+
+/* Its user is done with it, and with its hashes; it goes as soon as nothing is owed. */
+void as_lanes_close(as_lanes *lanes, as_lane *lane);
+
+/* One of its requests is collected or queued; or no longer. */
+void as_lane_owe(as_lane *lane);
+void as_lanes_settle(as_lanes *lanes, as_lane *lane);
+
+/* The hash of a lane with this key (copied); made when there is none. Valid as long as
+ * the lane is held. */
+AS_MUST_USE as_status as_lane_hash(as_lanes *lanes, as_lane *lane, as_slice key,
+                                   as_hash **out_hash);
+
+/* The collection of a hash; an empty one at the end of `request` when it has none. */
+AS_MUST_USE as_status as_lanes_collect(as_lanes *lanes, as_hash *hash,
+                                       as_request *request,
+                                       as_collection **out_collection);
+
+/* Forgets a collection: it was sealed, or will not be. */
+void as_lanes_forget(as_lanes *lanes, as_collection *collection);
+
+#endif

@@ -1,0 +1,31 @@
+-- SPDX-License-Identifier: MIT
+--- The functions of the core that are called once per key: LuaJIT calls them without the
+-- cost of a C API call. What they are is told by the core itself (core/binding/ffi.h).
+
+local core = require "authstate.core"
+local ffi = require "ffi"
+
+local core_ffi = {}
+
+ffi.cdef(core.declarations)
+
+-- A module that `require` has loaded is not in ffi.C; loading the same file again gives
+-- the instance that is there.
+core_ffi.library = ffi.load(assert(package.searchpath("authstate.core", package.cpath)))
+
+local engine_pointer = ffi.typeof "authstate_engine *"
+local hash_pointer = ffi.typeof "authstate_hash *"
+
+--- An engine as the library wants it.
+-- @param address engine:address()
+function core_ffi.engine(address)
+  return ffi.cast(engine_pointer, address)
+end
+
+--- A hash as the library wants it.
+-- @param address lane:hash(key)
+function core_ffi.hash(address)
+  return ffi.cast(hash_pointer, address)
+end
+
+return core_ffi

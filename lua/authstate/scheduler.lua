@@ -1,0 +1,415 @@
+-- SPDX-License-Identifier: MIT
+--- Tasks: coroutines that wait for Redis, for a time, or for each other, and the one loop
+-- of a Lua state that all its stores share.
+--
+-- A turn lets every task that can go on do so; then nothing else can join what they have
+-- submitted, so it leaves together, and the loop waits for replies. Tasks change places
+-- only where they wait.
+--
+-- A call that is made outside of a task, or in a coroutine of the program's own inside
+-- one, cannot let others go on by yielding: it turns the loop itself until it is done.
+--
+-- After a fork the child has no tasks but the one that forked.
+
+local core = require "authstate.core"
+local failure = require "authstate.failure"
+local timers = require "authstate.timers"
+
+local Task = { __name = "authstate.task" }
+Task.__index = Task
+
+local scheduler = {}
+
+-- Calls outside of tasks may turn the loop within a turn of another one; deeper than this
+-- they no longer let tasks go on, so that they cannot fill the stack.
+local MAX_DEPTH = 16
+
+-- How long tasks may go on before the loop is turned.
+local LONGEST_RUN_MS = 10
+
+local CANCELLED = "the task was cancelled"
+
+--- The result of `park` for a task that was cancelled.
+scheduler.CANCELLED = {}
+
+--- The result of `park` for a task whose time is over.
+scheduler.TIMED_OUT = {}
+
+local loop              -- nil: not made yet
+local drivers = {}      -- those that are attached to it
+local sleepers = timers.new()
+local current           -- the task that runs
+local depth = 0         -- of turns within turns
+local alive = 0         -- tasks that have not ended
+
+-- Those that can go on: a queue of task and what it is resumed with.
+local ready, ready_first, ready_last = {}, 1, 0
+
+-- ---- the loop -------------------------------------------------------------------------
+
+--- The loop, made at the first call.
+-- @return loop; or E
+function scheduler.loop()
+  if loop then return loop end
+  local made, message, code = core.loop()
+  if not made then return failure.new(code, message) end
+  loop = made
+  return loop
+end
+
+--- A driver takes part in the turns: after each one it is asked to `deliver`.
+function scheduler.add(driver)
+  drivers[#drivers + 1] = driver
+end
+
+function scheduler.remove(driver)
+  for i, each in ipairs(drivers) do
+    if each == driver then table.remove(drivers, i) break end
+  end
+end
+
+--- To be called in a child process before anything else: what the parent does is not the
+-- child's.
+function scheduler.begin_after_fork()
+  if loop then loop:close() end
+  loop, drivers, sleepers = nil, {}, timers.new()
+  ready, ready_first, ready_last = {}, 1, 0
+  alive = current and 1 or 0
+  if current then
+    current.group.alive, current.group.failed = 1, {}
+  end
+end
+
+-- ---- tasks ----------------------------------------------------------------------------
+
+--- Lets a task that waits go on in this turn or the next one.
+-- @param result what its `park` returns
+function scheduler.wake(task, result)
+  if task.timer then
+    sleepers:remove(task.timer)
+    task.timer = nil
+  end
+  task.cancel_wait = nil
+  ready_last = ready_last + 2
+  ready[ready_last - 1], ready[ready_last] = task, result
+end
+
+local function finish(task, is_fine, ...)
+  task.is_done, task.is_fine = true, is_fine
+  task.results, task.result_count = { ... }, select("#", ...)
+  if not is_fine then
+    task.trace = debug.traceback(task.coroutine, tostring((...)))
+  end
+  local group = task.group
+  alive = alive - 1
+  group.alive = group.alive - 1
+  if not is_fine and not task.is_cancelled then
+    group.failed[#group.failed + 1] = task
+  end
+  for _, waiter in ipairs(task.waiters or {}) do
+    if waiter.awaits == task then
+      waiter.awaits, task.was_seen = nil, true
+      scheduler.wake(waiter)
+    end
+  end
+end
+
+local function after_resume(task, is_fine, ...)
+  if coroutine.status(task.coroutine) == "dead" then finish(task, is_fine, ...) end
+end
+
+local function resume(task, ...)
+  local before = current
+  current = task
+  after_resume(task, coroutine.resume(task.coroutine, ...))
+  current = before
+end
+
+local function start(task)
+  task.is_started = true
+  local arguments = task.arguments
+  task.arguments = nil
+  resume(task, unpack(arguments, 1, task.argument_count))
+end
+
+-- Lets those go on that are ready, and those that they make ready, so that what they
+-- submit leaves together; but replies and times must not wait for ever.
+local function run_ready()
+  local began_ms, count = core.now_ms(), 0
+  while ready_first <= ready_last do
+    count = count + 1
+    if count % 256 == 0 and core.now_ms() - began_ms > LONGEST_RUN_MS then return end
+    local task, result = ready[ready_first], ready[ready_first + 1]
+    ready[ready_first], ready[ready_first + 1] = nil, nil
+    ready_first = ready_first + 2
+    if task.is_started then
+      resume(task, result)
+    elseif not task.is_done then
+      start(task)
+    end
+  end
+  ready_first, ready_last = 1, 0
+end
+
+-- Wakes those whose time has come.
+local function fire_timers()
+  local timer = sleepers:first()
+  if not timer then return end
+  local now_ms = core.now_ms()
+  while timer and timer.due_ms <= now_ms do
+    scheduler.wake(timer.task, scheduler.TIMED_OUT)
+    timer = sleepers:first()
+  end
+end
+
+local function until_next_timer_ms()
+  local timer = sleepers:first()
+  return timer and math.max(timer.due_ms - core.now_ms(), 0) or math.huge
+end
+
+-- The first half of a turn: tasks go on.
+local function go_on()
+  depth = depth + 1
+  if depth <= MAX_DEPTH then run_ready() end
+  depth = depth - 1
+end
+
+-- The second half: what they have submitted leaves, and what has come is handed out.
+local function exchange(timeout_ms)
+  local can_go_on = ready_first <= ready_last and depth < MAX_DEPTH
+  local wait_ms = can_go_on and 0 or math.min(timeout_ms, until_next_timer_ms())
+  local is_turned, message = assert(scheduler.loop()):step(wait_ms)
+  if not is_turned then error("authstate: epoll_wait failed: " .. message) end
+  for i = #drivers, 1, -1 do
+    local driver = drivers[i]
+    if driver then driver:deliver() end
+  end
+  fire_timers()
+end
+
+--- Turns the loop until `is_over(argument)`; for calls outside of tasks.
+-- @param due_ms when it must be looked at again at the latest; nil: at no time
+function scheduler.drive(is_over, argument, due_ms)
+  while true do
+    go_on()
+    if is_over(argument) then return end
+    exchange(due_ms and math.max(due_ms - core.now_ms(), 0) or math.huge)
+  end
+end
+
+--- The task whose own coroutine runs; nil outside of tasks, and in a coroutine that the
+-- program has made.
+function scheduler.running()
+  if current and coroutine.running() == current.coroutine then return current end
+end
+
+--- Whether there are tasks.
+function scheduler.has_tasks()
+  return alive > 0
+end
+
+--- To be called before a task waits, or would. False when it goes on; else it was
+-- cancelled: the first call that is told so can say it to its caller, the next ones raise.
+function scheduler.is_cancelled(task)
+  if not task.is_cancelled then return false end
+  if task.was_told then error(CANCELLED, 0) end
+  task.was_told = true
+  return true
+end
+
+local function wake_cancelled(task)
+  scheduler.wake(task, scheduler.CANCELLED)
+end
+
+--- Waits in a task until somebody wakes it.
+-- @param task the one that runs
+-- @param cancel function of the task that ends what it waits for, should the task be
+--   cancelled, so that it is woken; nil: it is woken at once, with CANCELLED
+-- @param timeout_ms after which it is woken with TIMED_OUT; nil: never
+-- @return what it was woken with
+function scheduler.park(task, cancel, timeout_ms)
+  task.cancel_wait = cancel or wake_cancelled
+  if timeout_ms then
+    task.timer = { due_ms = core.now_ms() + timeout_ms, task = task }
+    sleepers:add(task.timer)
+  end
+  return coroutine.yield()
+end
+
+--- E for a call that was cancelled before it did anything.
+function scheduler.cancelled(details)
+  details.sent, details.applied = false, details.applied or "no"
+  return failure.new("cancelled", CANCELLED, details)
+end
+
+local function check_ms(name, ms, level)
+  if type(ms) ~= "number" or not (ms >= 0) then
+    error(("%s: %s is no time; accepted: a number of ms from 0 on")
+      :format(name, failure.show(ms)), level + 1)
+  end
+end
+
+local function is_due(due_ms)
+  return core.now_ms() >= due_ms
+end
+
+--- Waits. In a task the others go on meanwhile; elsewhere the process sleeps.
+-- @param ms from 0 on
+-- @return true; or nil, message, "cancelled"
+function scheduler.sleep(ms)
+  check_ms("sleep", ms, 2)
+  local task = scheduler.running()
+  if not task then
+    local due_ms = core.now_ms() + ms
+    if alive == 0 then
+      core.sleep_ms(ms)
+      return true
+    end
+    scheduler.drive(is_due, due_ms, due_ms)
+    return true
+  end
+  if scheduler.is_cancelled(task) then return scheduler.cancelled {} end
+  local woken = scheduler.park(task, nil, ms)
+  if woken == scheduler.CANCELLED then return scheduler.cancelled {} end
+  return true
+end
+
+local function new_task(group, fn, ...)
+  group.alive = group.alive + 1
+  alive = alive + 1
+  local task = setmetatable({
+    coroutine = coroutine.create(fn), group = group, arguments = { ... },
+    argument_count = select("#", ...),
+  }, Task)
+  scheduler.wake(task)
+  return task
+end
+
+-- Those that were spawned outside of any `run`, for a loop of the program's own.
+local free_group = { alive = 0, failed = {} }
+
+local function check_function(name, fn, level)
+  if type(fn) ~= "function" then
+    error(("%s: %s is no function"):format(name, failure.show(fn)), level + 1)
+  end
+end
+
+--- Starts a task beside the one that runs. It begins when that one waits. In a program
+-- with a loop of its own (store:step) it may be called outside of tasks too.
+-- @param fn function
+-- @param ... its arguments
+-- @return task
+function scheduler.spawn(fn, ...)
+  check_function("spawn", fn, 2)
+  return new_task(current and current.group or free_group, fn, ...)
+end
+
+local function raise(task)
+  task.was_seen = true
+  local message = task.results[1]
+  if type(message) ~= "string" then error(message, 0) end
+  error(task.trace, 0)
+end
+
+-- Raises the first error that nobody has seen.
+local function raise_unseen(group)
+  local failed = group.failed
+  group.failed = {}
+  for _, task in ipairs(failed) do
+    if not task.was_seen then raise(task) end
+  end
+end
+
+--- One turn that does not wait, for a loop of the program's own. Raises the error of a
+-- task that was spawned outside of `run` and that nobody waits for.
+function scheduler.step()
+  go_on()
+  exchange(0)
+  if ready_first <= ready_last then
+    go_on()
+    exchange(0)
+  end
+  if free_group.failed[1] then raise_unseen(free_group) end
+end
+
+--- When the next step is due at the latest, in ms of core.now_ms(); math.huge: when the
+-- descriptor is readable.
+function scheduler.deadline_ms()
+  if ready_first <= ready_last then return core.now_ms() end
+  local timer = sleepers:first()
+  local timer_ms = timer and timer.due_ms or math.huge
+  return math.min(timer_ms, assert(scheduler.loop()):deadline_ms())
+end
+
+local function has_ended(group)
+  return group.alive == 0
+end
+
+--- Runs a function as a task, and returns when it and all that it has spawned have ended.
+-- An error in one task does not stop the others. At the end `run` raises the function's
+-- own error, or the first one of a spawned task that nobody has waited for.
+-- @param fn function
+-- @param ... its arguments
+-- @return its results
+function scheduler.run(fn, ...)
+  check_function("run", fn, 2)
+  if current then error("run: is called in a task; use spawn", 2) end
+  local group = { alive = 0, failed = {} }
+  local main = new_task(group, fn, ...)
+  scheduler.drive(has_ended, group)
+  if not main.is_fine then raise(main) end
+  raise_unseen(group)
+  return unpack(main.results, 1, main.result_count)
+end
+
+-- ---- task objects ---------------------------------------------------------------------
+
+--- Waits until the task has ended.
+-- @function task:wait
+-- @param timeout_ms how long at most; nil: for ever
+-- @return true and what its function returned; false and its error; or nil, message and
+--   "timeout" (the task goes on) or "cancelled" (who waits was)
+function Task:wait(timeout_ms)
+  if timeout_ms ~= nil then check_ms("timeout_ms", timeout_ms, 2) end
+  local waiter = scheduler.running()
+  if waiter == self then error("wait: a task cannot wait for itself", 2) end
+  self.waiters = self.waiters or {}
+  local due_ms = core.now_ms() + (timeout_ms or math.huge)
+  if not self.is_done and not waiter then
+    scheduler.drive(function()
+      return self.is_done or core.now_ms() >= due_ms
+    end, nil, due_ms)
+  elseif not self.is_done then
+    if scheduler.is_cancelled(waiter) then return scheduler.cancelled {} end
+    self.waiters[#self.waiters + 1] = waiter
+    waiter.awaits = self
+    local woken = scheduler.park(waiter, nil, timeout_ms)
+    waiter.awaits = nil
+    if woken == scheduler.CANCELLED then return scheduler.cancelled {} end
+  end
+  if not self.is_done then
+    return nil, ("the task has not ended within %g ms"):format(timeout_ms), "timeout"
+  end
+  self.was_seen = true
+  return self.is_fine, unpack(self.results, 1, self.result_count)
+end
+
+--- Cancels the task: the call that it waits in answers `cancelled`, and frees what it has
+-- in the queue; every later call that would wait raises. A task that has not begun never
+-- does. No effect on one that has ended.
+-- @function task:cancel
+function Task:cancel()
+  if self.is_done or self.is_cancelled then return end
+  self.is_cancelled = true
+  if not self.is_started then
+    finish(self, false, CANCELLED)
+    return
+  end
+  local cancel_wait = self.cancel_wait
+  if not cancel_wait then return end
+  self.was_told = true
+  self.awaits = nil
+  cancel_wait(self)
+end
+
+return scheduler

@@ -1,0 +1,110 @@
+-- SPDX-License-Identifier: MIT
+--- Whose turn it is in a session, when several tasks use it: calls take effect in the
+-- order in which they were made. One write is under way at a time; a call waits only
+-- behind a write that was made before it and is not sent yet.
+
+local core = require "authstate.core"
+local failure = require "authstate.failure"
+local scheduler = require "authstate.scheduler"
+
+local Turns = { __name = "authstate.turns" }
+Turns.__index = Turns
+
+local turns = {}
+
+function turns.new()
+  return setmetatable({
+    is_writing = false, -- a write has its turn
+    is_unsent = false,  -- and was not sent yet
+    queue = {},         -- those that wait: { is_write, task, is_granted }
+  }, Turns)
+end
+
+--- Whether a read can be sent now.
+function Turns:is_open()
+  return not self.is_unsent and self.queue[1] == nil
+end
+
+local function grant(waiter)
+  waiter.is_granted = true
+  if waiter.task then scheduler.wake(waiter.task, waiter) end
+end
+
+-- Lets those go on whose turn it is: reads up to the first write that must wait.
+local function advance(self)
+  while self.queue[1] and not self.is_unsent do
+    local waiter = self.queue[1]
+    if waiter.is_write and self.is_writing then return end
+    table.remove(self.queue, 1)
+    if waiter.is_write then self.is_writing, self.is_unsent = true, true end
+    grant(waiter)
+  end
+end
+
+local function leave_queue(self, waiter)
+  for i, each in ipairs(self.queue) do
+    if each == waiter then table.remove(self.queue, i) break end
+  end
+  advance(self)
+end
+
+local function is_over(waiter)
+  return waiter.is_granted or core.now_ms() >= waiter.deadline_ms
+end
+
+-- Waits for the turn. True; or E.
+local function wait(self, call, is_write)
+  local task = scheduler.running()
+  local waiter = { is_write = is_write, task = task, deadline_ms = call.deadline_ms }
+  if task and scheduler.is_cancelled(task) then
+    return scheduler.cancelled { session = call.session }
+  end
+  self.queue[#self.queue + 1] = waiter
+  if task then
+    local woken = scheduler.park(task, nil, call.deadline_ms - core.now_ms())
+    if woken == scheduler.CANCELLED then
+      leave_queue(self, waiter)
+      return scheduler.cancelled { session = call.session }
+    end
+  else
+    scheduler.drive(is_over, waiter, call.deadline_ms)
+  end
+  if waiter.is_granted then return true end
+  leave_queue(self, waiter)
+  return failure.new("unavailable", "an earlier write of this session was not sent in "
+    .. "time; nothing was sent", { session = call.session })
+end
+
+--- Begins a read. True; or E.
+function Turns:enter_read(call)
+  if self:is_open() then return true end
+  return wait(self, call, false)
+end
+
+--- Begins a write, which must end with `leave_write`. True; or E.
+function Turns:enter_write(call)
+  if not self.is_writing and self:is_open() then
+    self.is_writing, self.is_unsent = true, true
+    return true
+  end
+  return wait(self, call, true)
+end
+
+--- The write that has its turn is being sent: reads may follow.
+function Turns:note_sent()
+  self.is_unsent = false
+  if self.queue[1] then advance(self) end
+end
+
+--- The write that has its turn must be sent again: what comes waits for it.
+function Turns:note_unsent()
+  self.is_unsent = true
+end
+
+--- The write that has its turn has ended.
+function Turns:leave_write()
+  self.is_writing, self.is_unsent = false, false
+  if self.queue[1] then advance(self) end
+end
+
+return turns
