@@ -64,6 +64,12 @@ local function name_record(kind, ids, message, code, details)
   return nil, message, code, details
 end
 
+-- The next read of this type goes the quick way, if there is one.
+local function prepare_quick(session, kind)
+  local writer = session.writer
+  if session.pin and not writer.hashes[kind] then writer:hash(kind) end
+end
+
 local function read_ids(self, kind, ids, shape, options)
   check_type(kind, LEVEL)
   check_ids(ids, LEVEL)
@@ -75,6 +81,7 @@ local function read_ids(self, kind, ids, shape, options)
   for i = 1, #ids do key, fields[i] = layout.key(session.id, kind, ids[i]) end
   local values, message, code, details = session:read_fields(call, key, fields, shape)
   if not values then return name_record(kind, ids, message, code, details) end
+  if #ids == 1 then prepare_quick(session, kind) end
   local found = new_table(0, #ids)
   for i = 1, #ids do
     if values[i] ~= nil then found[ids[i]] = values[i] end
@@ -109,12 +116,6 @@ local function read_quickly(self, kind, ids, shape)
     { { "HMGET", key } })))
 end
 
--- The next read of this type goes the quick way, if there is one.
-local function prepare_quick(session, kind)
-  local writer = session.writer
-  if session.pin and not writer.hashes[kind] then writer:hash(kind) end
-end
-
 local function read(self, kind, ids, shape, options)
   if options == nil and is_single(ids) then
     local session = self.session
@@ -122,9 +123,6 @@ local function read(self, kind, ids, shape, options)
     local found, message, code, details =
       read_quickly(self, kind, ids, core.shapes[shape])
     if found ~= false then return found, message, code, details end
-    found, message, code, details = read_ids(self, kind, ids, shape)
-    prepare_quick(session, kind)
-    return found, message, code, details
   end
   return read_ids(self, kind, ids, shape, options)
 end
