@@ -19,6 +19,7 @@
 #include "io/terminal.h"
 
 static const char *const DIRECTORY_READER_TYPE = "authstate.directory_reader";
+static const char *const PROCESS_MARK_TYPE = "authstate.process_mark";
 
 enum { MAX_RANDOM_BYTES = 256, MAX_ARGUMENTS = 64 };
 
@@ -229,6 +230,22 @@ static int system_start_daemon(lua_State *L) {
   return push_outcome(L, as_process_start_daemon(argv, log_path, kept_fd));
 }
 
+static int mark_collect(lua_State *L) {
+  uint32_t **mark = luaL_checkudata(L, 1, PROCESS_MARK_TYPE);
+  as_process_mark_del(*mark);
+  *mark = NULL;
+  return 0;
+}
+
+static int system_process_mark(lua_State *L) {
+  uint32_t **mark = lua_newuserdata(L, sizeof *mark);
+  *mark = NULL;
+  luaL_getmetatable(L, PROCESS_MARK_TYPE);
+  lua_setmetatable(L, -2);
+  *mark = as_process_mark_new();
+  return *mark != NULL ? 1 : 0;
+}
+
 static int system_process_id(lua_State *L) {
   lua_pushinteger(L, as_process_id());
   return 1;
@@ -285,6 +302,7 @@ static const luaL_Reg system_functions[] = {
     {"lock_release", system_lock_release},
     {"start_daemon", system_start_daemon},
     {"process_id", system_process_id},
+    {"process_mark", system_process_mark},
     {"user_id", system_user_id},
     {"kill_process", system_kill_process},
     {"is_terminal", system_is_terminal},
@@ -296,6 +314,8 @@ static const luaL_Reg system_functions[] = {
 static const luaL_Reg no_methods[] = {{NULL, NULL}};
 
 void as_binding_system_open(lua_State *L) {
+  static const luaL_Reg none[] = {{NULL, NULL}};
+  as_binding_new_type(L, PROCESS_MARK_TYPE, none, mark_collect);
   as_binding_new_type(L, DIRECTORY_READER_TYPE, no_methods, reader_close);
   for (const luaL_Reg *each = system_functions; each->name != NULL; each++) {
     lua_pushcfunction(L, each->func);

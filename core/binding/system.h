@@ -12,6 +12,8 @@
  *   core.lock_open(path, is_inheritable) -> fd | nil, message
  *   core.lock_try(fd, "shared" | "exclusive") -> boolean      core.lock_close(fd)
  *   core.start_daemon(argv, log_path, kept_fd) -> true | nil, message
+ *   core.process_mark() -> userdata whose block is the address of a uint32_t that is 0
+ *       again after each fork (io/process.h); freed with it | nil
  *   core.is_terminal(fd) -> boolean
  *   core.cores() -> processors online        core.memory_bytes() -> of the machine
  */

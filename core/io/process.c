@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,4 +124,21 @@ int as_process_kill(pid_t pid) {
   /* 0 and negative numbers would name whole groups. */
   if (pid <= 0) return ESRCH;
   return kill(pid, SIGKILL) == 0 ? 0 : errno;
+}
+
+enum { MARK_BYTES = 4096 };
+
+uint32_t *as_process_mark_new(void) {
+  void *page =
+      mmap(NULL, MARK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return NULL;
+  if (madvise(page, MARK_BYTES, MADV_WIPEONFORK) != 0) {
+    munmap(page, MARK_BYTES);
+    return NULL;
+  }
+  return page;
+}
+
+void as_process_mark_del(uint32_t *mark) {
+  if (mark != NULL) munmap(mark, MARK_BYTES);
 }

@@ -28,4 +28,11 @@ function core_ffi.hash(address)
   return ffi.cast(hash_pointer, address)
 end
 
+local mark_pointer = ffi.typeof "uint32_t **"
+
+--- What core.process_mark() holds: an array of one number.
+function core_ffi.process_mark(page)
+  return ffi.cast(mark_pointer, page)[0]
+end
+
 return core_ffi

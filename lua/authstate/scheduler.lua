@@ -13,6 +13,7 @@
 
 local core = require "authstate.core"
 local failure = require "authstate.failure"
+local process = require "authstate.process"
 local timers = require "authstate.timers"
 
 local Task = { __name = "authstate.task" }
@@ -36,6 +37,7 @@ scheduler.CANCELLED = {}
 scheduler.TIMED_OUT = {}
 
 local loop              -- nil: not made yet
+local owner = process.number()
 local drivers = {}      -- those that are attached to it
 local sleepers = timers.new()
 local current           -- the task that runs
@@ -50,6 +52,7 @@ local ready, ready_first, ready_last = {}, 1, 0
 --- The loop, made at the first call.
 -- @return loop; or E
 function scheduler.loop()
+  scheduler.note_process()
   if loop then return loop end
   local made, message, code = core.loop()
   if not made then return failure.new(code, message) end
@@ -68,9 +71,11 @@ function scheduler.remove(driver)
   end
 end
 
---- To be called in a child process before anything else: what the parent does is not the
--- child's.
-function scheduler.begin_after_fork()
+--- To be called when a process may be a child that was forked: what the parent does is not
+-- the child's.
+function scheduler.note_process()
+  if owner == process.number() then return end
+  owner = process.number()
   if loop then loop:close() end
   loop, drivers, sleepers = nil, {}, timers.new()
   ready, ready_first, ready_last = {}, 1, 0

@@ -14,6 +14,7 @@ local openresty = require "authstate.drivers.openresty"
 local option_rows = require "authstate.options"
 local profile = require "authstate.profile"
 local scan = require "authstate.scan"
+local process = require "authstate.process"
 local scheduler = require "authstate.scheduler"
 local server_scripts = require "authstate.server_scripts"
 local session = require "authstate.session"
@@ -102,7 +103,7 @@ function store.open(given)
     node = url.show(server),
     driver = new_driver(options, server, guard),
     guard = guard,
-    pid = guard and core.process_id(), -- who uses it; nil: nobody yet
+    process = guard and process.number(), -- who uses it; nil: nobody yet
     log = tell,
     opened_ms = core.now_ms(),
     writers = setmetatable({}, { __mode = "v" }),
@@ -113,6 +114,7 @@ end
 -- name and a place among the users of its own.
 local function begin_after_fork(self)
   self.own_token = nil
+  scheduler.note_process()
   self.driver:begin()
   for _, each in pairs(self.writers) do each:forget() end
   if self.guard then self.guard:join_after_fork() end
@@ -121,10 +123,10 @@ end
 --- To be called before anything is done with the store.
 -- @local
 function Store:note_process()
-  local pid = core.process_id()
-  if self.pid == pid then return end
-  if self.pid and not self.is_closed then begin_after_fork(self) end
-  self.pid = pid
+  local number = process.number()
+  if self.process == number then return end
+  if self.process and not self.is_closed then begin_after_fork(self) end
+  self.process = number
 end
 
 --- The name of this store's writes in tokens; made at the first use, so that processes
