@@ -509,7 +509,13 @@ static int engine_take(lua_State *L) {
  * what says that the slot must be asked. */
 static void push_result(lua_State *L, as_bound_engine *bound,
                         const as_completion *completion) {
-  if (completion->status == AS_OK && (completion->shape & AS_SHAPE_ALONE) != 0) {
+  bool is_alone = (completion->shape & AS_SHAPE_ALONE) != 0;
+  if (completion->status == AS_OK && is_alone && completion->kind == AS_REQUEST_WRITE) {
+    lua_pushnumber(L, completion->number);
+    as_engine_release(bound->engine, completion->slot);
+    return;
+  }
+  if (completion->status == AS_OK && is_alone) {
     as_reply_walk walk = walk_of(L, bound, completion);
     as_shape shape = (as_shape)(completion->shape & ~(uint32_t)AS_SHAPE_ALONE);
     if (as_reply_push_field(&walk, shape) == AS_OK) {
@@ -521,7 +527,8 @@ static void push_result(lua_State *L, as_bound_engine *bound,
 }
 
 /* engine:drain(out) -> n: out[1], out[2], ... become slot, result, slot, result, ... The
- * result of an authstate_read is its value, and the slot is released; any other is the
+ * result of an authstate_read is its value, of an authstate_set its version, and the slot
+ * is released; any other is the
  * engine itself as a light userdata (engine:address()): ask outcome and take. */
 static int engine_drain(lua_State *L) {
   enum { AT_MOST = 256 };

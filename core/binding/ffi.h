@@ -15,7 +15,10 @@
  *
  * authstate_read: reads one field of a hash (see as_engine_read), joined with others.
  * `engine` is the address of the Lua object, `hash` what lane:hash gave, `shape` a number
- * of core.shapes. The slot; below 0: a status, see authstate_code. */
+ * of core.shapes. The slot; below 0: a status (base/error.h).
+ *
+ * authstate_set: a plain write of one field (see as_engine_set), joined with others. The
+ * same. */
 /* clang-format off */
 #define AS_FFI(X) X(                                                                     \
   typedef struct authstate_engine authstate_engine;                                      \
@@ -24,6 +27,9 @@
   int32_t authstate_read(authstate_engine *engine, authstate_hash *hash,                 \
                          const char *field, size_t length, double generation,            \
                          uint32_t shape, double timeout_ms);                             \
+  int32_t authstate_set(authstate_engine *engine, authstate_hash *hash,                  \
+                        const char *field, size_t field_length,                          \
+                        const char *value, size_t value_length, double timeout_ms);      \
 )
 /* clang-format on */
 

@@ -67,7 +67,8 @@ end
 -- The next read of this type goes the quick way, if there is one.
 local function prepare_quick(session, kind)
   local writer = session.writer
-  if session.pin and not writer.hashes[kind] then writer:hash(kind) end
+  local is_wanted = session.pin and kind ~= "creds" and not writer.hashes[kind]
+  if is_wanted then writer:hash(kind) end
 end
 
 local function read_ids(self, kind, ids, shape, options)
@@ -94,6 +95,20 @@ local function is_single(ids)
   return type(ids) == "table" and type(ids[1]) == "string" and next(ids, 1) == nil
 end
 
+-- E of a call that went the quick way; `ids` for the record that it concerns.
+local function fail_quickly(session, kind, ids, timeout_ms, message, code, facts)
+  local store = session.store
+  local started_ms = store.now_ms() - (facts.elapsed_ms or 0)
+  local call = {
+    session = session.id, started_ms = started_ms, deadline_ms = started_ms + timeout_ms,
+  }
+  local key = store.layout.key(session.id, kind, ids[1])
+  local details
+  message, code, details =
+    select(2, store:fail(call, message, code, facts, { { "HMGET", key } }))
+  return name_record(kind, ids, message, code, details)
+end
+
 -- Reads one id of a handle that is pinned, the quick way: no table is made but the one
 -- that is returned. False when this way does not go.
 local function read_quickly(self, kind, ids, shape)
@@ -109,11 +124,7 @@ local function read_quickly(self, kind, ids, shape)
     store.driver:read_field(hash, field, self.generation, shape, timeout_ms)
   if is_read then return { [id] = value } end
   if is_read == false then return false end
-  local call = { session = session.id, started_ms = store.now_ms() - facts.elapsed_ms }
-  call.deadline_ms = call.started_ms + timeout_ms
-  local key = store.layout.key(session.id, kind, id)
-  return name_record(kind, ids, select(2, store:fail(call, value, code, facts,
-    { { "HMGET", key } })))
+  return fail_quickly(session, kind, ids, timeout_ms, value, code, facts)
 end
 
 local function read(self, kind, ids, shape, options)
@@ -152,12 +163,69 @@ function Keys:get_raw(kind, ids, options)
   return read(self, kind, ids, "raw", options)
 end
 
+-- The only key and value of a table; nil when it has none or more.
+local function only_entry(t)
+  if type(t) ~= "table" then return nil end
+  local key, value = next(t)
+  if key == nil or next(t, key) ~= nil then return nil end
+  return key, value
+end
+
+local ENCODERS = { set_value = "encode_value", set_text = "encode_text" }
+
+-- A plain write of one record, the quick way. False when this way does not go, and
+-- nothing was sent.
+local function write_quickly(self, changes, put)
+  local session = self.session
+  local store, writer, pin = session.store, session.writer, session.pin
+  local kind, records = only_entry(changes)
+  local hash = kind ~= nil and writer.hashes[kind]
+  if not hash or pin ~= writer.kept_generation or not writer.kept_types[kind] then
+    return false
+  end
+  local id, value = only_entry(records)
+  local layout, options = store.layout, store.options
+  if type(id) ~= "string" or value == core.null or layout.atomic ~= "slot" or
+     not writer.turns:is_open() then
+    return false
+  end
+  local encode = ENCODERS[put]
+  local stored = value
+  if encode then
+    if encode == "encode_text" and type(value) ~= "string" then return false end
+    stored = layout[encode](kind, value, options.max_value_bytes)
+  end
+  if type(stored) ~= "string" or #stored > options.max_value_bytes or
+     #stored > options.max_commit_bytes then
+    return false
+  end
+  local _, field = layout.key(session.id, kind, id)
+  local timeout_ms = store.server.socket.command_timeout_ms
+  local is_written, version, code, facts =
+    store.driver:set_field(hash, field, stored, timeout_ms)
+  if is_written then return version end
+  if is_written == false then return false end
+  return fail_quickly(session, kind, { id }, timeout_ms, version, code, facts)
+end
+
+local function write(self, changes, put, options)
+  local session = self.session
+  if options == nil and session.store.options.writes == "plain" and session.pin then
+    session.store:note_process()
+    local version, message, code, details = write_quickly(self, changes, put)
+    if version ~= false then return version, message, code, details end
+    local kind = only_entry(changes)
+    if type(kind) == "string" then prepare_quick(session, kind) end
+  end
+  return session:write(nil, changes, put, options, LEVEL)
+end
+
 --- Writes records, all or nothing. `authstate.null` as a value deletes.
 -- @param changes { [type] = { [id] = value } }
 -- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E
 function Keys:set(changes, options)
-  return self.session:write(nil, changes, "set_value", options, LEVEL)
+  return write(self, changes, "set_value", options)
 end
 
 --- The same with JSON texts as values, which are kept exactly.
@@ -165,13 +233,13 @@ end
 -- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E
 function Keys:set_json(changes, options)
-  return self.session:write(nil, changes, "set_text", options, LEVEL)
+  return write(self, changes, "set_text", options)
 end
 
 --- The same with the bytes to be stored. For benchmarks.
 -- @local
 function Keys:set_raw(changes, options)
-  return self.session:write(nil, changes, "set", options, LEVEL)
+  return write(self, changes, "set", options)
 end
 
 -- Asks about one type what the layout's arrangement knows to ask and to understand.

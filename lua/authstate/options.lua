@@ -88,7 +88,8 @@ options.rows = {
     sentence = "Whether kept values are stored packed rather than decoded." },
   { name = "coherent", later = true,
     sentence = "Whether the server tells when a kept value changes." },
-  { name = "writes", kind = "string", default = "checked", values = { "checked", "plain" },
+  { name = "writes", kind = "string", default = "checked",
+    values = { "checked", "plain" },
     sentence = "Whether the server checks who writes, by one script for each write; "
       .. "`plain` is quicker, for a sole writer, and may write twice what a lost "
       .. "connection has made unsure." },

@@ -71,8 +71,8 @@ function scheduler.remove(driver)
   end
 end
 
---- To be called when a process may be a child that was forked: what the parent does is not
--- the child's.
+--- To be called when this may be a child that was forked: what the parent does is not the
+-- child's.
 function scheduler.note_process()
   if owner == process.number() then return end
   owner = process.number()
@@ -214,7 +214,7 @@ function scheduler.has_tasks()
 end
 
 --- To be called before a task waits, or would. False when it goes on; else it was
--- cancelled: the first call that is told so can say it to its caller, the next ones raise.
+-- cancelled: the first call that is told so can tell its caller, the next ones raise.
 function scheduler.is_cancelled(task)
   if not task.is_cancelled then return false end
   if task.was_told then error(CANCELLED, 0) end
@@ -248,7 +248,7 @@ function scheduler.cancelled(details)
 end
 
 local function check_ms(name, ms, level)
-  if type(ms) ~= "number" or not (ms >= 0) then
+  if type(ms) ~= "number" or ms ~= ms or ms < 0 then
     error(("%s: %s is no time; accepted: a number of ms from 0 on")
       :format(name, failure.show(ms)), level + 1)
   end

@@ -371,7 +371,7 @@ end
 local function check_expect(self, options, level)
   local is_plain = self.store.options.writes == "plain"
   if is_plain and type(options) == "table" and options.expect ~= nil then
-    error('expect: is not looked at with writes = "plain"; accepted: no expect', level + 1)
+    error('expect: nothing is checked with writes = "plain"; accepted: none', level + 1)
   end
 end
 

@@ -429,14 +429,16 @@ function Store:session_info(id, options)
 end
 
 --- Runs a function as a task; the same as `authstate.run`.
-function Store:run(fn, ...)
+-- @function Store:run
+function Store.run(_, fn, ...)
   return scheduler.run(fn, ...)
 end
 
 --- A descriptor that becomes readable when `step` has something to do, for a program that
 -- has a loop of its own. It is that of the loop of all stores.
 -- @return number; or E
-function Store:fd()
+-- @function Store:fd
+function Store.fd()
   local loop, message, code, details = scheduler.loop()
   if not loop then return nil, message, code, details end
   return loop:fd()
@@ -448,19 +450,20 @@ function Store:deadline_ms()
   return math.max(scheduler.deadline_ms() - self.now_ms(), 0)
 end
 
---- One turn of the loop of all stores, without waiting: what has come is handed out, tasks
--- go on, and what they submit leaves. Raises the error of a task that was spawned outside
+--- One turn of the loop of all stores, without waiting: what has come is handed out,
+-- tasks go on, and what they submit leaves. Raises the error of a task that was spawned outside
 -- of `run` and that nobody waits for.
+-- @function Store:step
 -- @return true
-function Store:step()
+function Store.step()
   scheduler.step()
   return true
 end
 
 --- What the store has done so far.
 -- @return { uptime_ms, memory_bytes (of the core), batch = { count, mean (operations in
---   one), flushed = { size, age, idle } (why they left) }, pool = { size, busy (connections
---   that are there), reconnects }, wire = { bytes_out, bytes_in }, operations, queued =
+--   one), flushed = { size, age, idle } (why they left) }, pool = { size, busy
+--   (connections that are there), reconnects }, wire = { bytes_out, bytes_in }, queued =
 --   { operations, bytes } }; or E
 function Store:stats()
   if self.is_closed then return failure.new("closed", "the store is closed") end

@@ -87,6 +87,8 @@ function bytes:base64() end
 ---@field keep_alive? boolean
 ---Whether small requests leave at once (TCP_NODELAY).
 ---@field no_delay? boolean
+---Age at which a connection is replaced, once all it was sent is answered; 0: never.
+---@field max_age_ms? integer
 
 ---@class authstate.redis
 ---`redis://[[user]:password@]host[:port][/db]` or `unix:///path[?db=0]`; the other fields
@@ -138,6 +140,18 @@ function bytes:base64() end
 ---@field log? fun(level: authstate.log_level, message: string, fields: table)
 ---The least important level that is logged.
 ---@field log_level? authstate.log_level
+---Whether operations of several tasks leave together, reads of one hash as one command;
+---without it each leaves at once.
+---@field enable_batching? boolean
+---How many operations leave together at most.
+---@field batch_size? integer
+---How long an operation waits for others at most; it leaves as soon as no task can go on.
+---@field batch_window_ms? integer
+---Connections to one server; a session stays on one.
+---@field pool_size? integer
+---Whether the server checks who writes, by one script for each write; `plain` is quicker,
+---for a sole writer, and may write twice what a lost connection has made unsure.
+---@field writes? "checked"|"plain"
 
 ---@class authstate.call_options
 ---@field timeout_ms? number instead of redis.socket.command_timeout_ms

@@ -98,7 +98,7 @@ local function attach(self)
   return true
 end
 
--- ---- a server that is dead --------------------------------------------------------------
+-- ---- a server that is dead ------------------------------------------------------------
 
 -- Ends an operation that waits, with another verdict than the engine's.
 local function give_up(self, slot, message, code)
@@ -359,24 +359,19 @@ function Native:write(request)
   return perform(self, request, submit_write, take_version)
 end
 
---- Reads one field, the quick way.
--- @param hash see `hash`
--- @param field string
--- @param generation number, as in `read`
--- @param shape a number of core.shapes
--- @param timeout_ms of the call
--- @return true and the value, nil when it is absent; or false when this way does not go
---   and nothing was sent; or nil, message, code, facts
-function Native:read_field(hash, field, generation, shape, timeout_ms)
+-- Whether a call can go the quick way.
+local function is_quick(self)
   if not self.loop then return false end
   local task = scheduler.running()
-  if task and task.is_cancelled then return false end
-  local slot =
-    library.authstate_read(self.pointer, hash, field, #field, generation, shape, timeout_ms)
-  if slot < 0 then return false end
+  return not (task and task.is_cancelled)
+end
+
+-- Waits for what was submitted the quick way.
+-- @return true and the result; or false when it must be begun again, the other way; or
+--   nil, message, code, facts
+local function await_quickly(self, slot, timeout_ms)
   local result = await(self, slot)
-  local unfinished = self.unfinished
-  if result ~= unfinished then return true, result end
+  if result ~= self.unfinished then return true, result end
   if not self.engine then return nil, CLOSED, "closed", { attempts = 0 } end
   local is_fine, message, code, facts = ask_outcome(self, slot)
   if not is_fine then
@@ -388,6 +383,32 @@ function Native:read_field(hash, field, generation, shape, timeout_ms)
   local _, reason, reply, element = self.engine:take(slot)
   message.reply, message.element = reply, element
   return nil, reason, "corrupt", message
+end
+
+--- Reads one field, the quick way.
+-- @param hash see `hash`
+-- @param field string
+-- @param generation number, as in `read`
+-- @param shape a number of core.shapes
+-- @param timeout_ms of the call
+-- @return true and the value, nil when it is absent; or false when this way does not go
+--   and nothing was sent; or nil, message, code, facts
+function Native:read_field(hash, field, generation, shape, timeout_ms)
+  if not is_quick(self) then return false end
+  local slot = library.authstate_read(self.pointer, hash, field, #field, generation,
+    shape, timeout_ms)
+  if slot < 0 then return false end
+  return await_quickly(self, slot, timeout_ms)
+end
+
+--- A plain write of one field, the quick way.
+-- @return true and the version; or as `read_field`
+function Native:set_field(hash, field, value, timeout_ms)
+  if not is_quick(self) then return false end
+  local slot = library.authstate_set(self.pointer, hash, field, #field, value, #value,
+    timeout_ms)
+  if slot < 0 then return false end
+  return await_quickly(self, slot, timeout_ms)
 end
 
 --- Something that keeps the order of a session: what is submitted in it takes effect in
