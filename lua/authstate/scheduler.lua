@@ -38,11 +38,11 @@ scheduler.TIMED_OUT = {}
 
 local loop              -- nil: not made yet
 local owner = process.number()
-local drivers = {}      -- those that are attached to it
+local drivers = setmetatable({}, { __mode = "k" }) -- those that are attached to it
+local living = {}       -- all tasks that have not ended: nothing else may hold them
 local sleepers = timers.new()
 local current           -- the task that runs
 local depth = 0         -- of turns within turns
-local alive = 0         -- tasks that have not ended
 
 -- Those that can go on: a queue of task and what it is resumed with.
 local ready, ready_first, ready_last = {}, 1, 0
@@ -62,13 +62,11 @@ end
 
 --- A driver takes part in the turns: after each one it is asked to `deliver`.
 function scheduler.add(driver)
-  drivers[#drivers + 1] = driver
+  drivers[driver] = true
 end
 
 function scheduler.remove(driver)
-  for i, each in ipairs(drivers) do
-    if each == driver then table.remove(drivers, i) break end
-  end
+  drivers[driver] = nil
 end
 
 --- To be called when this may be a child that was forked: what the parent does is not the
@@ -77,10 +75,12 @@ function scheduler.note_process()
   if owner == process.number() then return end
   owner = process.number()
   if loop then loop:close() end
-  loop, drivers, sleepers = nil, {}, timers.new()
+  loop, sleepers = nil, timers.new()
+  for driver in pairs(drivers) do drivers[driver] = nil end
   ready, ready_first, ready_last = {}, 1, 0
-  alive = current and 1 or 0
+  living = {}
   if current then
+    living[current] = true
     current.group.alive, current.group.failed = 1, {}
   end
 end
@@ -106,7 +106,7 @@ local function finish(task, is_fine, ...)
     task.trace = debug.traceback(task.coroutine, tostring((...)))
   end
   local group = task.group
-  alive = alive - 1
+  living[task] = nil
   group.alive = group.alive - 1
   if not is_fine and not task.is_cancelled then
     group.failed[#group.failed + 1] = task
@@ -185,10 +185,7 @@ local function exchange(timeout_ms)
   local wait_ms = can_go_on and 0 or math.min(timeout_ms, until_next_timer_ms())
   local is_turned, message = assert(scheduler.loop()):step(wait_ms)
   if not is_turned then error("authstate: epoll_wait failed: " .. message) end
-  for i = #drivers, 1, -1 do
-    local driver = drivers[i]
-    if driver then driver:deliver() end
-  end
+  for driver in pairs(drivers) do driver:deliver() end
   fire_timers()
 end
 
@@ -210,7 +207,7 @@ end
 
 --- Whether there are tasks.
 function scheduler.has_tasks()
-  return alive > 0
+  return next(living) ~= nil
 end
 
 --- To be called before a task waits, or would. False when it goes on; else it was
@@ -266,7 +263,7 @@ function scheduler.sleep(ms)
   local task = scheduler.running()
   if not task then
     local due_ms = core.now_ms() + ms
-    if alive == 0 then
+    if next(living) == nil then
       core.sleep_ms(ms)
       return true
     end
@@ -281,11 +278,11 @@ end
 
 local function new_task(group, fn, ...)
   group.alive = group.alive + 1
-  alive = alive + 1
   local task = setmetatable({
     coroutine = coroutine.create(fn), group = group, arguments = { ... },
     argument_count = select("#", ...),
   }, Task)
+  living[task] = true
   scheduler.wake(task)
   return task
 end

@@ -451,8 +451,8 @@ function Store:deadline_ms()
 end
 
 --- One turn of the loop of all stores, without waiting: what has come is handed out,
--- tasks go on, and what they submit leaves. Raises the error of a task that was spawned outside
--- of `run` and that nobody waits for.
+-- tasks go on, and what they submit leaves. Raises the error of a task that was spawned
+-- outside of `run` and that nobody waits for.
 -- @function Store:step
 -- @return true
 function Store.step()

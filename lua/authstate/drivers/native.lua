@@ -224,6 +224,11 @@ end
 
 local CLOSED = "the store is closed"
 
+-- The store was closed under a call that had submitted something.
+local function lost_by_closing()
+  return nil, CLOSED, "closed", { attempts = 1, is_unknown = true }
+end
+
 -- What is to be said when the queue is full.
 local function overload(self)
   local now, config = self.engine:statistics(), self.config
@@ -259,7 +264,9 @@ end
 -- A call in a task that was cancelled, or of a store that is closed, or that cannot be
 -- begun. True; or nil, message, code, facts.
 local function begin_call(self)
-  if not self.engine then return nil, CLOSED, "closed", { attempts = 0 } end
+  if not self.engine or self.is_closing then
+    return nil, CLOSED, "closed", { attempts = 0 }
+  end
   if not self.loop then
     local is_attached, message, code = attach(self)
     if not is_attached then return nil, message, code, { attempts = 0 } end
@@ -286,7 +293,7 @@ local function perform(self, request, submit, take)
     await(self, slot)
     self.requests[slot] = nil
     local is_fine
-    if not self.engine then return nil, CLOSED, "closed", { attempts = 0 } end
+    if not self.engine then return lost_by_closing() end
     is_fine, message, code, facts = ask_outcome(self, slot)
     if is_fine then
       facts = message
@@ -361,7 +368,7 @@ end
 
 -- Whether a call can go the quick way.
 local function is_quick(self)
-  if not self.loop then return false end
+  if not self.loop or self.is_closing then return false end
   local task = scheduler.running()
   return not (task and task.is_cancelled)
 end
@@ -372,7 +379,7 @@ end
 local function await_quickly(self, slot, timeout_ms)
   local result = await(self, slot)
   if result ~= self.unfinished then return true, result end
-  if not self.engine then return nil, CLOSED, "closed", { attempts = 0 } end
+  if not self.engine then return lost_by_closing() end
   local is_fine, message, code, facts = ask_outcome(self, slot)
   if not is_fine then
     local request = { deadline_ms = core.now_ms() + timeout_ms - facts.elapsed_ms }
@@ -433,9 +440,33 @@ function Native:statistics()
   return self.engine:statistics()
 end
 
---- Closes the sockets. Every later call answers `closed`.
+local function has_waiters(self)
+  for _, waiter in pairs(self.waiters) do
+    if waiter then return true end
+  end
+  return false
+end
+
+local function is_drained(self)
+  return not has_waiters(self)
+end
+
+--- Closes the sockets. Every later call answers `closed`; what other tasks have submitted
+-- is answered first, or reaches its deadline. A task that is cancelled meanwhile does not
+-- wait for that: theirs answer `closed` too, and may have taken effect.
 function Native:close()
+  self.is_closing = true
+  local task = scheduler.running()
+  if task then
+    while has_waiters(self) and scheduler.sleep(1) do end
+  elseif self.loop and scheduler.has_tasks() and not self.config.is_apart then
+    scheduler.drive(is_drained, self)
+  end
+  local waiters = self.waiters
   drop_engine(self)
+  for _, waiter in pairs(waiters) do
+    if waiter then scheduler.wake(waiter, self.unfinished) end
+  end
 end
 
 return native
