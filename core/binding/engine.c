@@ -239,6 +239,11 @@ static int engine_submit(lua_State *L) {
   return push_submitted(L, bound, status, slot);
 }
 
+/* What time it is to who submits: as he says, or by the clock. */
+static double opt_now_ms(lua_State *L, int index) {
+  return lua_isnoneornil(L, index) ? as_clock_now_ms() : luaL_checknumber(L, index);
+}
+
 /* The shape of fields that are read. */
 static as_shape check_shape(lua_State *L, int index) {
   lua_Number shape = luaL_checknumber(L, index);
@@ -246,7 +251,7 @@ static as_shape check_shape(lua_State *L, int index) {
   return (as_shape)shape;
 }
 
-/* engine:read(lane, key, fields, generation, shape, deadline_ms) */
+/* engine:read(lane, key, fields, generation, shape, deadline_ms, now_ms) */
 static int engine_read(lua_State *L) {
   as_bound_engine *bound = as_binding_engine_check(L, 1);
   as_lane *lane = as_binding_lane_check(L, 2, bound);
@@ -257,6 +262,7 @@ static int engine_read(lua_State *L) {
   as_shape shape = check_shape(L, 6);
   double deadline_ms = luaL_checknumber(L, 7);
   luaL_argcheck(L, !isnan(deadline_ms), 7, "not a number");
+  double now_ms = opt_now_ms(L, 8);
   size_t count = lua_objlen(L, 4);
   luaL_argcheck(L, count > 0 && count < UINT32_MAX, 4, "no fields");
   as_slice *fields = lua_newuserdata(L, count * sizeof *fields);
@@ -270,8 +276,8 @@ static int engine_read(lua_State *L) {
   uint32_t slot = 0;
   as_status status = as_engine_hash(bound->engine, lane, key, &hash);
   if (status == AS_OK)
-    status = as_engine_read(bound->engine, hash, fields, count, generation, shape,
-                            as_clock_now_ms(), deadline_ms, &slot);
+    status = as_engine_read(bound->engine, hash, fields, count, generation, shape, now_ms,
+                            deadline_ms, &slot);
   return push_submitted(L, bound, status, slot);
 }
 
@@ -301,7 +307,7 @@ static void check_changes(lua_State *L, int index, size_t count) {
   }
 }
 
-/* engine:write(lane, { key, field, value, ... }, deadline_ms): a plain write */
+/* engine:write(lane, { key, field, value, ... }, deadline_ms, now_ms): a plain write */
 static int engine_write(lua_State *L) {
   as_bound_engine *bound = as_binding_engine_check(L, 1);
   as_lane *lane = as_binding_lane_check(L, 2, bound);
@@ -310,7 +316,7 @@ static int engine_write(lua_State *L) {
   check_changes(L, 3, count);
   double deadline_ms = luaL_checknumber(L, 4);
   luaL_argcheck(L, !isnan(deadline_ms), 4, "not a number");
-  double now_ms = as_clock_now_ms();
+  double now_ms = opt_now_ms(L, 5);
   uint32_t slot = 0;
   as_status status = as_engine_begin_write(bound->engine, lane, now_ms);
   if (status != AS_OK) return push_status_failure(L, status);

@@ -6,10 +6,10 @@
  *   engine:submit(now_ms, deadline_ms, is_atomic, commands, lane)
  *       commands: { { "HGET", key, field }, ... }, all strings; lane may be nil
  *       -> slot | nil, message, code
- *   engine:read(lane, key, fields, generation, shape, deadline_ms) -> the same
+ *   engine:read(lane, key, fields, generation, shape, deadline_ms, now_ms) -> the same
  *       reads fields of a hash, joined with other reads; generation as in
- *       as_engine_read, shape a number of core.shapes
- *   engine:write(lane, { key, field, value, ... }, deadline_ms) -> the same
+ *       as_engine_read, shape a number of core.shapes; without now_ms the clock is read
+ *   engine:write(lane, { key, field, value, ... }, deadline_ms, now_ms) -> the same
  *       a plain write; false as a value removes the field
  *   engine:flush(now_ms)
  *   engine:next_completion() -> slot, code, message, attempts, elapsed_ms | nil

@@ -206,13 +206,13 @@ static as_status try_submit(talk *talk, int number) {
   static const char *const names[] = {"ECHO", "EVALSHA", "ECHO", "MANY", "ECHO", "FAIL"};
   char text[16];
   snprintf(text, sizeof text, "%03d", number);
-  AS_TRY(as_engine_begin(talk->engine, number == 2));
+  AS_TRY(as_engine_begin(talk->engine, NULL, number == 2, talk->now_ms));
   as_status status = write_command(talk, names[number % 6], text);
   if (status != AS_OK) {
     as_engine_rollback(talk->engine);
     return status;
   }
-  return as_engine_submit(talk->engine, talk->now_ms, talk->now_ms + 1e9,
+  return as_engine_submit(talk->engine, 0, talk->now_ms, talk->now_ms + 1e9,
                           &talk->slots[number]);
 }
 
@@ -285,11 +285,13 @@ static bool run(uint64_t first, uint64_t in_a_row) {
   memset(&talk, 0, sizeof talk);
   as_mem_init(&talk.mem);
   for (int number = 0; number < OPERATIONS; number++) talk.is_over[number] = true;
-  as_engine_config config = {
-      .pool_size = 1,
-      .max_operations = 100,
-      .max_queued_bytes = 100000,
-      .connection = {.connect_timeout_ms = 100, .health_timeout_ms = 100}};
+  as_engine_config config = {.pool_size = 1,
+                             .max_operations = 100,
+                             .max_queued_bytes = 100000,
+                             .batch = {.size = 100, .window_ms = 10},
+                             .connection = {.connect_timeout_ms = 100,
+                                            .health_timeout_ms = 100,
+                                            .max_age_ms = 1e9}};
   config.connection.greeting.password = "secret";
   static char script[SCRIPT_BYTES];
   memset(script, ' ', sizeof script);

@@ -259,7 +259,7 @@ describe("a connection that is lost", function()
       p:write()
       p:feed ":1\r\n"
     end
-    p.received = ""
+    p.received[0] = ""
     p:pump()
     local attempts = {}
     for i, ended in ipairs(p:ends()) do attempts[i] = ended.attempts end
@@ -485,7 +485,7 @@ describe("a server that forgot the scripts", function()
     p:feed "-NOSCRIPT No matching script.\r\n"
     p.engine:cancel(slot, p.now_ms)
     p:submit { { "ECHO", "other" } }
-    p.received = ""
+    p.received[0] = ""
     p:pump()
     local ends = p:ends()
     assert.equal("cancelled", ends[1].code)

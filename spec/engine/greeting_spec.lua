@@ -174,6 +174,7 @@ describe("the configuration of an engine", function()
     for name, wrong in pairs {
       pool_size = 0, max_operations = -1, max_queued_bytes = 0 / 0, database = 2 ^ 32,
       connect_timeout_ms = "500", user = 5, password = "a\0b", max_value_bytes = 2 ^ 60,
+      batch_size = 0, batch_window_ms = -1, max_age_ms = 0 / 0,
     } do
       assert.error_matches(function()
         core.engine(peer.config { [name] = wrong })

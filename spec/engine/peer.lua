@@ -13,14 +13,21 @@
 -- `each_cut` repeats a scenario with the incoming bytes cut at every position, with the
 -- outgoing bytes taken in two parts at every position, and with both byte by byte. What
 -- the scenario returns must be the same each time.
+--
+-- Connections are numbered from 0; what takes a connection means number 0 without one.
 -- @module spec.engine.peer
 
 local core = require "authstate.core"
 local luassert = require "luassert"
 local resp_client = require "spec.support.resp_client"
 
+-- Batches leave when pump says that nothing else can join, or when a spec asks for a
+-- limit.
 local CONFIG = {
   pool_size = 1,
+  batch_size = 1000,
+  batch_window_ms = math.huge,
+  max_age_ms = math.huge,
   max_operations = 1000,
   max_queued_bytes = 1048576,
   max_value_bytes = 1048576,
@@ -74,24 +81,56 @@ function peer.new(options)
     bytes_in = 0,
     bytes_out = 0,
     now_ms = 1000,
+    pool_size = 1,     -- as started
     commands = {},     -- all that came whole, on all streams
-    client_id = 0,     -- of the present stream; grows
+    carried = {},      -- by connection, the same of its streams
+    received = {},     -- by connection, bytes of a command that is not whole
+    client_id = 0,     -- of the newest stream; grows
+    client_ids = {},   -- by connection, of its present stream
     run_id = peer.run_id "a",
     answers = {},      -- first words of a command, or the first, to reply or function
   }, Peer)
 end
 
 function Peer:start(config)
-  self.engine = assert(core.engine(peer.config(config)))
+  config = peer.config(config)
+  self.engine = assert(core.engine(config))
+  self.pool_size = config.pool_size
   return self.engine
 end
 
 --- Submits one operation and raises when it is refused.
--- @param options { deadline_ms, atomic }
+-- @param options { deadline_ms, atomic, lane }
 function Peer:submit(commands, options)
   options = options or {}
   return assert(self.engine:submit(self.now_ms, options.deadline_ms or math.huge,
-    options.atomic or false, commands))
+    options.atomic or false, commands, options.lane))
+end
+
+--- Submits a read of fields of a hash and raises when it is refused.
+-- @param options { deadline_ms, generation }
+function Peer:read(lane, key, fields, options)
+  options = options or {}
+  local slot = assert(self.engine:read(lane, key, fields, options.generation or -1,
+    core.shapes.raw, options.deadline_ms or math.huge, self.now_ms))
+  assert(self.engine:validate())
+  return slot
+end
+
+--- Submits a plain write and raises when it is refused.
+-- @param changes { key, field, value, ... }; false as a value removes
+function Peer:change(lane, changes, options)
+  options = options or {}
+  local slot = assert(self.engine:write(lane, changes, options.deadline_ms or math.huge,
+    self.now_ms))
+  assert(self.engine:validate())
+  return slot
+end
+
+--- Nothing else joins what was submitted.
+function Peer:flush()
+  self.engine:flush(self.now_ms)
+  assert(self.engine:validate())
 end
 
 -- ---- the server ----------------------------------------------------------------------
@@ -111,9 +150,11 @@ local function read_command(bytes, from)
 end
 peer.read_command = read_command
 
-local function default_answer(self, words)
+local function default_answer(self, words, connection)
   local first = words[1] .. " " .. (words[2] or "")
-  if first == "CLIENT ID" then return (":%d\r\n"):format(self.client_id) end
+  if first == "CLIENT ID" then
+    return (":%d\r\n"):format(self.client_ids[connection])
+  end
   if first == "CLIENT KILL" then return ":1\r\n" end
   if first == "INFO server" then return peer.info(self.run_id) end
   if first == "SCRIPT LOAD" then return peer.bulk(("0"):rep(40)) end
@@ -122,23 +163,36 @@ local function default_answer(self, words)
 end
 
 --- The reply to a command: from `answers`, or the default.
-function Peer:answer(words)
+function Peer:answer(words, connection)
   local answer = self.answers[table.concat(words, " ")]
     or self.answers[words[1] .. " " .. (words[2] or "")] or self.answers[words[1]]
-  if type(answer) == "function" then answer = answer(words) end
-  return answer or default_answer(self, words)
+  if type(answer) == "function" then answer = answer(words, connection or 0) end
+  return answer or default_answer(self, words, connection or 0)
+end
+
+--- Takes the first command that came whole; nil when there is none.
+function Peer:take_command(connection)
+  connection = connection or 0
+  local words, next_at = read_command(self.received[connection] or "", 1)
+  if not words then return nil end
+  self.received[connection] = self.received[connection]:sub(next_at)
+  local carried = self.carried[connection] or {}
+  self.carried[connection] = carried
+  local command = table.concat(words, " ")
+  self.commands[#self.commands + 1] = command
+  carried[#carried + 1] = command
+  return words
 end
 
 -- Takes the whole commands that came on the present stream; returns their replies.
-local function serve(self)
+local function serve(self, connection)
   local replies = {}
-  while true do
-    local words, next_at = read_command(self.received, 1)
-    if not words then return table.concat(replies) end
-    self.received = self.received:sub(next_at)
-    self.commands[#self.commands + 1] = table.concat(words, " ")
-    replies[#replies + 1] = self:answer(words)
+  local words = self:take_command(connection)
+  while words do
+    replies[#replies + 1] = self:answer(words, connection)
+    words = self:take_command(connection)
   end
+  return table.concat(replies)
 end
 
 -- ---- the driver ----------------------------------------------------------------------
@@ -159,57 +213,62 @@ local function in_parts(bytes, cut, done, take)
 end
 
 --- The engine gets bytes from the server.
-function Peer:feed(bytes)
+function Peer:feed(bytes, connection)
   in_parts(bytes, self.cut_in, self.bytes_in, function(part)
-    self.engine:on_bytes(0, part, self.now_ms)
+    self.engine:on_bytes(connection or 0, part, self.now_ms)
     assert(self.engine:validate())
   end)
   self.bytes_in = self.bytes_in + #bytes
 end
 
--- Reports bytes of next_write as written; returns false when there are fewer.
-local function take_bytes(self, count)
-  local part = self.engine:next_write(0):sub(1, count)
-  self.received = self.received .. part
-  self.engine:on_written(0, #part, self.now_ms)
+-- The socket takes the first `count` bytes of next_write.
+local function take_bytes(self, count, connection)
+  local part = self.engine:next_write(connection):sub(1, count)
+  self.received[connection] = (self.received[connection] or "") .. part
+  self.engine:on_written(connection, #part, self.now_ms)
   assert(self.engine:validate())
 end
 
 --- The socket takes the next `count` bytes, or all.
-function Peer:write(count)
-  local bytes = self.engine:next_write(0):sub(1, count)
+-- @return how many
+function Peer:write(count, connection)
+  connection = connection or 0
+  local bytes = self.engine:next_write(connection):sub(1, count)
   in_parts(bytes, self.cut_out, self.bytes_out, function(part)
-    take_bytes(self, #part)
+    take_bytes(self, #part, connection)
   end)
   self.bytes_out = self.bytes_out + #bytes
   return #bytes
 end
 
 --- The connection that the engine asked for is there.
-function Peer:connected()
+function Peer:connected(connection)
+  connection = connection or 0
   self.client_id = self.client_id + 1
-  self.received = ""
-  self.engine:on_connected(0, self.now_ms)
+  self.client_ids[connection] = self.client_id
+  self.received[connection] = ""
+  self.engine:on_connected(connection, self.now_ms)
   assert(self.engine:validate())
 end
 
 --- The connection is gone.
-function Peer:closed(reason)
-  self.received = ""
-  self.engine:on_closed(0, reason or "reset by peer", self.now_ms)
+function Peer:closed(reason, connection)
+  connection = connection or 0
+  self.received[connection] = ""
+  self.engine:on_closed(connection, reason or "reset by peer", self.now_ms)
   assert(self.engine:validate())
 end
 
---- What the engine asks for next: "connect", "close" or nil.
+--- What the engine asks for next: "connect" or "close" and the connection, or nil.
 function Peer:action()
-  return (self.engine:next_action())
+  return self.engine:next_action()
 end
 
 -- Does one thing that the engine asks for.
 local function act(self)
-  local action = self:action()
-  if action == "connect" then self:connected() end
-  if action == "close" then self:closed("closed") end
+  local action, connection = self:action()
+  if action == "connect" then self:connected(connection) end
+  if action == "close" then self:closed("closed", connection) end
   return action ~= nil
 end
 
@@ -223,15 +282,24 @@ function Peer:await_connect()
   assert(action == "connect", action)
 end
 
---- Connects or closes as asked, takes all bytes and answers all commands, until nothing
--- is left to do.
+-- Takes all bytes of a connection and answers all commands; whether there was anything.
+local function converse(self, connection)
+  local written = self:write(nil, connection)
+  local replies = serve(self, connection)
+  self:feed(replies, connection)
+  return written > 0 or replies ~= ""
+end
+
+--- Flushes, connects or closes as asked, takes all bytes and answers all commands, until
+-- nothing is left to do.
 function Peer:pump()
+  self:flush()
   repeat
-    local acted = act(self)
-    local written = self:write()
-    local replies = self.received and serve(self) or ""
-    self:feed(replies)
-  until not acted and written == 0 and replies == ""
+    local is_busy = act(self)
+    for connection = 0, self.pool_size - 1 do
+      is_busy = converse(self, connection) or is_busy
+    end
+  until not is_busy
 end
 
 --- The same up to a stream that is greeted: no operation goes out.
@@ -241,18 +309,19 @@ function Peer:greet()
   local greeting = #self.engine:next_write(0)
   while greeting > 0 do
     self:write(greeting)
-    self:feed(serve(self))
+    self:feed(serve(self, 0))
     -- What is left is the kill, or the first operation.
     greeting = self.engine:next_write(0):match("^%*4\r\n%$6\r\nCLIENT\r\n%$4\r\nKILL")
       and #self.engine:next_write(0) or 0
   end
 end
 
---- Connects and greets; nothing is queued afterwards.
+--- Connects and greets all connections; nothing is queued afterwards.
 function Peer:ready()
-  self:submit { { "PING" } }
+  for _ = 1, self.pool_size do self:submit { { "PING" } } end
   self:pump()
-  assert(self:ended().replies[1] == "OK")
+  for _, ended in ipairs(self:ends()) do assert(ended.replies[1] == "OK") end
+  assert(self.engine:statistics().ready_connections == self.pool_size)
 end
 
 --- Lets time pass.
@@ -297,10 +366,11 @@ function Peer:codes()
   return codes
 end
 
---- The commands after the last greeting: what the last stream carried of operations.
-function Peer:operations()
+--- The commands after the last greeting: what the last stream of a connection, or the
+-- newest of all when none is named, carried of operations.
+function Peer:operations(connection)
   local operations = {}
-  for _, command in ipairs(self.commands) do
+  for _, command in ipairs(connection and self.carried[connection] or self.commands) do
     if command == "CLIENT ID" then
       operations = {}
     elseif command ~= "INFO server" and not command:find("^SCRIPT LOAD") then
@@ -308,6 +378,11 @@ function Peer:operations()
     end
   end
   return operations
+end
+
+--- Forgets the commands that came so far.
+function Peer:forget_commands()
+  self.commands, self.carried = {}, {}
 end
 
 local function repeat_with(scenario, expected, options)

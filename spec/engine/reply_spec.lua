@@ -263,11 +263,8 @@ describe("a transaction", function()
     p:submit { { "ECHO", "a" }, { "ECHO", "b" }, { "ECHO", "c" } }
     while #p.engine:next_write(0) > 0 do
       p:write(1)
-      local words, next_at = peer.read_command(p.received, 1)
-      if words then
-        p.received = p.received:sub(next_at)
-        p:feed(p:answer(words))
-      end
+      local words = p:take_command()
+      if words then p:feed(p:answer(words)) end
       assert.is_nil(p:action())
     end
     local ends = p:ends()

@@ -31,14 +31,14 @@ static uint32_t command_count(int number) {
 }
 
 static void submit(run *run, int number) {
-  EXPECT(as_engine_begin(run->engine, is_atomic(number)) == AS_OK);
+  EXPECT(as_engine_begin(run->engine, NULL, is_atomic(number), run->now_ms) == AS_OK);
   for (uint32_t i = 0; i < command_count(number); i++) {
     const char *name = is_script(number) ? "EVALSHA" : "GET";
     EXPECT(as_engine_command(run->engine, 2) == AS_OK);
     EXPECT(as_engine_argument(run->engine, as_slice_text(name)) == AS_OK);
     EXPECT(as_engine_argument(run->engine, as_slice_text("x")) == AS_OK);
   }
-  EXPECT(as_engine_submit(run->engine, run->now_ms, run->now_ms + DEADLINE_MS,
+  EXPECT(as_engine_submit(run->engine, 0, run->now_ms, run->now_ms + DEADLINE_MS,
                           &run->slots[number]) == AS_OK);
 }
 

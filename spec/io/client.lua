@@ -8,6 +8,9 @@ local core = require "authstate.core"
 
 local CONFIG = {
   pool_size = 1,
+  batch_size = 1000,
+  batch_window_ms = 10,
+  max_age_ms = math.huge,
   max_operations = 100000,
   max_queued_bytes = 256 * 1024 * 1024,
   max_value_bytes = 64 * 1024 * 1024,
@@ -23,28 +26,55 @@ local client = {}
 
 --- @param address { path } or { host, port }, see core/binding/loop.h
 -- @param changes to the configuration of the engine
-function client.open(address, changes)
+-- @param loop that it shares; without one it has its own
+function client.open(address, changes, loop)
   local config = {}
   for _, source in ipairs { CONFIG, changes or {} } do
     for name, value in pairs(source) do config[name] = value end
   end
   local engine = assert(core.engine(config))
-  local self = { engine = engine, loop = assert(core.loop(engine, address)), ended = {} }
+  local self = {
+    engine = engine, ended = {}, loop = loop or assert(core.loop()), is_owner = not loop,
+  }
+  assert(self.loop:attach(engine, address))
   return setmetatable(self, Client)
 end
 
 --- Submits one operation; returns its slot.
--- @param options { timeout_ms = 10000, atomic }
+-- @param options { timeout_ms = 10000, atomic, lane }
 function Client:submit(commands, options)
   options = options or {}
   local now_ms = core.now_ms()
   return assert(self.engine:submit(now_ms, now_ms + (options.timeout_ms or 10000),
-    options.atomic or false, commands))
+    options.atomic or false, commands, options.lane))
+end
+
+--- Submits a read of fields of a hash; returns its slot.
+function Client:read(lane, key, fields)
+  return assert(self.engine:read(lane, key, fields, -1, core.shapes.raw,
+    core.now_ms() + 10000))
+end
+
+--- Submits a plain write; returns its slot.
+-- @param changes { key, field, value, ... }; false as a value removes
+function Client:change(lane, changes)
+  return assert(self.engine:write(lane, changes, core.now_ms() + 10000))
 end
 
 --- One turn of the loop; keeps what ended.
 function Client:step(timeout_ms)
   assert(self.loop:step(timeout_ms))
+  self:collect()
+end
+
+--- One turn for a lone caller; keeps what ended.
+function Client:step_alone(timeout_ms)
+  assert(self.loop:wait_one(self.engine, timeout_ms))
+  self:collect()
+end
+
+--- Keeps what ended.
+function Client:collect()
   assert(self.engine:validate())
   while true do
     local slot, code, message, attempts = self.engine:next_completion()
@@ -81,8 +111,8 @@ function Client:command(...)
 end
 
 function Client:close()
-  self.loop:close()
   self.engine:close()
+  if self.is_owner then self.loop:close() end
 end
 
 return client

@@ -375,11 +375,13 @@ describe("a server that dies", function()
       package.path, package.cpath = %q, %q
       local core = require "authstate.core"
       local engine = core.engine {
-        pool_size = 1, max_operations = 100,
+        pool_size = 1, batch_size = 100, batch_window_ms = 10, max_age_ms = math.huge,
+        max_operations = 100,
         max_queued_bytes = 1e8, max_value_bytes = 1e8,
         connect_timeout_ms = 1000, health_timeout_ms = 10000, database = 0,
       }
-      local loop = core.loop(engine, { path = %q })
+      local loop = core.loop()
+      assert(loop:attach(engine, { path = %q }))
       local function perform(...)
         local now_ms = core.now_ms()
         local slot = engine:submit(now_ms, now_ms + 5000, false, { { ... } })
@@ -456,7 +458,7 @@ describe("a turn of the loop", function()
     peer:command("PING")
     for _, timeout_ms in ipairs { 0, 30, -5 } do
       local took_ms = elapsed_ms(function()
-        assert.equal(0, peer.loop:step(timeout_ms))
+        assert.is_true(peer.loop:step(timeout_ms))
       end)
       assert.is_true(took_ms >= timeout_ms and took_ms < timeout_ms + 1000, took_ms)
     end
@@ -472,11 +474,10 @@ describe("a turn of the loop", function()
     peer:command("PING")
     mortal:kill()
     peer:submit { { "PING" } }
-    local losses = 0
     -- The one that was there, and a new one that nobody accepts.
     assert(clock.wait_for(function()
-      losses = losses + peer.loop:step(10)
-      return losses >= 2
+      peer.loop:step(10)
+      return peer.loop:losses(peer.engine) >= 2
     end))
     peer:close()
   end)
@@ -496,17 +497,31 @@ describe("a turn of the loop", function()
     peer:close()
   end)
 
-  -- The loop borrows the engine.
-  it("raises when the loop or its engine is closed", function()
-    local peer = client.open { path = server.socket }
-    peer:command("PING")
-    peer.engine:close()
-    assert.error_matches(function() peer.loop:step(0) end, "the engine is closed")
-    peer.loop:close()
-    assert.error_matches(function() peer.loop:step(0) end, "the loop is closed")
-    assert.has_error(function() core.loop(peer.engine, { path = server.socket }) end)
-    assert.has_error(function() core.loop({}, {}) end)
-  end)
+  it("raises when the loop is closed, or is asked about an engine it does not serve",
+    function()
+      local peer = client.open { path = server.socket }
+      local loop, place = peer.loop, { path = server.socket }
+      peer:command("PING")
+      assert.error_matches(function() loop:attach(peer.engine, place) end,
+        "the engine is attached")
+      assert.error_matches(function() core.loop():losses(peer.engine) end,
+        "the engine is not attached")
+      assert.has_error(function() loop:attach({}, place) end)
+      peer.engine:close()
+      assert.is_true(loop:step(0))
+      for _, call in ipairs {
+        function() loop:attach(peer.engine, place) end,
+        function() loop:losses(peer.engine) end,
+        function() loop:wait_one(peer.engine, 0) end,
+      } do
+        assert.error_matches(call, "the engine is closed")
+      end
+      loop:close()
+      for _, name in ipairs { "step", "attach", "wait_one", "losses", "fd",
+        "deadline_ms" } do
+        assert.error_matches(function() loop[name](loop, 0) end, "the loop is closed")
+      end
+    end)
 
   it("goes on after a signal", function()
     local peer = client.open { path = server.socket }
@@ -515,7 +530,7 @@ describe("a turn of the loop", function()
     local signaller = process.start {
       "sh", "-c", ("for i in 1 2 3 4 5; do kill -CONT %s; sleep 0.01; done"):format(own),
     }
-    for _ = 1, 10 do assert.equal(0, peer.loop:step(10)) end
+    for _ = 1, 10 do assert.is_true(peer.loop:step(10)) end
     assert.equal("PONG", peer:command("PING"))
     clock.wait_for(function() return not signaller:alive() end)
     peer:close()

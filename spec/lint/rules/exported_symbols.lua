@@ -3,7 +3,13 @@
 
 local objects = require "spec.lint.objects"
 
-local ALLOWED = { luaopen_authstate_core = "core/binding/core.c" }
+-- FFI is where authstate_... is called from.
+local ALLOWED = {
+  authstate_now_ms = "core/binding/ffi.c",
+  authstate_read = "core/binding/ffi.c",
+  authstate_set = "core/binding/ffi.c",
+  luaopen_authstate_core = "core/binding/core.c",
+}
 
 local rule = { why = "core.so exports what is listed in this rule, and nothing else." }
 
