@@ -58,7 +58,7 @@ authstate.run = scheduler.run
 -- @param fn function
 -- @param ... its arguments
 -- @return task
--- @see task:wait
+-- @see authstate.scheduler
 authstate.spawn = scheduler.spawn
 
 --- Waits; in a task the others go on meanwhile.

@@ -10,6 +10,7 @@
 -- one, cannot let others go on by yielding: it turns the loop itself until it is done.
 --
 -- After a fork the child has no tasks but the one that forked.
+-- @module authstate.scheduler
 
 local core = require "authstate.core"
 local failure = require "authstate.failure"
@@ -31,9 +32,11 @@ local LONGEST_RUN_MS = 10
 local CANCELLED = "the task was cancelled"
 
 --- The result of `park` for a task that was cancelled.
+-- @local
 scheduler.CANCELLED = {}
 
 --- The result of `park` for a task whose time is over.
+-- @local
 scheduler.TIMED_OUT = {}
 
 local loop              -- nil: not made yet
@@ -51,6 +54,7 @@ local ready, ready_first, ready_last = {}, 1, 0
 
 --- The loop, made at the first call.
 -- @return loop; or E
+-- @local
 function scheduler.loop()
   scheduler.note_process()
   if loop then return loop end
@@ -61,16 +65,20 @@ function scheduler.loop()
 end
 
 --- A driver takes part in the turns: after each one it is asked to `deliver`.
+-- @local
 function scheduler.add(driver)
   drivers[driver] = true
 end
 
+--- A driver takes part no more.
+-- @local
 function scheduler.remove(driver)
   drivers[driver] = nil
 end
 
 --- To be called when this may be a child that was forked: what the parent does is not the
 -- child's.
+-- @local
 function scheduler.note_process()
   if owner == process.number() then return end
   owner = process.number()
@@ -88,7 +96,9 @@ end
 -- ---- tasks ----------------------------------------------------------------------------
 
 --- Lets a task that waits go on in this turn or the next one.
+-- @param task that waits
 -- @param result what its `park` returns
+-- @local
 function scheduler.wake(task, result)
   if task.timer then
     sleepers:remove(task.timer)
@@ -190,7 +200,10 @@ local function exchange(timeout_ms)
 end
 
 --- Turns the loop until `is_over(argument)`; for calls outside of tasks.
+-- @param is_over function
+-- @param argument of it
 -- @param due_ms when it must be looked at again at the latest; nil: at no time
+-- @local
 function scheduler.drive(is_over, argument, due_ms)
   while true do
     go_on()
@@ -201,17 +214,20 @@ end
 
 --- The task whose own coroutine runs; nil outside of tasks, and in a coroutine that the
 -- program has made.
+-- @local
 function scheduler.running()
   if current and coroutine.running() == current.coroutine then return current end
 end
 
 --- Whether there are tasks.
+-- @local
 function scheduler.has_tasks()
   return next(living) ~= nil
 end
 
 --- To be called before a task waits, or would. False when it goes on; else it was
 -- cancelled: the first call that is told so can tell its caller, the next ones raise.
+-- @local
 function scheduler.is_cancelled(task)
   if not task.is_cancelled then return false end
   if task.was_told then error(CANCELLED, 0) end
@@ -229,6 +245,7 @@ end
 --   cancelled, so that it is woken; nil: it is woken at once, with CANCELLED
 -- @param timeout_ms after which it is woken with TIMED_OUT; nil: never
 -- @return what it was woken with
+-- @local
 function scheduler.park(task, cancel, timeout_ms)
   task.cancel_wait = cancel or wake_cancelled
   if timeout_ms then
@@ -239,6 +256,7 @@ function scheduler.park(task, cancel, timeout_ms)
 end
 
 --- E for a call that was cancelled before it did anything.
+-- @local
 function scheduler.cancelled(details)
   details.sent, details.applied = false, details.applied or "no"
   return failure.new("cancelled", CANCELLED, details)
@@ -258,6 +276,7 @@ end
 --- Waits. In a task the others go on meanwhile; elsewhere the process sleeps.
 -- @param ms from 0 on
 -- @return true; or nil, message, "cancelled"
+-- @local
 function scheduler.sleep(ms)
   check_ms("sleep", ms, 2)
   local task = scheduler.running()
@@ -301,6 +320,7 @@ end
 -- @param fn function
 -- @param ... its arguments
 -- @return task
+-- @local
 function scheduler.spawn(fn, ...)
   check_function("spawn", fn, 2)
   return new_task(current and current.group or free_group, fn, ...)
@@ -324,6 +344,7 @@ end
 
 --- One turn that does not wait, for a loop of the program's own. Raises the error of a
 -- task that was spawned outside of `run` and that nobody waits for.
+-- @local
 function scheduler.step()
   go_on()
   exchange(0)
@@ -336,6 +357,7 @@ end
 
 --- When the next step is due at the latest, in ms of core.now_ms(); math.huge: when the
 -- descriptor is readable.
+-- @local
 function scheduler.deadline_ms()
   if ready_first <= ready_last then return core.now_ms() end
   local timer = sleepers:first()
@@ -353,6 +375,7 @@ end
 -- @param fn function
 -- @param ... its arguments
 -- @return its results
+-- @local
 function scheduler.run(fn, ...)
   check_function("run", fn, 2)
   if current then error("run: is called in a task; use spawn", 2) end

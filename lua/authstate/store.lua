@@ -213,6 +213,10 @@ local function name_wrong_key(self, call, commands)
 end
 
 --- E for an operation that the driver could not do.
+-- @param call from `begin`
+-- @param message of the driver
+-- @param code of the driver
+-- @param facts of the driver
 -- @param commands what it sent, or the beginning of them, as far as the keys
 -- @local
 function Store:fail(call, message, code, facts, commands)
@@ -429,16 +433,16 @@ function Store:session_info(id, options)
 end
 
 --- Runs a function as a task; the same as `authstate.run`.
--- @function Store:run
-function Store.run(_, fn, ...)
+function Store:run(fn, ...)
+  self:note_process()
   return scheduler.run(fn, ...)
 end
 
 --- A descriptor that becomes readable when `step` has something to do, for a program that
 -- has a loop of its own. It is that of the loop of all stores.
 -- @return number; or E
--- @function Store:fd
-function Store.fd()
+function Store:fd()
+  self:note_process()
   local loop, message, code, details = scheduler.loop()
   if not loop then return nil, message, code, details end
   return loop:fd()
@@ -453,9 +457,9 @@ end
 --- One turn of the loop of all stores, without waiting: what has come is handed out,
 -- tasks go on, and what they submit leaves. Raises the error of a task that was spawned
 -- outside of `run` and that nobody waits for.
--- @function Store:step
 -- @return true
-function Store.step()
+function Store:step()
+  self:note_process()
   scheduler.step()
   return true
 end

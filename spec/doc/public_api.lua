@@ -35,7 +35,8 @@ local function functions_of(object, path, class)
 end
 
 --- All public functions.
--- @treturn table by receiver (`authstate`, `store`, `session`, `keys`, `bytes`) and name
+-- @treturn table by receiver (`authstate`, `task`, `store`, `session`, `keys`,
+--   `bytes`) and name
 function public_api.functions()
   local store = assert(authstate.open { redis = {} })
   local session = store:session "any"
@@ -43,9 +44,11 @@ function public_api.functions()
   for name, value in pairs(authstate) do
     if type(value) == "function" then module[name] = value end
   end
+  local task = authstate.run(function() return authstate.spawn(function() end) end)
   store:close()
   return {
     authstate = module,
+    task = functions_of(task, "lua/authstate/scheduler.lua", "Task"),
     store = functions_of(store, "lua/authstate/store.lua", "Store"),
     session = functions_of(session, "lua/authstate/session.lua", "Session"),
     keys = functions_of(session.keys, "lua/authstate/keys.lua", "Keys"),

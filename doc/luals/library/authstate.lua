@@ -219,8 +219,77 @@ function authstate.from_json(text) end
 -- ---- store ----------------------------------------------------------------------------
 
 ---The sessions of one Redis.
+---Runs a function as a task, and returns when it and all that it has spawned have ended.
+---@param fn function
+---@param ... any its arguments
+---@return any ... the results of fn
+function authstate.run(fn, ...) end
+
+---Starts a task beside the one that runs; it begins when that one waits.
+---@param fn function
+---@param ... any its arguments
+---@return authstate.task
+function authstate.spawn(fn, ...) end
+
+---Waits; in a task the others go on meanwhile.
+---@param ms number from 0 on
+---@return true? ok
+---@return string? message
+---@return "cancelled"? code
+---@return authstate.details? details
+function authstate.sleep(ms) end
+
+---@class authstate.task
+local task = {}
+
+---Waits until the task has ended.
+---@param timeout_ms? number how long at most
+---@return boolean? ok whether its function returned; nil with a message and "timeout" or
+---"cancelled"
+---@return any ... what its function returned, or its error
+function task:wait(timeout_ms) end
+
+---Cancels the task: the call that it waits in answers `cancelled`, later ones raise.
+function task:cancel() end
+
+---@class authstate.stats
+---@field uptime_ms number
+---@field memory_bytes integer of the core
+---@field batch { count: integer, mean: number, flushed: { size: integer, age: integer, idle: integer } }
+---@field pool { size: integer, busy: integer, reconnects: integer }
+---@field wire { bytes_out: integer, bytes_in: integer }
+---@field queued { operations: integer, bytes: integer }
+
 ---@class authstate.store
 local store = {}
+
+---The same as `authstate.run`.
+---@param fn function
+---@param ... any its arguments
+---@return any ... the results of fn
+function store:run(fn, ...) end
+
+---A descriptor that becomes readable when `step` has something to do.
+---@return integer? fd
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:fd() end
+
+---When `step` must be called at the latest.
+---@return number ms from now on, 0 for at once; math.huge when only the descriptor matters
+function store:deadline_ms() end
+
+---One turn of the loop of all stores, without waiting.
+---@return true
+function store:step() end
+
+---What the store has done so far.
+---@return authstate.stats? stats
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:stats() end
 
 ---Asks the server now.
 ---@param options? authstate.call_options
