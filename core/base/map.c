@@ -17,9 +17,9 @@ void as_map_free(as_map *map) {
 void as_map_clear(as_map *map) {
   map->count = 0;
   map->stamp++;
-  if (map->stamp != 0 || map->entries == NULL) return;
-  memset(map->entries, 0, map->capacity * sizeof *map->entries);
+  if (map->stamp != 0) return;
   map->stamp = 1;
+  if (map->entries != NULL) memset(map->entries, 0, map->capacity * sizeof *map->entries);
 }
 
 /* Multiply and fold, eight bytes at a time: quick, and good enough for a table. */

@@ -114,7 +114,13 @@ static void deal_reads(as_operations *operations, as_request *request, double no
 
 /* ---- joined plain writes ---------------------------------------------------------- */
 
-/* Every reply of a transaction of plain writes is one node: reply `command` of EXEC. */
+/* Every reply of a transaction of plain writes is one node; else they would be taken for
+ * those of other commands. */
+static bool has_flat_replies(const as_request *request) {
+  return as_replies_count(&request->replies) == 1 + (size_t)request->commands;
+}
+
+/* Reply `command` of EXEC. */
 static const as_reply *reply_in_exec(const as_request *request, uint32_t command) {
   return as_replies_at(&request->replies, 1 + (size_t)command);
 }
@@ -136,10 +142,9 @@ static verdict judge_write(const as_request *request, const as_operation *operat
 }
 
 static void deal_writes(as_operations *operations, as_request *request, double now_ms) {
-  verdict whole = judge_transaction(request);
   /* The first reply that is kept is that of EXEC, unless queueing failed. */
-  const as_reply *first = as_replies_at(&request->replies, 0);
-  if (first->type == AS_REPLY_ERROR) whole = judge(request, first);
+  verdict whole = judge_transaction(request);
+  if (whole.status == AS_OK && !has_flat_replies(request)) whole = fault(NOT_HASHES);
   for (as_list_node *node = as_list_first(&request->operations); node != NULL;
        node = as_list_after(&request->operations, node)) {
     as_operation *operation = as_operation_of(node);

@@ -168,9 +168,10 @@ void as_batch_seal_lane(as_batch *batch, as_lane *lane, double now_ms) {
 }
 
 void as_batch_flush(as_batch *batch, as_flush_reason reason, double now_ms) {
-  if (batch->count == 0) return;
   as_request *request;
+  /* Also without an operation: what is left of one that failed is dropped. */
   while ((request = first_collected(batch)) != NULL) seal(batch, request, now_ms);
+  if (batch->count == 0) return;
   batch->totals.batches++;
   batch->totals.operations += batch->count;
   batch->totals.flushed[reason]++;

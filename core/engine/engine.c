@@ -13,8 +13,8 @@ struct as_engine {
   /* What is between begin and submit; NULL when nothing is. */
   as_request *draft;     /* begin */
   as_batch *draft_batch; /* where it, or the plain write, belongs */
-  bool was_flushed;     /* by the last submission */
-  uint64_t submitted;   /* operations, for the totals */
+  bool was_flushed;      /* by the last submission */
+  uint64_t submitted;    /* operations, for the totals */
 };
 
 as_status as_engine_new(as_mem *mem, const as_engine_config *config,
@@ -255,16 +255,23 @@ static as_connection *owner_of(const as_engine *engine, const as_operation *oper
   return &engine->pool.connections[operation->request->connection];
 }
 
+/* A plain write goes with those it is joined with, whether its caller waits or not. */
+static bool is_carried_along(const as_operation *operation) {
+  const as_request *request = operation->request;
+  return request->kind == AS_REQUEST_WRITE && request->wanted > 1;
+}
+
 /* Tells the caller that it need not wait, and keeps the slot while a reply is owed. */
 static void abandon(as_engine *engine, as_operation *operation, as_status status,
                     as_slice message, double now_ms) {
   as_operations_complete(&engine->operations, operation, status, message, now_ms);
+  if (operation->attempts == 0 && is_carried_along(operation)) operation->attempts = 1;
   as_connection_abandon(owner_of(engine, operation), operation);
 }
 
 void as_engine_cancel(as_engine *engine, uint32_t slot, double now_ms) {
   as_operation *operation = as_operations_at(&engine->operations, slot);
-  if (operation == NULL || operation->is_complete) return;
+  if (operation == NULL || operation->is_complete || !operation->is_held) return;
   as_connection *connection = owner_of(engine, operation);
   abandon(engine, operation, AS_ERR_CANCELLED,
           as_slice_text(as_status_sentence(AS_ERR_CANCELLED)), now_ms);
@@ -307,7 +314,8 @@ static as_operation *first_due(const as_engine *engine, double now_ms) {
 void as_engine_on_time(as_engine *engine, double now_ms) {
   as_operation *due;
   while ((due = first_due(engine, now_ms)) != NULL) {
-    as_status status = due->request->attempts > 0 ? AS_ERR_TIMEOUT : AS_ERR_UNAVAILABLE;
+    bool may_execute = due->request->attempts > 0 || is_carried_along(due);
+    as_status status = may_execute ? AS_ERR_TIMEOUT : AS_ERR_UNAVAILABLE;
     as_slice message = as_connection_trouble(owner_of(engine, due));
     if (message.length == 0) message = as_slice_text(as_status_sentence(status));
     abandon(engine, due, status, message, now_ms);

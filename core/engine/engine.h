@@ -52,7 +52,8 @@ typedef struct as_completion {
   uint32_t slot;
   as_status status;
   as_slice message;  /* the server's words, or why the server was not reached */
-  uint32_t attempts; /* streams on which any byte of the request left; 0: never sent */
+  uint32_t attempts; /* streams on which any byte of the request left, or will with the
+                        writes it is joined with; 0: never sent */
   double elapsed_ms;
   const as_replies *replies;
   size_t first_reply; /* index in replies of the first of `reply_count` replies */

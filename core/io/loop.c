@@ -257,10 +257,10 @@ double as_loop_deadline_ms(const as_loop *loop) {
   return deadline_ms;
 }
 
-/* How long to sleep, rounded up: a deadline must be over when epoll returns. */
-static int wait_ms(const as_loop *loop, double timeout_ms) {
+/* How long to sleep, rounded up: a deadline must be over afterwards. At most an hour. */
+static int wait_ms(double timeout_ms, double deadline_ms) {
   if (timeout_ms <= 0) return 0;
-  double until_deadline = as_loop_deadline_ms(loop) - as_clock_now_ms();
+  double until_deadline = deadline_ms - as_clock_now_ms();
   double wait = ceil(fmin(timeout_ms, until_deadline));
   if (wait <= 0) return 0;
   return wait > 3600e3 ? 3600 * 1000 : (int)wait;
@@ -291,8 +291,8 @@ static void tell_time(as_loop *loop) {
 as_status as_loop_step(as_loop *loop, double timeout_ms) {
   struct epoll_event events[EVENTS_PER_TURN];
   if (send_members(loop)) timeout_ms = 0;
-  int count =
-      epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, wait_ms(loop, timeout_ms));
+  int wait = wait_ms(timeout_ms, as_loop_deadline_ms(loop));
+  int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, wait);
   if (count < 0 && errno != EINTR) return AS_ERR_SERVER;
   for (int i = 0; i < count; i++) on_event(loop, &events[i]);
   tell_time(loop);
@@ -313,15 +313,14 @@ static int only_channel(const member *self) {
 
 bool as_loop_wait_one(as_loop *loop, uint32_t number, double timeout_ms) {
   member *self = member_at(loop, number);
-  double now_ms = as_clock_now_ms();
-  as_engine_flush(self->engine, now_ms);
+  as_engine_flush(self->engine, as_clock_now_ms());
   int index = only_channel(self);
   if (index < 0 || as_engine_has_actions(self->engine)) return false;
+  if (as_engine_has_completions(self->engine)) return false;
   if (!send_all(self, (uint32_t)index)) return false;
-  double until_deadline = as_engine_deadline_ms(self->engine) - now_ms;
-  double wait = ceil(fmin(timeout_ms, until_deadline));
+  int wait = wait_ms(timeout_ms, as_engine_deadline_ms(self->engine));
   as_socket *peer = &self->channels[index].peer;
-  if (!(wait > 0) || !as_socket_set_patience(peer, wait)) return false;
+  if (wait == 0 || !as_socket_set_patience(peer, wait)) return false;
   receive(self, (uint32_t)index, true);
   as_engine_on_time(self->engine, as_clock_now_ms());
   return true;
