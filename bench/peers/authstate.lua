@@ -14,6 +14,8 @@
 local authstate = require "authstate"
 local core = require "authstate.core"
 
+local peer
+
 local function read_words(line)
   local words = {}
   for word in line:gmatch "[^\t]+" do words[#words + 1] = word end
@@ -93,8 +95,8 @@ end
 
 local function reader(call_name, to_text)
   return {
-    run = function(_, operation)
-      local keys = operation.session.keys
+    run = function(operation)
+      local keys = operation.keys
       return assert(keys[call_name](keys, operation.kind, operation.ids))
     end,
     count = count_found, each = each_found, to_text = to_text,
@@ -103,28 +105,67 @@ end
 
 local function loader(call_name, to_text)
   return {
-    run = function(peer) return assert(peer.source[call_name](peer.source)) end,
+    run = function() return assert(peer.source[call_name](peer.source)) end,
     count = count_loaded, each = each_loaded, to_text = to_text,
   }
+end
+
+-- The values of the source's records, each read once.
+local function read_values(call_name, kind, ids)
+  local known, missing = peer.values[kind] or {}, {}
+  peer.values[kind] = known
+  for _, id in ipairs(ids) do
+    if known[id] == nil then missing[#missing + 1] = id end
+  end
+  local keys = peer.source.keys
+  for id, value in pairs(assert(keys[call_name](keys, kind, missing))) do
+    known[id] = value
+  end
+  return known
 end
 
 -- Writers have their changes before the clock starts: in a program these are there too.
 local function writer(call_name, read_name)
   return {
-    prepare = function(peer, operation)
-      local keys = peer.source.keys
-      local values = assert(keys[read_name](keys, operation.kind, operation.sources))
+    prepare = function(operation)
+      local values = read_values(read_name, operation.kind, operation.sources)
       local records = {}
       for i, id in ipairs(operation.ids) do records[id] = values[operation.sources[i]] end
-      operation.changes = { [operation.kind] = records }
+      return { changes = { [operation.kind] = records }, count = #operation.ids }
     end,
-    run = function(peer, operation)
+    run = function(operation)
       local keys = peer.target.keys
       assert(keys[call_name](keys, operation.changes))
     end,
-    count = function(operation) return #operation.ids end,
+    count = function(operation) return operation.count end,
   }
 end
+
+-- A writer of bytes puts its changes together while the clock runs, as one writes down a
+-- call, and keeps no table for an operation: only where its records end in flat lists.
+local raw_writer = {
+  prepare = function(operation)
+    local values = read_values("get_raw", operation.kind, operation.sources)
+    local flat = peer.flat
+    for i, id in ipairs(operation.ids) do
+      flat.ids[#flat.ids + 1] = id
+      flat.values[#flat.values + 1] = values[operation.sources[i]]
+    end
+    flat.kinds[#flat.kinds + 1] = operation.kind
+    flat.ends[#flat.ends + 1] = #flat.ids
+    return #flat.ends
+  end,
+  run = function(number)
+    local flat, records = peer.flat, {}
+    for i = (flat.ends[number - 1] or 0) + 1, flat.ends[number] do
+      records[flat.ids[i]] = flat.values[i]
+    end
+    assert(peer.target.keys:set_raw { [flat.kinds[number]] = records })
+  end,
+  count = function(number)
+    return peer.flat.ends[number] - (peer.flat.ends[number - 1] or 0)
+  end,
+}
 
 local methods = {
   get = reader("get", as_json),
@@ -134,10 +175,8 @@ local methods = {
   load_json = loader("load_json", as_it_is),
   set = writer("set", "get"),
   set_json = writer("set_json", "get_json"),
-  set_raw = writer("set_raw", "get_raw"),
+  set_raw = raw_writer,
 }
-
-local peer
 
 -- What `open` is given of the fields of `prepare`.
 local readers_of_options = {
@@ -169,20 +208,10 @@ local function prepare(fields)
   peer = {
     method = assert(methods[fields.method], "no method " .. fields.method),
     source = store:session(fields.source), target = store:session(fields.target),
-    results = fields.results, operations = {}, tasks = tonumber(fields.tasks),
+    results = fields.results, tasks = tonumber(fields.tasks), lines = {}, values = {},
+    sources = list_sources(store, fields),
   }
-  local sources = list_sources(store, fields)
-  for line in io.lines(fields.work) do
-    local words = read_words(line)
-    local operation = parsers[words[1]](words)
-    operation.session = sources[#peer.operations % #sources + 1]
-    table.insert(peer.operations, operation)
-  end
-  if peer.method.prepare then
-    for _, operation in ipairs(peer.operations) do
-      peer.method.prepare(peer, operation)
-    end
-  end
+  for line in io.lines(fields.work) do table.insert(peer.lines, line) end
   return ("ready\tauthstate=%s\tLuaJIT=%s"):format(authstate._VERSION,
     jit.version:gsub("^LuaJIT ", ""))
 end
@@ -210,15 +239,37 @@ local function read_keep(word, count)
   return numbers
 end
 
+-- The operations of one round, as small as can be, and one table for all that are the
+-- same: what is there of them while the clock runs, the collector walks through time and
+-- again, as it does in no program whose ids come and go.
+local function list_operations(first, count)
+  local operations, known, method = {}, {}, peer.method
+  peer.flat = { kinds = {}, ends = {}, ids = {}, values = {} }
+  for i = first, first + count - 1 do
+    local source = i % #peer.sources + 1
+    local name = source .. peer.lines[i + 1]
+    if not known[name] then
+      local words = read_words(peer.lines[i + 1])
+      local operation = parsers[words[1]](words)
+      operation.keys = peer.sources[source].keys
+      known[name] = method.prepare and method.prepare(operation) or operation
+    end
+    operations[#operations + 1] = known[name]
+  end
+  return operations
+end
+
 -- Carries out every `step`-th operation of a round, from number `start` on.
 local function carry_out(round, start, step)
-  local method = peer.method
-  for i = start, round.count - 1, step do
-    local operation = peer.operations[round.first + i + 1]
-    local value = method.run(peer, operation)
-    round.records = round.records + method.count(operation, value)
-    if round.keep[i] then round.kept[i] = { operation = operation, value = value } end
+  local carry_one, count, keep = peer.method.run, peer.method.count, round.keep
+  local operations, records = round.operations, 0
+  for i = start, #operations - 1, step do
+    local operation = operations[i + 1]
+    local value = carry_one(operation)
+    records = records + count(operation, value)
+    if keep[i] then round.kept[i] = { operation = operation, value = value } end
   end
+  round.records = round.records + records
 end
 
 local function carry_out_in_tasks(round)
@@ -230,10 +281,10 @@ local function carry_out_in_tasks(round)
 end
 
 local function run(fields)
-  local first, count = tonumber(fields.first), tonumber(fields.count)
+  local count = tonumber(fields.count)
   local round = {
-    first = first, count = count, keep = read_keep(fields.keep, count), kept = {},
-    records = 0,
+    operations = list_operations(tonumber(fields.first), count),
+    keep = read_keep(fields.keep, count), kept = {}, records = 0,
   }
   collectgarbage()
   local started_ms, started_cpu_s = core.now_ms(), os.clock()

@@ -89,6 +89,57 @@ describe("make bench", function()
   end)
 end)
 
+describe("make bench of a case that is about more than ratios", function()
+  local folder, printed
+
+  setup(function()
+    folder = temporary.directory() .. "/reports"
+    local code, complaint
+    code, printed, complaint = bench("engine_lone", "engine_pool", "engine_read",
+      "FIXTURE=small", "PEERS=authstate", "ROUNDS=2", "WARMUP=0", "OPERATIONS=20",
+      "OUT=" .. folder)
+    assert.equal(0, code, complaint)
+  end)
+
+  it("says below the table what follows from it", function()
+    assert.matches("\nA batch window of 10 ms costs a lone caller %-?[%d.]+ us a read, "
+      .. "difference of medians %(within a round %-?[%d.]+ %[.- %.%. .-%]%); "
+      .. "goal at most 20 us: [a-z ]+%.\n", printed)
+    local is_said = printed:find("\nPool sizes 1 to 20 make no difference", 1, true) or
+      printed:find "\npool_size = %d+ is the fastest: [%d.]+ times as fast as 1, "
+    assert.truthy(is_said)
+  end)
+
+  it("says beside our CPU time whether it reached its goal", function()
+    assert.matches("\nauthstate get_raw .* ours; CPU goal 0%.9 us: [a-z ]+\n", printed)
+  end)
+
+  it("has the sentences and a plot over the axis in its report", function()
+    local page = read_file(folder .. "/report.html")
+    assert.matches("<p>A batch window of 10 ms costs", page, 1, true)
+    local _, plots = page:gsub("<svg ", "")
+    assert.equal(3 * 3 + 1, plots)
+    local axis = page:match '(<svg [^>]*aria%-label="engine_pool, by pool_size".-</svg>)'
+    for _, size in ipairs { 1, 2, 5, 10, 20 } do
+      assert.matches('class="tick">' .. size .. "</text>", axis, 1, true)
+    end
+    local _, points = axis:gsub("<circle ", "")
+    assert.equal(2 * 5, points)
+    for corners in axis:gmatch 'points="([^"]*)"' do
+      assert.equal(5, select(2, corners:gsub("[%d.]+,[%d.]+", "")))
+    end
+  end)
+
+  it("has sentences, options and places on the axis in results.json", function()
+    local cases = cjson.decode(read_file(folder .. "/results.json")).cases
+    assert.matches("^A batch window", cases[1].sentences[1])
+    assert.equal("pool_size", cases[2].axis)
+    assert.same({ tasks = 1000, pool_size = 20 }, cases[2].peers[6].options)
+    assert.equal(20, cases[2].peers[6].at)
+    assert.is_nil(cases[2].peers[2].at)
+  end)
+end)
+
 describe("make bench with a wrong word", function()
   local calls = {
     { words = { "read_on" }, says = 'CASE: there is no "read_on"; there are: read_one' },

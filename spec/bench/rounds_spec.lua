@@ -94,11 +94,59 @@ describe("a benchmark's rounds", function()
   end
 end)
 
+describe("a benchmark of several operations at a time", function()
+  local kinds = {
+    { case = "reads", method = "get", options = { tasks = 3 } },
+    { case = "reads", method = "get_raw", form = "stored", options = { tasks = 100 } },
+    { case = "reads", method = "get_raw", form = "stored",
+      options = { tasks = 2, enable_batching = false, pool_size = 2 } },
+    { case = "reads", method = "get_raw", form = "stored",
+      options = { tasks = 1, enable_batching = true, batch_window_ms = 10 } },
+    { case = "writes", method = "set_raw", options = { tasks = 3 } },
+    { case = "single_writes", method = "set_raw",
+      options = { tasks = 3, writes = "plain" } },
+  }
+  for i, kind in ipairs(kinds) do
+    it(("does the same work as one after the other, %s (%d)"):format(kind.method, i),
+      function()
+        local case = tiny_case.add(tiny_case[kind.case](), {
+          name = "coroutines", program = "authstate", method = kind.method,
+          form = kind.form, options = kind.options,
+        })
+        local ran = assert(tiny_case.run(case, FEW))
+        assert.same(ran.peers[1].rounds[2].digests, ran.peers[3].rounds[2].digests)
+      end)
+  end
+
+  it("is refused when one of them leaves out a record", function()
+    local case = tiny_case.add_faulty(tiny_case.reads(), "skip_read", 2)
+    case.peers[2].options = { tasks = 3 }
+    local ran, message = tiny_case.run(case, FEW)
+    assert.is_nil(ran)
+    assert.matches('did not do the same work: operation %d: pre%-key "%d+" is missing$',
+      message)
+  end)
+
+  it("ends with the words of the one that fails", function()
+    local case = tiny_case.add_faulty(tiny_case.reads(), "raise", 2)
+    case.peers[2].options = { tasks = 3 }
+    local ran, message = tiny_case.run(case, FEW)
+    assert.is_nil(ran)
+    assert.matches("^tiny_reads: the other: .*out of ink", message)
+  end)
+end)
+
 describe("a benchmark of several sessions", function()
-  it("reads all of them", function()
+  it("reads all of them, also when they are asked for the same", function()
     local note = temporary.file ""
     local case = tiny_case.reads()
     case.sessions = 3
+    local list_operations = case.work
+    case.work = function(...)
+      local operations = list_operations(...)
+      for i = 2, #operations do operations[i] = operations[1] end
+      return operations
+    end
     tiny_case.add_faulty(case, "note_sessions", 0, note)
     assert(tiny_case.run(case, { ROUNDS = 1, WARMUP = 0 }))
     local read = {}
