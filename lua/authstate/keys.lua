@@ -122,7 +122,11 @@ local function read_quickly(self, kind, ids, shape)
   local timeout_ms = store.server.socket.command_timeout_ms
   local is_read, value, code, facts =
     store.driver:read_field(hash, field, self.generation, shape, timeout_ms)
-  if is_read then return { [id] = value } end
+  if is_read then
+    local found = new_table(0, 1)
+    found[id] = value
+    return found
+  end
   if is_read == false then return false end
   return fail_quickly(session, kind, ids, timeout_ms, value, code, facts)
 end

@@ -13,6 +13,9 @@
 local ESCAPES = { ["%"] = "%25", ["}"] = "%7D" }
 local UNESCAPES = { ["%25"] = "%", ["%7D"] = "}" }
 
+-- Keys that are kept, so that they are not made anew for each record.
+local MAX_KNOWN = 4096
+
 local function escape_type(kind)
   return (kind:gsub("[%%}]", ESCAPES))
 end
@@ -36,15 +39,25 @@ return function(options)
     return prefix .. "{" .. session .. "}:"
   end
 
-  -- Many records of one type are asked for one after the other.
-  local last_session, last_kind, last_key
+  -- The keys of the sessions that were asked for lately, by session and type.
+  local known, count = {}, 0
+
+  local function make_key(session, kind)
+    if count >= MAX_KNOWN then known, count = {}, 0 end
+    local keys = known[session]
+    if not keys then
+      keys = {}
+      known[session] = keys
+    end
+    local key = base(session) .. "k:" .. escape_type(kind)
+    keys[kind], count = key, count + 1
+    return key
+  end
 
   function layout.key(session, kind, id)
     if kind == "creds" and id == "creds" then return base(session) .. "creds", "creds" end
-    if kind == last_kind and session == last_session then return last_key, id end
-    last_session, last_kind = session, kind
-    last_key = base(session) .. "k:" .. escape_type(kind)
-    return last_key, id
+    local keys = known[session]
+    return keys and keys[kind] or make_key(session, kind), id
   end
 
   function layout.meta_key(session)
