@@ -5,6 +5,10 @@
 local core = require "authstate.core"
 local failure = require "authstate.failure"
 local new_table = require "table.new"
+local scheduler = require "authstate.scheduler"
+
+local yield, PARKED = coroutine.yield, scheduler.PARKED
+local SHAPES = core.shapes
 
 local Keys = { __name = "authstate.keys" }
 Keys.__index = Keys
@@ -95,49 +99,52 @@ local function is_single(ids)
   return type(ids) == "table" and type(ids[1]) == "string" and next(ids, 1) == nil
 end
 
--- E of a call that went the quick way; `ids` for the record that it concerns.
-local function fail_quickly(session, kind, ids, timeout_ms, message, code, facts)
+-- What became of a call that went the quick way and has no result. False when it must
+-- be made again, the other way; else E.
+local function fail_quickly(session, kind, id, slot)
   local store = session.store
+  local timeout_ms = store.server.socket.command_timeout_ms
+  local is_again, message, code, facts = store.driver:finish_quickly(slot, timeout_ms)
+  if is_again == false then return false end
   local started_ms = store.now_ms() - (facts.elapsed_ms or 0)
   local call = {
     session = session.id, started_ms = started_ms, deadline_ms = started_ms + timeout_ms,
   }
-  local key = store.layout.key(session.id, kind, ids[1])
+  local key = store.layout.key(session.id, kind, id)
   local details
   message, code, details =
     select(2, store:fail(call, message, code, facts, { { "HMGET", key } }))
-  return name_record(kind, ids, message, code, details)
+  return name_record(kind, { id }, message, code, details)
 end
 
--- Reads one id of a handle that is pinned, the quick way: no table is made but the one
--- that is returned. False when this way does not go.
-local function read_quickly(self, kind, ids, shape)
+-- Submits the read of one id for a handle that is pinned, the quick way. As submit_read.
+local function submit_read(self, kind, id, shape)
   local session = self.session
-  local writer, pin = session.writer, session.pin
+  local store, writer, pin = session.store, session.writer, session.pin
+  store:note_process()
   local hash = writer.hashes[kind]
-  if not hash or not pin or not writer.turns:is_open() then return false end
+  if not hash or not pin or not writer.turns:is_open() then return nil end
   if pin ~= self.pin then self.pin, self.generation = pin, tonumber(pin) end
-  local store, id = session.store, ids[1]
   local _, field = store.layout.key(session.id, kind, id)
-  local timeout_ms = store.server.socket.command_timeout_ms
-  local is_read, value, code, facts =
-    store.driver:read_field(hash, field, self.generation, shape, timeout_ms)
-  if is_read then
-    local found = new_table(0, 1)
-    found[id] = value
-    return found
-  end
-  if is_read == false then return false end
-  return fail_quickly(session, kind, ids, timeout_ms, value, code, facts)
+  return store.driver:submit_read(hash, field, self.generation, shape,
+    store.server.socket.command_timeout_ms)
 end
 
 local function read(self, kind, ids, shape, options)
   if options == nil and is_single(ids) then
-    local session = self.session
-    session.store:note_process()
-    local found, message, code, details =
-      read_quickly(self, kind, ids, core.shapes[shape])
-    if found ~= false then return found, message, code, details end
+    local id, driver = ids[1], self.session.store.driver
+    local slot, task = submit_read(self, kind, id, SHAPES[shape])
+    if slot then
+      local result
+      if task then result = yield(PARKED) else result = driver:block(slot) end
+      if result ~= driver.unfinished then
+        local found = new_table(0, 1)
+        found[id] = result
+        return found
+      end
+      local is_again, message, code, details = fail_quickly(self.session, kind, id, slot)
+      if is_again ~= false then return nil, message, code, details end
+    end
   end
   return read_ids(self, kind, ids, shape, options)
 end
@@ -177,49 +184,47 @@ end
 
 local ENCODERS = { set_value = "encode_value", set_text = "encode_text" }
 
--- A plain write of one record, the quick way. False when this way does not go, and
--- nothing was sent.
-local function write_quickly(self, changes, put)
-  local session = self.session
-  local store, writer, pin = session.store, session.writer, session.pin
-  local kind, records = only_entry(changes)
-  local hash = kind ~= nil and writer.hashes[kind]
-  if not hash or pin ~= writer.kept_generation or not writer.kept_types[kind] then
-    return false
-  end
-  local id, value = only_entry(records)
-  local layout, options = store.layout, store.options
-  if type(id) ~= "string" or value == core.null or layout.atomic ~= "slot" or
+-- Submits a plain write of one record, the quick way. As submit_set.
+local function submit_write(session, kind, id, value, put)
+  local store, writer = session.store, session.writer
+  store:note_process()
+  local hash = writer.hashes[kind]
+  if not hash or session.pin ~= writer.kept_generation or not writer.kept_types[kind] or
      not writer.turns:is_open() then
-    return false
+    return nil
   end
-  local encode = ENCODERS[put]
-  local stored = value
-  if encode then
-    if encode == "encode_text" and type(value) ~= "string" then return false end
-    stored = layout[encode](kind, value, options.max_value_bytes)
+  local layout, options = store.layout, store.options
+  if type(id) ~= "string" or value == core.null or layout.atomic ~= "slot" then
+    return nil
   end
+  local stored, encode = value, ENCODERS[put]
+  if encode == "encode_text" and type(value) ~= "string" then return nil end
+  if encode then stored = layout[encode](kind, value, options.max_value_bytes) end
   if type(stored) ~= "string" or #stored > options.max_value_bytes or
      #stored > options.max_commit_bytes then
-    return false
+    return nil
   end
   local _, field = layout.key(session.id, kind, id)
-  local timeout_ms = store.server.socket.command_timeout_ms
-  local is_written, version, code, facts =
-    store.driver:set_field(hash, field, stored, timeout_ms)
-  if is_written then return version end
-  if is_written == false then return false end
-  return fail_quickly(session, kind, { id }, timeout_ms, version, code, facts)
+  return store.driver:submit_set(hash, field, stored,
+    store.server.socket.command_timeout_ms)
 end
 
 local function write(self, changes, put, options)
   local session = self.session
-  if options == nil and session.store.options.writes == "plain" and session.pin then
-    session.store:note_process()
-    local version, message, code, details = write_quickly(self, changes, put)
-    if version ~= false then return version, message, code, details end
-    local kind = only_entry(changes)
-    if type(kind) == "string" then prepare_quick(session, kind) end
+  local kind, records = only_entry(changes)
+  if options == nil and type(kind) == "string" and session.store.options.writes == "plain"
+  then
+    local id, value = only_entry(records)
+    local slot, task = submit_write(session, kind, id, value, put)
+    if slot then
+      local result, driver = nil, session.store.driver
+      if task then result = yield(PARKED) else result = driver:block(slot) end
+      if result ~= driver.unfinished then return result end
+      local is_again, message, code, details = fail_quickly(session, kind, id, slot)
+      if is_again ~= false then return nil, message, code, details end
+    else
+      prepare_quick(session, kind)
+    end
   end
   return session:write(nil, changes, put, options, LEVEL)
 end

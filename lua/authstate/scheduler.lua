@@ -29,6 +29,11 @@ local MAX_DEPTH = 16
 -- How long tasks may go on before the loop is turned.
 local LONGEST_RUN_MS = 10
 
+local resume, yield, running = coroutine.resume, coroutine.yield, coroutine.running
+
+-- What a coroutine of a task yields when it waits, and what it returns in the end.
+local PARKED, ENDED = {}, {}
+
 local CANCELLED = "the task was cancelled"
 
 --- The result of `park` for a task that was cancelled.
@@ -109,12 +114,8 @@ function scheduler.wake(task, result)
   ready[ready_last - 1], ready[ready_last] = task, result
 end
 
-local function finish(task, is_fine, ...)
+local function finish(task, is_fine)
   task.is_done, task.is_fine = true, is_fine
-  task.results, task.result_count = { ... }, select("#", ...)
-  if not is_fine then
-    task.trace = debug.traceback(task.coroutine, tostring((...)))
-  end
   local group = task.group
   living[task] = nil
   group.alive = group.alive - 1
@@ -129,41 +130,55 @@ local function finish(task, is_fine, ...)
   end
 end
 
-local function after_resume(task, is_fine, ...)
-  if coroutine.status(task.coroutine) == "dead" then finish(task, is_fine, ...) end
+local function fail(task, message)
+  task.results, task.result_count = { message }, 1
+  task.trace = debug.traceback(task.coroutine, tostring(message))
+  finish(task, false)
 end
 
-local function resume(task, ...)
-  local before = current
-  current = task
-  after_resume(task, coroutine.resume(task.coroutine, ...))
-  current = before
+-- A task did not park: it has ended, or has yielded to nobody.
+local function settle(task, is_fine, marker)
+  if not is_fine then
+    fail(task, marker)
+  elseif marker == ENDED then
+    finish(task, true)
+  else
+    fail(task, "a task has called coroutine.yield; only calls of authstate may wait in it")
+  end
+end
+
+local function record(task, ...)
+  task.results, task.result_count = { ... }, select("#", ...)
+  return ENDED
 end
 
 local function start(task)
-  task.is_started = true
   local arguments = task.arguments
-  task.arguments = nil
-  resume(task, unpack(arguments, 1, task.argument_count))
+  task.is_started, task.arguments = true, nil
+  return resume(task.coroutine, unpack(arguments, 1, task.argument_count))
 end
 
 -- Lets those go on that are ready, and those that they make ready, so that what they
 -- submit leaves together; but replies and times must not wait for ever.
 local function run_ready()
-  local began_ms, count = core.now_ms(), 0
+  local began_ms, count, before = core.now_ms(), 0, current
   while ready_first <= ready_last do
     count = count + 1
-    if count % 256 == 0 and core.now_ms() - began_ms > LONGEST_RUN_MS then return end
+    if count % 256 == 0 and core.now_ms() - began_ms > LONGEST_RUN_MS then break end
     local task, result = ready[ready_first], ready[ready_first + 1]
     ready[ready_first], ready[ready_first + 1] = nil, nil
     ready_first = ready_first + 2
+    current = task
+    local is_fine, marker = true, PARKED
     if task.is_started then
-      resume(task, result)
+      is_fine, marker = resume(task.coroutine, result)
     elseif not task.is_done then
-      start(task)
+      is_fine, marker = start(task)
     end
+    if marker ~= PARKED then settle(task, is_fine, marker) end
+    current = before
   end
-  ready_first, ready_last = 1, 0
+  if ready_first > ready_last then ready_first, ready_last = 1, 0 end
 end
 
 -- Wakes those whose time has come.
@@ -216,7 +231,7 @@ end
 -- program has made.
 -- @local
 function scheduler.running()
-  if current and coroutine.running() == current.coroutine then return current end
+  if current and running() == current.coroutine then return current end
 end
 
 --- Whether there are tasks.
@@ -252,8 +267,13 @@ function scheduler.park(task, cancel, timeout_ms)
     task.timer = { due_ms = core.now_ms() + timeout_ms, task = task }
     sleepers:add(task.timer)
   end
-  return coroutine.yield()
+  return yield(PARKED)
 end
+
+--- What a task yields to wait for a driver that has noted it: `scheduler.running()`, with
+-- `cancel_wait` set as by `park`.
+-- @local
+scheduler.PARKED = PARKED
 
 --- E for a call that was cancelled before it did anything.
 -- @local
@@ -297,9 +317,10 @@ end
 
 local function new_task(group, fn, ...)
   group.alive = group.alive + 1
-  local task = setmetatable({
-    coroutine = coroutine.create(fn), group = group, arguments = { ... },
-    argument_count = select("#", ...),
+  local task
+  task = setmetatable({
+    coroutine = coroutine.create(function(...) return record(task, fn(...)) end),
+    group = group, arguments = { ... }, argument_count = select("#", ...),
   }, Task)
   living[task] = true
   scheduler.wake(task)
@@ -427,7 +448,7 @@ function Task:cancel()
   if self.is_done or self.is_cancelled then return end
   self.is_cancelled = true
   if not self.is_started then
-    finish(self, false, CANCELLED)
+    fail(self, CANCELLED)
     return
   end
   local cancel_wait = self.cancel_wait

@@ -366,19 +366,57 @@ function Native:write(request)
   return perform(self, request, submit_write, take_version)
 end
 
--- Whether a call can go the quick way.
-local function is_quick(self)
-  if not self.loop or self.is_closing then return false end
-  local task = scheduler.running()
-  return not (task and task.is_cancelled)
+-- Notes who waits for what was submitted the quick way.
+local function note_waiter(self, slot, task)
+  if not task then return slot end
+  self.waiters[slot] = task
+  task.driver, task.slot, task.cancel_wait = self, slot, cancel_operation
+  return slot, task
 end
 
--- Waits for what was submitted the quick way.
--- @return true and the result; or false when it must be begun again, the other way; or
---   nil, message, code, facts
-local function await_quickly(self, slot, timeout_ms)
-  local result = await(self, slot)
-  if result ~= self.unfinished then return true, result end
+-- Whether a call can go the quick way, and the task that makes it.
+local function begin_quickly(self)
+  if not self.loop or self.is_closing then return false end
+  local task = scheduler.running()
+  if task and task.is_cancelled then return false end
+  return true, task
+end
+
+--- Submits the read of one field, the quick way: no table is made.
+-- @param hash see `hash`
+-- @param field string
+-- @param generation number, as in `read`
+-- @param shape a number of core.shapes
+-- @param timeout_ms of the call
+-- @return slot and the task, which must yield scheduler.PARKED to get the result; or slot
+--   alone, and `block` gives it; or nil when this way does not go. The result is the
+--   value, nil when it is absent, or `unfinished`: then `finish_quickly` tells
+function Native:submit_read(hash, field, generation, shape, timeout_ms)
+  local is_begun, task = begin_quickly(self)
+  if not is_begun then return nil end
+  local slot = library.authstate_read(self.pointer, hash, field, #field, generation,
+    shape, timeout_ms)
+  if slot < 0 then return nil end
+  return note_waiter(self, slot, task)
+end
+
+--- Submits a plain write of one field, the quick way.
+-- @return as `submit_read`; the result is the version
+function Native:submit_set(hash, field, value, timeout_ms)
+  local is_begun, task = begin_quickly(self)
+  if not is_begun then return nil end
+  local slot = library.authstate_set(self.pointer, hash, field, #field, value, #value,
+    timeout_ms)
+  if slot < 0 then return nil end
+  return note_waiter(self, slot, task)
+end
+
+--- Waits outside of tasks for what was submitted.
+Native.block = block
+
+--- What became of what was submitted the quick way and has no result.
+-- @return false when it must be begun again, the other way; or nil, message, code, facts
+function Native:finish_quickly(slot, timeout_ms)
   if not self.engine then return lost_by_closing() end
   local is_fine, message, code, facts = ask_outcome(self, slot)
   if not is_fine then
@@ -390,32 +428,6 @@ local function await_quickly(self, slot, timeout_ms)
   local _, reason, reply, element = self.engine:take(slot)
   message.reply, message.element = reply, element
   return nil, reason, "corrupt", message
-end
-
---- Reads one field, the quick way.
--- @param hash see `hash`
--- @param field string
--- @param generation number, as in `read`
--- @param shape a number of core.shapes
--- @param timeout_ms of the call
--- @return true and the value, nil when it is absent; or false when this way does not go
---   and nothing was sent; or nil, message, code, facts
-function Native:read_field(hash, field, generation, shape, timeout_ms)
-  if not is_quick(self) then return false end
-  local slot = library.authstate_read(self.pointer, hash, field, #field, generation,
-    shape, timeout_ms)
-  if slot < 0 then return false end
-  return await_quickly(self, slot, timeout_ms)
-end
-
---- A plain write of one field, the quick way.
--- @return true and the version; or as `read_field`
-function Native:set_field(hash, field, value, timeout_ms)
-  if not is_quick(self) then return false end
-  local slot = library.authstate_set(self.pointer, hash, field, #field, value, #value,
-    timeout_ms)
-  if slot < 0 then return false end
-  return await_quickly(self, slot, timeout_ms)
 end
 
 --- Something that keeps the order of a session: what is submitted in it takes effect in
