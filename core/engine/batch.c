@@ -45,6 +45,7 @@ static void forget_collections(as_batch *batch, as_request *request) {
 static void drop(as_batch *batch, as_request *request) {
   as_lane *lane = request->lane;
   forget_collections(batch, request);
+  batch->joined -= request->joined;
   lane->open = NULL;
   as_operations_unqueue(batch->operations, request);
   as_lanes_settle(batch->lanes, lane);
@@ -158,6 +159,7 @@ static void seal(as_batch *batch, as_request *request, double now_ms) {
     return;
   }
   forget_collections(batch, request);
+  batch->joined -= request->joined;
   request->lane->open = NULL;
   as_list_remove(&request->node);
   as_connection_submit(connection, request, now_ms);
@@ -279,6 +281,7 @@ as_status as_batch_read(as_batch *batch, as_hash *hash, const as_slice *fields,
   operation->first_element = element;
   operation->element_count = (uint32_t)count;
   operation->generation = generation;
+  batch->joined++;
   if (generation >= 0) request->asks_generation = true;
   *out_operation = operation;
   return AS_OK;
@@ -357,13 +360,19 @@ as_status as_batch_end_write(as_batch *batch, as_operation **out_operation) {
   operation->first_touched = (uint32_t)(batch->draft_touched / sizeof(uint32_t));
   operation->touched_count =
       (uint32_t)(draft->touched.length / sizeof(uint32_t)) - operation->first_touched;
+  batch->joined++;
   batch->draft = NULL;
   *out_operation = operation;
   return AS_OK;
 }
 
-void as_batch_reopen_write(as_batch *batch, const as_operation *operation) {
-  batch->draft = operation->request;
+void as_batch_withdraw(as_batch *batch, as_operation *operation) {
+  as_request *request = operation->request;
+  request->wanted--;
+  request->joined--;
+  batch->joined--;
+  if (request->kind == AS_REQUEST_WRITE) batch->draft = request;
+  as_operations_give(batch->operations, operation);
 }
 
 void as_batch_rollback_write(as_batch *batch) {
@@ -383,16 +392,18 @@ void as_batch_rollback_write(as_batch *batch) {
 
 bool as_batch_validate(const as_batch *batch) {
   size_t bytes = 0;
+  uint32_t joined = 0;
   for (as_list_node *node = as_list_first(&batch->collected); node != NULL;
        node = as_list_after(&batch->collected, node)) {
     const as_request *request = AS_LIST_OWNER(node, as_request, node);
     if (!request->is_queued || request->is_sealed || request->lane->open != request)
       return false;
+    joined += request->joined;
     for (const as_collection *each = first_collection(request); each != NULL;
          each = collection_after(request, each)) {
       if (each->hash->open != each || each->hash->lane != request->lane) return false;
       bytes += each->fields.length + each->deletions.length;
     }
   }
-  return bytes == batch->bytes;
+  return bytes == batch->bytes && joined == batch->joined;
 }

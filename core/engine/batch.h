@@ -43,6 +43,7 @@ typedef struct as_batch {
   as_lanes *lanes;
   as_list collected;  /* as_request through node, in order of their first operation */
   uint32_t count;     /* operations since the last flush */
+  uint32_t joined;    /* those that the requests in `collected` serve */
   size_t bytes;       /* of arguments that are collected */
   double oldest_ms;   /* when the first of those came */
   as_request *draft;  /* WRITE, between begin_write and end_write */
@@ -71,9 +72,11 @@ AS_MUST_USE as_status as_batch_set(as_batch *batch, as_hash *hash, as_slice fiel
 AS_MUST_USE as_status as_batch_remove(as_batch *batch, as_hash *hash, as_slice field);
 AS_MUST_USE as_status as_batch_end_write(as_batch *batch, as_operation **out_operation);
 
-/* Begins again where end_write ended, for rollback. */
-void as_batch_reopen_write(as_batch *batch, const as_operation *operation);
 void as_batch_rollback_write(as_batch *batch);
+
+/* Takes back an operation that was joined, but will not be submitted: what it asked for
+ * stays, and nobody waits for it. A plain write is to be rolled back then. */
+void as_batch_withdraw(as_batch *batch, as_operation *operation);
 
 /* To be called after each submission: one more operation stands in the batch, which goes
  * when it is large or old enough. */

@@ -91,14 +91,6 @@ static bool is_over(const as_engine *engine, uint64_t bytes) {
   return as_engine_queued_bytes(engine) + bytes > engine->config.max_queued_bytes;
 }
 
-/* An operation that was joined to a request, but will not be submitted: what it asked for
- * stays, and nobody waits for it. */
-static void withdraw(as_engine *engine, as_operation *operation) {
-  operation->request->wanted--;
-  operation->request->joined--;
-  as_operations_give(&engine->operations, operation);
-}
-
 as_status as_engine_read(as_engine *engine, as_hash *hash, const as_slice *fields,
                          size_t count, double generation, uint32_t shape, double now_ms,
                          double deadline_ms, uint32_t *out_slot) {
@@ -111,7 +103,7 @@ as_status as_engine_read(as_engine *engine, as_hash *hash, const as_slice *field
   AS_TRY(as_batch_read(batch, hash, fields, count, generation, now_ms, &operation));
   as_status status = set_deadline(engine, operation, deadline_ms);
   if (status != AS_OK) {
-    withdraw(engine, operation);
+    as_batch_withdraw(batch, operation);
     return status;
   }
   settle(engine, batch, operation, shape, now_ms, out_slot);
@@ -184,8 +176,7 @@ static as_status submit_write(as_engine *engine, double deadline_ms,
   AS_TRY(as_batch_end_write(batch, &operation));
   as_status status = set_deadline(engine, operation, deadline_ms);
   if (status != AS_OK) {
-    as_batch_reopen_write(batch, operation);
-    withdraw(engine, operation);
+    as_batch_withdraw(batch, operation);
     return status;
   }
   *out_operation = operation;

@@ -34,7 +34,7 @@ void as_pool_free(as_pool *pool) {
 }
 
 static uint32_t load_of(const as_pool *pool, uint32_t number) {
-  return pool->connections[number].owed + pool->batches[number].count;
+  return pool->connections[number].owed + pool->batches[number].joined;
 }
 
 /* A connection that cannot be made now is chosen only when all are like that. */
