@@ -261,7 +261,8 @@ end
 
 --- What the engine asks for next: "connect" or "close" and the connection, or nil.
 function Peer:action()
-  return self.engine:next_action()
+  local action, connection = self.engine:next_action()
+  return action, connection
 end
 
 -- Does one thing that the engine asks for.
