@@ -34,6 +34,9 @@ local resume, yield, running = coroutine.resume, coroutine.yield, coroutine.runn
 -- What a coroutine of a task yields when it waits, and what it returns in the end.
 local PARKED, ENDED = {}, {}
 
+-- How long a cancelled task pauses that does not want to end.
+local PAUSE_MS = 1
+
 local CANCELLED = "the task was cancelled"
 
 --- The result of `park` for a task that was cancelled.
@@ -51,9 +54,12 @@ local living = {}       -- all tasks that have not ended: nothing else may hold 
 local sleepers = timers.new()
 local current           -- the task that runs
 local depth = 0         -- of turns within turns
+local alive = 0         -- how many are living
 
 -- Those that can go on: a queue of task and what it is resumed with.
 local ready, ready_first, ready_last = {}, 1, 0
+
+scheduler.living = living
 
 -- ---- the loop -------------------------------------------------------------------------
 
@@ -91,33 +97,40 @@ function scheduler.note_process()
   loop, sleepers = nil, timers.new()
   for driver in pairs(drivers) do drivers[driver] = nil end
   ready, ready_first, ready_last = {}, 1, 0
-  living = {}
+  for task in pairs(living) do living[task] = nil end
+  alive = 0
   if current then
-    living[current] = true
+    living[current], alive = true, 1
     current.group.alive, current.group.failed = 1, {}
   end
 end
 
 -- ---- tasks ----------------------------------------------------------------------------
 
---- Lets a task that waits go on in this turn or the next one.
+local function enqueue(task, result)
+  ready_last = ready_last + 2
+  ready[ready_last - 1], ready[ready_last] = task, result
+end
+
+--- Lets a task that waits go on in this turn or the next one. No effect on one that was
+-- woken already: of two that wake it in one turn, the first decides.
 -- @param task that waits
 -- @param result what its `park` returns
 -- @local
 function scheduler.wake(task, result)
+  if not task.cancel_wait then return end
   if task.timer then
     sleepers:remove(task.timer)
     task.timer = nil
   end
   task.cancel_wait = nil
-  ready_last = ready_last + 2
-  ready[ready_last - 1], ready[ready_last] = task, result
+  enqueue(task, result)
 end
 
 local function finish(task, is_fine)
   task.is_done, task.is_fine = true, is_fine
   local group = task.group
-  living[task] = nil
+  living[task], alive = nil, alive - 1
   group.alive = group.alive - 1
   if not is_fine and not task.is_cancelled then
     group.failed[#group.failed + 1] = task
@@ -132,18 +145,22 @@ end
 
 local function fail(task, message)
   task.results, task.result_count = { message }, 1
-  task.trace = debug.traceback(task.coroutine, tostring(message))
+  if type(message) == "string" then
+    task.trace = debug.traceback(task.coroutine, message)
+  end
   finish(task, false)
 end
 
 -- A task did not park: it has ended, or has yielded to nobody.
 local function settle(task, is_fine, marker)
+  scheduler.note_process() -- it may have forked
   if not is_fine then
     fail(task, marker)
   elseif marker == ENDED then
     finish(task, true)
   else
-    fail(task, "a task has called coroutine.yield; only calls of authstate may wait in it")
+    fail(task, "a task has called coroutine.yield; only calls of authstate may wait in "
+      .. "it")
   end
 end
 
@@ -170,15 +187,38 @@ local function run_ready()
     ready_first = ready_first + 2
     current = task
     local is_fine, marker = true, PARKED
-    if task.is_started then
+    if task and task.is_started then
       is_fine, marker = resume(task.coroutine, result)
-    elseif not task.is_done then
+    elseif task and not task.is_done then
       is_fine, marker = start(task)
     end
     if marker ~= PARKED then settle(task, is_fine, marker) end
     current = before
   end
   if ready_first > ready_last then ready_first, ready_last = 1, 0 end
+end
+
+-- Lets one task go on that is not in the queue.
+local function go_on_with(task, go, ...)
+  local before = current
+  current = task
+  local is_fine, marker = go(...)
+  if marker ~= PARKED then settle(task, is_fine, marker) end
+  current = before
+end
+
+-- The same as `run_ready` for those that hold what others wait for (see `hold`), and no
+-- further.
+local function run_ready_holders()
+  local at = ready_first
+  while at <= ready_last do
+    local task, result = ready[at], ready[at + 1]
+    if task and task.holds then
+      ready[at], ready[at + 1] = false, nil
+      go_on_with(task, resume, task.coroutine, result)
+    end
+    at = at + 2
+  end
 end
 
 -- Wakes those whose time has come.
@@ -200,7 +240,7 @@ end
 -- The first half of a turn: tasks go on.
 local function go_on()
   depth = depth + 1
-  if depth <= MAX_DEPTH then run_ready() end
+  if depth <= MAX_DEPTH then run_ready() else run_ready_holders() end
   depth = depth - 1
 end
 
@@ -237,17 +277,7 @@ end
 --- Whether there are tasks.
 -- @local
 function scheduler.has_tasks()
-  return next(living) ~= nil
-end
-
---- To be called before a task waits, or would. False when it goes on; else it was
--- cancelled: the first call that is told so can tell its caller, the next ones raise.
--- @local
-function scheduler.is_cancelled(task)
-  if not task.is_cancelled then return false end
-  if task.was_told then error(CANCELLED, 0) end
-  task.was_told = true
-  return true
+  return alive > 0
 end
 
 local function wake_cancelled(task)
@@ -262,6 +292,7 @@ end
 -- @return what it was woken with
 -- @local
 function scheduler.park(task, cancel, timeout_ms)
+  scheduler.note_process()
   task.cancel_wait = cancel or wake_cancelled
   if timeout_ms then
     task.timer = { due_ms = core.now_ms() + timeout_ms, task = task }
@@ -274,6 +305,21 @@ end
 -- `cancel_wait` set as by `park`.
 -- @local
 scheduler.PARKED = PARKED
+
+--- To be called before a task waits, or would. False when it goes on; else it was
+-- cancelled: the first call that is told so can tell its caller, the next ones raise,
+-- once others could go on, so that a task that catches this for ever harms nobody else.
+-- @local
+function scheduler.is_cancelled(task)
+  if not task.is_cancelled then return false end
+  if task.was_told then
+    scheduler.park(task, nil, PAUSE_MS)
+    task.holds = nil
+    error(CANCELLED, 0)
+  end
+  task.was_told = true
+  return true
+end
 
 --- E for a call that was cancelled before it did anything.
 -- @local
@@ -302,7 +348,7 @@ function scheduler.sleep(ms)
   local task = scheduler.running()
   if not task then
     local due_ms = core.now_ms() + ms
-    if next(living) == nil then
+    if alive == 0 then
       core.sleep_ms(ms)
       return true
     end
@@ -315,6 +361,9 @@ function scheduler.sleep(ms)
   return true
 end
 
+-- Those that were spawned outside of any `run`, for a loop of the program's own.
+local free_group = { alive = 0, failed = {} }
+
 local function new_task(group, fn, ...)
   group.alive = group.alive + 1
   local task
@@ -322,13 +371,44 @@ local function new_task(group, fn, ...)
     coroutine = coroutine.create(function(...) return record(task, fn(...)) end),
     group = group, arguments = { ... }, argument_count = select("#", ...),
   }, Task)
-  living[task] = true
-  scheduler.wake(task)
+  living[task], alive = true, alive + 1
   return task
 end
 
--- Those that were spawned outside of any `run`, for a loop of the program's own.
-local free_group = { alive = 0, failed = {} }
+local function is_done(task)
+  return task.is_done
+end
+
+local function after_hold(task, ...)
+  task.holds = nil
+  if depth > MAX_DEPTH then
+    enqueue(task)
+    yield(PARKED)
+  end
+  return ...
+end
+
+--- Calls a function that waits while it holds what others wait for, such as the turn of a
+-- session. Outside of tasks, when there are some, it runs in one of its own: a call above
+-- this one in the stack must be able to let it go on.
+-- @param fn function that calls none of the program's own
+-- @param ... its arguments
+-- @return its results; raises what it raises
+-- @local
+function scheduler.hold(fn, ...)
+  if alive == 0 then return fn(...) end
+  local task = scheduler.running()
+  if task then
+    task.holds = true
+    return after_hold(task, fn(...))
+  end
+  task = new_task(current and current.group or free_group, fn, ...)
+  task.holds, task.was_seen = true, true
+  go_on_with(task, start, task)
+  scheduler.drive(is_done, task)
+  if not task.is_fine then error(task.results[1], 0) end
+  return unpack(task.results, 1, task.result_count)
+end
 
 local function check_function(name, fn, level)
   if type(fn) ~= "function" then
@@ -344,7 +424,10 @@ end
 -- @local
 function scheduler.spawn(fn, ...)
   check_function("spawn", fn, 2)
-  return new_task(current and current.group or free_group, fn, ...)
+  scheduler.note_process()
+  local task = new_task(current and current.group or free_group, fn, ...)
+  enqueue(task)
+  return task
 end
 
 local function raise(task)
@@ -401,8 +484,11 @@ function scheduler.run(fn, ...)
   check_function("run", fn, 2)
   if current then error("run: is called in a task; use spawn", 2) end
   local group = { alive = 0, failed = {} }
+  scheduler.note_process()
   local main = new_task(group, fn, ...)
+  enqueue(main)
   scheduler.drive(has_ended, group)
+  if not main.is_done then return end -- the child of a fork in another task
   if not main.is_fine then raise(main) end
   raise_unseen(group)
   return unpack(main.results, 1, main.result_count)

@@ -48,6 +48,15 @@ local function leave_queue(self, waiter)
   advance(self)
 end
 
+-- Its turn may have come after it was cancelled, before it could go on.
+local function give_up(self, waiter)
+  if not waiter.is_granted then
+    leave_queue(self, waiter)
+  elseif waiter.is_write then
+    self:leave_write()
+  end
+end
+
 local function is_over(waiter)
   return waiter.is_granted or core.now_ms() >= waiter.deadline_ms
 end
@@ -63,7 +72,7 @@ local function wait(self, call, is_write)
   if task then
     local woken = scheduler.park(task, nil, call.deadline_ms - core.now_ms())
     if woken == scheduler.CANCELLED then
-      leave_queue(self, waiter)
+      give_up(self, waiter)
       return scheduler.cancelled { session = call.session }
     end
   else

@@ -12,6 +12,7 @@ local core = require "authstate.core"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
 local meta = require "authstate.meta"
+local scheduler = require "authstate.scheduler"
 local server_scripts = require "authstate.server_scripts"
 local turns = require "authstate.turns"
 
@@ -327,7 +328,7 @@ local function commit(self, call, handle, batch, options)
 end
 
 -- Does a write in its turn. A call that raises (its task was cancelled) leaves it too.
-local function in_turn(self, call, write, ...)
+local function take_turn(self, call, write, ...)
   local is_entered, message, code, details = self.turns:enter_write(call)
   if not is_entered then return nil, message, code, details end
   local is_fine, result
@@ -335,6 +336,10 @@ local function in_turn(self, call, write, ...)
   self.turns:leave_write()
   if not is_fine then error(result, 0) end
   return result, message, code, details
+end
+
+local function in_turn(...)
+  return scheduler.hold(take_turn, ...)
 end
 
 --- Writes a batch, and pins the handle to the generation that it is in.

@@ -40,7 +40,13 @@ local MISTAKES = {
   { { log_level = "warm" }, 'did you mean "warn"?' },
   { { append_fsync = "never" }, 'must be one of "everysec", "always"' },
   { { enable_cache = true }, 'option "enable_cache": true is not there yet' },
-  { { pool_size = 4 }, "is not there yet in this version; accepted now: 1" },
+  { { serializer = "json" }, 'is not there yet in this version; accepted now: "cbor"' },
+  { { pool_size = 0 }, 'option "pool_size": 0 must be a whole number from 1 to 64' },
+  { { pool_size = 65 }, "from 1 to 64" },
+  { { enable_batching = 1 }, 'option "enable_batching": 1 must be true or false' },
+  { { batch_size = 0 }, "from 1 to 100000" },
+  { { batch_window_ms = -1 }, "from 0 to 1000 ms" },
+  { { writes = "fast" }, 'must be one of "checked", "plain"' },
   { { compression = "lz4" }, "is not there yet in this version; accepted now: false" },
   { { durability = { replicas = 1 } }, "is not there yet in this version" },
   { { data_dir = "/tmp/x" }, "exclude each other" },
@@ -110,8 +116,7 @@ describe("authstate.open", function()
 
   it("takes a value that says what happens anyway", function()
     local store = assert(authstate.open {
-      redis = URL, enable_cache = false, enable_batching = false, pool_size = 1,
-      compression = false, serializer = "cbor", writes = "checked",
+      redis = URL, enable_cache = false, compression = false, serializer = "cbor",
       memory_efficient = true, debug = false, enable_metrics = false, log_level = "debug",
       log = print,
       profile = "default", layout = "typed",
