@@ -15,8 +15,7 @@ void as_buffer_free(as_buffer *buffer) {
   as_buffer_init(buffer, buffer->mem);
 }
 
-as_status as_buffer_reserve(as_buffer *buffer, size_t extra) {
-  if (extra <= buffer->capacity - buffer->length) return AS_OK;
+as_status as_buffer_grow(as_buffer *buffer, size_t extra) {
   if (extra > SIZE_MAX / 4 - buffer->length) return AS_ERR_OOM;
   size_t capacity = buffer->capacity ? buffer->capacity : AS_BUFFER_MIN_CAPACITY;
   while (capacity - buffer->length < extra) capacity *= 2;
@@ -24,14 +23,6 @@ as_status as_buffer_reserve(as_buffer *buffer, size_t extra) {
   if (data == NULL) return AS_ERR_OOM;
   buffer->data = data;
   buffer->capacity = capacity;
-  return AS_OK;
-}
-
-as_status as_buffer_append(as_buffer *buffer, const void *data, size_t length) {
-  if (length == 0) return AS_OK;
-  AS_TRY(as_buffer_reserve(buffer, length));
-  memcpy(buffer->data + buffer->length, data, length);
-  buffer->length += length;
   return AS_OK;
 }
 

@@ -21,12 +21,25 @@ void as_buffer_init(as_buffer *buffer, as_mem *mem);
 /* Gives the memory back; the buffer is empty and usable again. */
 void as_buffer_free(as_buffer *buffer);
 
+/* Makes the capacity large enough; what reserve calls when it is not. */
+AS_MUST_USE as_status as_buffer_grow(as_buffer *buffer, size_t extra);
+
 /* Makes room for `extra` more bytes after length. AS_ERR_OOM: unchanged. */
-AS_MUST_USE as_status as_buffer_reserve(as_buffer *buffer, size_t extra);
+AS_MUST_USE static inline as_status as_buffer_reserve(as_buffer *buffer, size_t extra) {
+  if (extra <= buffer->capacity - buffer->length) return AS_OK;
+  return as_buffer_grow(buffer, extra);
+}
 
 /* Appends bytes; `data` must not point into the buffer itself. */
-AS_MUST_USE as_status as_buffer_append(as_buffer *buffer, const void *data,
-                                       size_t length);
+AS_MUST_USE static inline as_status as_buffer_append(as_buffer *buffer, const void *data,
+                                                     size_t length) {
+  if (length == 0) return AS_OK;
+  AS_TRY(as_buffer_reserve(buffer, length));
+  memcpy(buffer->data + buffer->length, data, length);
+  buffer->length += length;
+  return AS_OK;
+}
+
 AS_MUST_USE as_status as_buffer_append_slice(as_buffer *buffer, as_slice slice);
 AS_MUST_USE as_status as_buffer_append_byte(as_buffer *buffer, uint8_t byte);
 

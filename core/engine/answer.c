@@ -81,12 +81,12 @@ static verdict judge_read(const as_request *request, const as_operation *operati
   const as_reply *reply = as_replies_at(&request->replies, index);
   if (reply->type == AS_REPLY_ERROR) return judge(request, reply);
   if (reply->type != AS_REPLY_ARRAY ||
-      reply->integer < (int64_t)operation->first_element + operation->element_count)
+      reply->integer < (int64_t)operation->first + operation->count)
     return fault(NOT_HASHES);
-  if (operation->generation < 0) return fine();
+  if (operation->number < 0) return fine();
   verdict result = judge(request, as_replies_at(&request->replies, guard));
   if (result.status != AS_OK) return result;
-  if (generation_of(request, guard) != operation->generation) {
+  if (generation_of(request, guard) != operation->number) {
     result.status = AS_ERR_FENCED;
     result.message =
         as_slice_text("another generation of the session is stored; load it again");
@@ -94,20 +94,27 @@ static verdict judge_read(const as_request *request, const as_operation *operati
   return result;
 }
 
-/* Operations stand in order of submission, not of their commands: each walk begins where
- * the last one ended when it can. */
-static void deal_reads(as_operations *operations, as_request *request, double now_ms) {
-  size_t guard = as_replies_count(&request->replies) - 1;
+/* Where the reply of each command begins; `touched` was made large enough when the
+ * request was sealed. */
+static const uint32_t *find_replies(as_request *request) {
+  uint32_t *begins = (uint32_t *)(void *)request->touched.data;
   size_t index = 0;
-  uint32_t command = 0;
+  for (uint32_t command = 0; command < request->commands; command++) {
+    begins[command] = (uint32_t)index;
+    index = as_replies_skip(&request->replies, index);
+  }
+  return begins;
+}
+
+static void deal_reads(as_operations *operations, as_request *request, double now_ms) {
+  const uint32_t *begins = find_replies(request);
+  size_t guard = begins[request->commands - 1];
   for (as_list_node *node = as_list_first(&request->operations); node != NULL;
        node = as_list_after(&request->operations, node)) {
     as_operation *operation = as_operation_of(node);
-    if (operation->command < command) command = 0, index = 0;
-    for (; command < operation->command; command++)
-      index = as_replies_skip(&request->replies, index);
+    size_t index = begins[operation->command];
     verdict result = judge_read(request, operation, index, guard);
-    operation->first_reply = index + 1 + operation->first_element;
+    operation->first_reply = index + 1 + operation->first;
     as_operations_complete(operations, operation, result.status, result.message, now_ms);
   }
 }
@@ -127,8 +134,8 @@ static const as_reply *reply_in_exec(const as_request *request, uint32_t command
 
 static verdict judge_write(const as_request *request, const as_operation *operation) {
   const uint32_t *touched = (const uint32_t *)(const void *)request->touched.data;
-  for (uint32_t i = 0; i < operation->touched_count; i++) {
-    const as_reply *reply = reply_in_exec(request, touched[operation->first_touched + i]);
+  for (uint32_t i = 0; i < operation->count; i++) {
+    const as_reply *reply = reply_in_exec(request, touched[operation->first + i]);
     verdict result = judge(request, reply);
     if (result.status == AS_OK && reply->type != AS_REPLY_INTEGER)
       result = fault(NOT_HASHES);

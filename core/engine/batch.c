@@ -76,12 +76,15 @@ static as_status write_reads(as_request *request, as_buffer *out) {
         write_command(out, "HMGET", &each->hash->key, each->field_count, &each->fields));
     request->commands++;
   }
-  if (!request->asks_generation) return AS_OK;
-  request->commands++;
-  AS_TRY(as_resp_write_command(out, 3));
-  AS_TRY(as_resp_write_argument(out, as_slice_text("HGET")));
-  AS_TRY(as_resp_write_argument(out, as_buffer_slice(&request->lane->meta_key)));
-  return as_resp_write_argument(out, as_slice_text("gen"));
+  if (request->asks_generation) {
+    request->commands++;
+    AS_TRY(as_resp_write_command(out, 3));
+    AS_TRY(as_resp_write_argument(out, as_slice_text("HGET")));
+    AS_TRY(as_resp_write_argument(out, as_buffer_slice(&request->lane->meta_key)));
+    AS_TRY(as_resp_write_argument(out, as_slice_text("gen")));
+  }
+  /* For dealing out the replies, which must not fail. */
+  return as_buffer_reserve(&request->touched, request->commands * sizeof(uint32_t));
 }
 
 /* HSET and HDEL of each hash. Leaves in `numbers` the number of each command, by twice
@@ -278,9 +281,9 @@ as_status as_batch_read(as_batch *batch, as_hash *hash, const as_slice *fields,
     for (size_t i = 0; i < count; i++) AS_TRY(append_field(batch, collection, fields[i]));
   AS_TRY(as_operations_take(batch->operations, request, &operation));
   operation->command = collection->number;
-  operation->first_element = element;
-  operation->element_count = (uint32_t)count;
-  operation->generation = generation;
+  operation->first = element;
+  operation->count = (uint32_t)count;
+  operation->number = generation;
   batch->joined++;
   if (generation >= 0) request->asks_generation = true;
   *out_operation = operation;
@@ -357,9 +360,9 @@ as_status as_batch_end_write(as_batch *batch, as_operation **out_operation) {
   as_request *draft = batch->draft;
   as_operation *operation;
   AS_TRY(as_operations_take(batch->operations, draft, &operation));
-  operation->first_touched = (uint32_t)(batch->draft_touched / sizeof(uint32_t));
-  operation->touched_count =
-      (uint32_t)(draft->touched.length / sizeof(uint32_t)) - operation->first_touched;
+  operation->first = (uint32_t)(batch->draft_touched / sizeof(uint32_t));
+  operation->count =
+      (uint32_t)(draft->touched.length / sizeof(uint32_t)) - operation->first;
   batch->joined++;
   batch->draft = NULL;
   *out_operation = operation;

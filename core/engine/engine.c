@@ -83,7 +83,8 @@ static void settle(as_engine *engine, as_batch *batch, as_operation *operation,
 static as_status set_deadline(as_engine *engine, as_operation *operation,
                               double deadline_ms) {
   if (deadline_ms == INFINITY) return AS_OK;
-  return as_heap_put(&engine->operations.deadlines, &operation->deadline, deadline_ms);
+  return as_deadlines_put(&engine->operations.deadlines, &operation->deadline,
+                          deadline_ms);
 }
 
 /* A bound is reached when `bytes` more come. */
@@ -297,9 +298,9 @@ void as_engine_on_closed(as_engine *engine, uint32_t connection, as_slice reason
 }
 
 static as_operation *first_due(const as_engine *engine, double now_ms) {
-  as_heap_node *node = as_heap_first(&engine->operations.deadlines);
-  if (node == NULL || node->key > now_ms) return NULL;
-  return AS_HEAP_OWNER(node, as_operation, deadline);
+  as_deadline *first = as_deadlines_first(&engine->operations.deadlines);
+  if (first == NULL || first->heap.key > now_ms) return NULL;
+  return AS_LIST_OWNER(first, as_operation, deadline);
 }
 
 void as_engine_on_time(as_engine *engine, double now_ms) {
@@ -344,7 +345,7 @@ static uint32_t reply_count(const as_operation *operation) {
     case AS_REQUEST_COMMANDS:
       return operation->request->commands;
     case AS_REQUEST_READ:
-      return operation->element_count;
+      return operation->count;
     case AS_REQUEST_WRITE:
       return 0;
   }
@@ -380,8 +381,8 @@ bool as_engine_has_completions(const as_engine *engine) {
 }
 
 double as_engine_first_deadline_ms(const as_engine *engine) {
-  const as_heap_node *node = as_heap_first(&engine->operations.deadlines);
-  return node ? node->key : INFINITY;
+  const as_deadline *first = as_deadlines_first(&engine->operations.deadlines);
+  return first ? first->heap.key : INFINITY;
 }
 
 double as_engine_deadline_ms(const as_engine *engine) {

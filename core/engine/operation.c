@@ -6,7 +6,7 @@ void as_operations_init(as_operations *operations, as_mem *mem) {
   as_buffer_init(&operations->table, mem);
   as_list_init(&operations->free);
   as_list_init(&operations->done);
-  as_heap_init(&operations->deadlines, mem);
+  as_deadlines_init(&operations->deadlines, mem);
   as_requests_init(&operations->requests, mem);
   operations->in_use = 0;
 }
@@ -32,7 +32,7 @@ void as_operations_free(as_operations *operations) {
     as_mem_free(operations->mem, operation, sizeof *operation);
   }
   as_buffer_free(&operations->table);
-  as_heap_free(&operations->deadlines);
+  as_deadlines_free(&operations->deadlines);
   as_requests_free(&operations->requests);
 }
 
@@ -47,6 +47,7 @@ static as_status add_slot(as_operations *operations) {
   operation->slot = (uint32_t)slot_count(operations) - 1;
   as_list_init(&operation->request_node);
   as_list_init(&operation->done_node);
+  as_deadline_init(&operation->deadline);
   as_buffer_init(&operation->message, operations->mem);
   as_list_push_back(&operations->free, &operation->request_node);
   return AS_OK;
@@ -66,13 +67,10 @@ as_status as_operations_take(as_operations *operations, as_request *request,
   operation->is_complete = false;
   operation->is_abandoned = false;
   operation->command = 0;
-  operation->first_element = 0;
-  operation->element_count = 0;
-  operation->generation = -1;
-  operation->first_touched = 0;
-  operation->touched_count = 0;
+  operation->first = 0;
+  operation->count = 0;
+  operation->number = -1;
   operation->first_reply = 0;
-  operation->number = 0;
   operation->status = AS_OK;
   operation->turn = request->joined++;
   request->wanted++;
@@ -82,7 +80,7 @@ as_status as_operations_take(as_operations *operations, as_request *request,
 }
 
 void as_operations_give(as_operations *operations, as_operation *operation) {
-  as_heap_remove(&operations->deadlines, &operation->deadline);
+  as_deadlines_remove(&operations->deadlines, &operation->deadline);
   as_list_remove(&operation->done_node);
   as_list_remove(&operation->request_node);
   operation->request = NULL;
@@ -100,7 +98,7 @@ as_operation *as_operations_at(const as_operations *operations, uint32_t slot) {
 void as_operations_complete(as_operations *operations, as_operation *operation,
                             as_status status, as_slice message, double now_ms) {
   if (operation->is_complete || !operation->is_held) return;
-  as_heap_remove(&operations->deadlines, &operation->deadline);
+  as_deadlines_remove(&operations->deadlines, &operation->deadline);
   operation->is_complete = true;
   operation->status = status;
   operation->attempts = operation->request->attempts;
@@ -126,7 +124,7 @@ static void give_if_unused(as_operations *operations, as_request *request) {
 
 void as_operations_release(as_operations *operations, as_operation *operation) {
   as_request *request = operation->request;
-  as_heap_remove(&operations->deadlines, &operation->deadline);
+  as_deadlines_remove(&operations->deadlines, &operation->deadline);
   as_list_remove(&operation->done_node);
   operation->is_held = false;
   if (request->is_queued) return;
@@ -153,10 +151,10 @@ bool as_operations_validate(const as_operations *operations) {
        node = as_list_after(&operations->free, node)) {
     const as_operation *operation = as_operation_of(node);
     if (operation->is_held || operation->request != NULL ||
-        operation->deadline.place != 0)
+        as_deadline_is_set(&operation->deadline))
       return false;
     free_count++;
   }
   return free_count + operations->in_use == slot_count(operations) &&
-         as_heap_validate(&operations->deadlines);
+         as_deadlines_validate(&operations->deadlines);
 }

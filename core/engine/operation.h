@@ -13,14 +13,13 @@
 #ifndef AS_ENGINE_OPERATION_H
 #define AS_ENGINE_OPERATION_H
 
-#include "base/heap.h"
-#include "base/list.h"
+#include "base/deadlines.h"
 #include "engine/request.h"
 
 typedef struct as_operation {
   as_list_node request_node; /* among the operations of its request, or free */
   as_list_node done_node;    /* among the completions not pulled yet */
-  as_heap_node deadline;     /* among the deadlines; key in ms */
+  as_deadline deadline;      /* among the deadlines */
   as_request *request;       /* NULL: free */
   uint32_t slot;
   uint32_t shape;    /* what its caller will make of the replies; means nothing here */
@@ -29,18 +28,15 @@ typedef struct as_operation {
   bool is_pulled;    /* its completion was handed out */
   bool is_complete;
   bool is_abandoned; /* completed before its reply came */
-  /* READ: elements first_element to first_element + element_count - 1 of the reply of
-   * command number `command`, read under this generation; below 0: under any. */
+  uint32_t turn;     /* which of the operations joined in the request it is */
+  /* READ: elements `first` to first + count - 1 of the reply of command number `command`.
+   * WRITE: its part of request->touched. */
   uint32_t command;
-  uint32_t first_element;
-  uint32_t element_count;
-  double generation;
-  /* WRITE: its part of request->touched, and which of the joined writes it is. */
-  uint32_t first_touched;
-  uint32_t touched_count;
-  uint32_t turn;
+  uint32_t first;
+  uint32_t count;
+  double number; /* READ: the generation it is under, below 0: any; WRITE, once complete:
+                    the version that it made */
   size_t first_reply; /* once complete: the node that its replies begin at */
-  double number;      /* WRITE, once complete: the version that it made */
   double submitted_ms;
   double completed_ms;
   as_status status;
@@ -53,7 +49,7 @@ typedef struct as_operations {
   as_buffer table; /* as_operation * by slot */
   as_list free;    /* through request_node */
   as_list done;    /* through done_node, in the order of completion */
-  as_heap deadlines;
+  as_deadlines deadlines;
   as_requests requests;
   uint32_t in_use;
 } as_operations;

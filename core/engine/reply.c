@@ -28,19 +28,6 @@ void as_replies_truncate(as_replies *replies, size_t count) {
   replies->nodes.length = count * sizeof(as_reply);
 }
 
-size_t as_replies_count(const as_replies *replies) {
-  return replies->nodes.length / sizeof(as_reply);
-}
-
-const as_reply *as_replies_at(const as_replies *replies, size_t index) {
-  return (const as_reply *)(const void *)replies->nodes.data + index;
-}
-
-as_slice as_replies_text(const as_replies *replies, const as_reply *reply) {
-  if (reply->length == 0) return as_slice_of("", 0);
-  return as_slice_of(replies->bytes.data + reply->offset, reply->length);
-}
-
 size_t as_replies_skip(const as_replies *replies, size_t index) {
   size_t owed = 1;
   while (owed > 0) {

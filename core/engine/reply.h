@@ -40,13 +40,20 @@ void as_replies_clear(as_replies *replies);
 /* Forgets the nodes from index `count` on. */
 void as_replies_truncate(as_replies *replies, size_t count);
 
-size_t as_replies_count(const as_replies *replies);
+static inline size_t as_replies_count(const as_replies *replies) {
+  return replies->nodes.length / sizeof(as_reply);
+}
 
 /* The node at `index`; valid until the next push. */
-const as_reply *as_replies_at(const as_replies *replies, size_t index);
+static inline const as_reply *as_replies_at(const as_replies *replies, size_t index) {
+  return (const as_reply *)(const void *)replies->nodes.data + index;
+}
 
 /* The bytes of a STRING, STATUS or ERROR node; valid until the next push. */
-as_slice as_replies_text(const as_replies *replies, const as_reply *reply);
+static inline as_slice as_replies_text(const as_replies *replies, const as_reply *reply) {
+  if (reply->length == 0) return as_slice_of("", 0);
+  return as_slice_of(replies->bytes.data + reply->offset, reply->length);
+}
 
 /* The index after the node at `index` and all below it. */
 size_t as_replies_skip(const as_replies *replies, size_t index);

@@ -50,7 +50,7 @@ typedef struct as_request {
   as_list collections; /* as_collection through node, while it is collected */
   as_buffer touched;   /* WRITE: by operation, the numbers (uint32_t) of its commands;
                           while it is collected, twice the number of the collection, and
-                          one more for its HDEL */
+                          one more for its HDEL. READ: room to deal out replies */
   as_replies replies;
 } as_request;
 
