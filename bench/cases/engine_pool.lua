@@ -34,14 +34,18 @@ return {
       if peer.at and median < best.wall.ratio.median then best = peer end
       if peer.at and median > worst.wall.ratio.median then worst = peer end
     end
-    local gain = peers[1].wall.ratio.median / best.wall.ratio.median
-    local loss = worst.wall.ratio.median / best.wall.ratio.median
-    if loss <= spread.wall then
+    local function as_long(peer)
+      return figures.ratio(peer.wall.ratio.median / best.wall.ratio.median)
+    end
+    if worst.wall.ratio.median / best.wall.ratio.median <= spread.wall then
       return { ("Pool sizes %d to %d make no difference beyond the spread."):format(
         SIZES[1], SIZES[#SIZES]) }
     end
-    return { ("pool_size = %d is the fastest: %s times as fast as %d, %s times as fast "
-      .. "as %d, the slowest."):format(best.at, figures.ratio(gain), SIZES[1],
-      figures.ratio(loss), worst.at) }
+    local sentence = ("pool_size = %d is the fastest; %d, the slowest, takes %s times as "
+      .. "long"):format(best.at, worst.at, as_long(worst))
+    if best ~= peers[1] and worst ~= peers[1] then
+      sentence = ("%s, %d %s times"):format(sentence, peers[1].at, as_long(peers[1]))
+    end
+    return { sentence .. "." }
   end,
 }

@@ -31,6 +31,7 @@
 -- The bytes are the JSON text that its values make, or what is stored when the peer gives
 -- it out as it is ("form" in a case).
 
+local processor = require "bench.harness.processor"
 local programs = require "bench.harness.programs"
 
 local LINE = "([^\n]*)\n"
@@ -83,11 +84,12 @@ end
 --- Starts a peer and waits until it is ready.
 -- @param entry a peer of a case, see case.lua
 -- @param place { directory = its own, server, source, sessions, target,
---   work = path of the file }
+--   work = path of the file, is_on_one_processor }
 -- @return the peer; or nil and a sentence
 function peer.start(entry, place)
   local words, message = programs.find(entry.program)
   if not words then return nil, message end
+  if place.is_on_one_processor then words = processor.keep(words) end
   local self = setmetatable({
     name = entry.name, entry = entry,
     results_path = place.directory .. "/results",

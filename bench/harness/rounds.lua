@@ -5,6 +5,7 @@
 local check = require "bench.harness.check"
 local order = require "bench.harness.order"
 local peer = require "bench.harness.peer"
+local processor = require "bench.harness.processor"
 local redis_server = require "spec.support.redis_server"
 local statistics = require "bench.harness.statistics"
 local storages = require "bench.harness.storages"
@@ -34,6 +35,7 @@ local function start_peers(run)
       directory = temporary.directory(), server = run.server, work = work_path,
       source = SOURCE, target = ("%s.target-%d"):format(SOURCE, i),
       sessions = run.case.sessions,
+      is_on_one_processor = run.case.is_on_one_processor,
     })
     if not started then return nil, message end
     run.peers[i] = started
@@ -178,6 +180,7 @@ function rounds.run(case, fixture, knobs, random, on_round)
     operations = case.work(fixture, random, knobs, case.operations),
     server = redis_server.start { config = case.server },
   }
+  if case.is_on_one_processor then processor.bring(run.server.process:pid()) end
   put_fixture(run)
   local is_done, message = play_all(run, knobs, on_round or function() end)
   for _, one in ipairs(run.peers) do one:stop() end

@@ -6,7 +6,9 @@
 --
 -- The fault happens in the call of that number, counted from 1 after `prepare`.
 
+local authstate = require "authstate"
 local keys = require "authstate.keys"
+local resp_client = require "spec.support.resp_client"
 
 local FAULT, CALL, FILE = arg[1], tonumber(arg[2]), arg[3]
 
@@ -93,6 +95,26 @@ function faults.note_sessions()
   Keys.get = function(self, ...)
     note(self.session.id)
     return get(self, ...)
+  end
+end
+
+local function read_processors(pid)
+  local file = assert(io.open("/proc/" .. pid .. "/status"))
+  local list = file:read "*a":match "Cpus_allowed_list:%s*(%S+)"
+  file:close()
+  return list
+end
+
+-- No fault: writes where the server and this peer may run.
+function faults.note_processors()
+  local open = authstate.open
+  authstate.open = function(options)
+    local socket = options.redis:match "^unix://(.*)"
+    local client = assert(resp_client.connect { socket = socket })
+    local server = client:command("INFO", "server"):match "process_id:(%d+)"
+    client:close()
+    note(("server %s, peer %s"):format(read_processors(server), read_processors "self"))
+    return open(options)
   end
 end
 

@@ -136,6 +136,19 @@ describe("a benchmark of several operations at a time", function()
   end)
 end)
 
+describe("a benchmark on one processor", function()
+  it("keeps the server and all peers there", function()
+    local note = temporary.file ""
+    local case = tiny_case.add_faulty(tiny_case.reads(), "note_processors", 0, note)
+    case.is_on_one_processor = true
+    assert(tiny_case.run(case, { ROUNDS = 1, WARMUP = 0 }))
+    local line = io.lines(note)()
+    local server, peer = line:match "^server (%d+), peer (%d+)$"
+    assert.is_string(server, line)
+    assert.equal(server, peer)
+  end)
+end)
+
 describe("a benchmark of several sessions", function()
   it("reads all of them, also when they are asked for the same", function()
     local note = temporary.file ""
