@@ -22,27 +22,33 @@ void as_map_clear(as_map *map) {
   if (map->entries != NULL) memset(map->entries, 0, map->capacity * sizeof *map->entries);
 }
 
-/* Multiply and fold, eight bytes at a time: quick, and good enough for a table. */
-static uint32_t code_of(as_slice key) {
-  uint64_t code = key.length * UINT64_C(0x9E3779B97F4A7C15);
-  const uint8_t *data = key.data;
-  size_t left = key.length;
-  while (left > 0) {
-    uint64_t word = 0;
-    size_t length = left < sizeof word ? left : sizeof word;
-    memcpy(&word, data, length);
-    code = (code ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-    code ^= code >> 32;
-    data += length;
-    left -= length;
-  }
-  return (uint32_t)code;
+static uint64_t fold(uint64_t code, uint64_t word) {
+  code = (code ^ word) * UINT64_C(0xD6E8FEB86659FD93);
+  return code ^ code >> 32;
 }
 
-uint32_t as_map_find(const as_map *map, as_slice key, as_map_key key_of,
+/* Multiply and fold, eight bytes at a time: quick, and good enough for a table. The last
+ * eight of a long string may be taken twice. */
+uint32_t as_map_code(as_slice key) {
+  uint64_t code = key.length * UINT64_C(0x9E3779B97F4A7C15);
+  uint64_t word = 0;
+  size_t at = 0;
+  for (; at + sizeof word <= key.length; at += sizeof word) {
+    memcpy(&word, key.data + at, sizeof word);
+    code = fold(code, word);
+  }
+  if (at == key.length) return (uint32_t)code;
+  word = 0;
+  if (key.length > sizeof word)
+    memcpy(&word, key.data + key.length - sizeof word, sizeof word);
+  else
+    for (size_t i = at; i < key.length; i++) word = word << 8 | key.data[i];
+  return (uint32_t)fold(code, word);
+}
+
+uint32_t as_map_find(const as_map *map, as_slice key, uint32_t code, as_map_key key_of,
                      const void *owner) {
   if (map->count == 0) return AS_MAP_NONE;
-  uint32_t code = code_of(key);
   for (uint32_t probe = 0; probe < PROBES; probe++) {
     const as_map_entry *entry = &map->entries[(code + probe) & (map->capacity - 1)];
     if (entry->stamp != map->stamp) return AS_MAP_NONE;
@@ -80,8 +86,8 @@ static as_status grow(as_map *map) {
   return AS_OK;
 }
 
-as_status as_map_put(as_map *map, as_slice key, uint32_t number) {
+as_status as_map_put(as_map *map, uint32_t code, uint32_t number) {
   if (map->count + 1 > map->capacity / 2) AS_TRY(grow(map));
-  (void)place(map, code_of(key), number);
+  (void)place(map, code, number);
   return AS_OK;
 }

@@ -36,11 +36,14 @@ void as_map_free(as_map *map);
 /* Empties the map but keeps its memory. */
 void as_map_clear(as_map *map);
 
-/* A number whose bytes are `key`, or AS_MAP_NONE. */
-uint32_t as_map_find(const as_map *map, as_slice key, as_map_key key_of,
+/* What find and put go by: the same for equal bytes. */
+uint32_t as_map_code(as_slice key);
+
+/* A number whose bytes are `key`, whose code is `code`; or AS_MAP_NONE. */
+uint32_t as_map_find(const as_map *map, as_slice key, uint32_t code, as_map_key key_of,
                      const void *owner);
 
-/* Puts in a number, whose bytes are `key`. AS_ERR_OOM: unchanged. */
-AS_MUST_USE as_status as_map_put(as_map *map, as_slice key, uint32_t number);
+/* Puts in a number, by the code of its bytes. AS_ERR_OOM: unchanged. */
+AS_MUST_USE as_status as_map_put(as_map *map, uint32_t code, uint32_t number);
 
 #endif

@@ -455,13 +455,13 @@ static int engine_outcome(lua_State *L) {
 
 /* ---- replies to Lua --------------------------------------------------------------- */
 
-static as_reply_walk walk_of(lua_State *L, const as_bound_engine *bound,
-                             const as_completion *completion) {
-  as_reply_walk walk = {.L = L,
-                        .replies = completion->replies,
-                        .index = completion->first_reply,
-                        .max_value_bytes = bound->max_value_bytes};
-  return walk;
+/* The walk's error is large and set only on failure. */
+static void begin_walk(as_reply_walk *walk, lua_State *L, const as_bound_engine *bound,
+                       const as_completion *completion) {
+  walk->L = L;
+  walk->replies = completion->replies;
+  walk->index = completion->first_reply;
+  walk->max_value_bytes = bound->max_value_bytes;
 }
 
 static const char *const shape_names[] = {"raw",       "value",    "json",
@@ -492,7 +492,8 @@ static int engine_take(lua_State *L) {
     as_engine_release(bound->engine, slot);
     return 1;
   }
-  as_reply_walk walk = walk_of(L, bound, &completion);
+  as_reply_walk walk;
+  begin_walk(&walk, L, bound, &completion);
   uint32_t count = completion.kind == AS_REQUEST_READ ? 1 : completion.reply_count;
   lua_createtable(L, (int)count, 0);
   for (uint32_t i = 0; i < count; i++) {
@@ -522,7 +523,8 @@ static void push_result(lua_State *L, as_bound_engine *bound,
     return;
   }
   if (completion->status == AS_OK && is_alone) {
-    as_reply_walk walk = walk_of(L, bound, completion);
+    as_reply_walk walk;
+    begin_walk(&walk, L, bound, completion);
     as_shape shape = (as_shape)(completion->shape & ~(uint32_t)AS_SHAPE_ALONE);
     if (as_reply_push_field(&walk, shape) == AS_OK) {
       as_engine_release(bound->engine, completion->slot);

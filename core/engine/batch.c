@@ -238,10 +238,12 @@ static as_slice field_of(const void *owner, uint32_t element) {
   return as_slice_of(collection->fields.data + place->offset, place->length);
 }
 
-/* Whether `fields` are asked for already, in this order, beginning with *out_element. */
+/* Whether `fields` are asked for already, in this order, beginning with *out_element.
+ * `code` is that of the first one. */
 static bool find_run(const as_collection *collection, const as_slice *fields,
-                     size_t count, uint32_t *out_element) {
-  uint32_t first = as_map_find(&collection->elements, fields[0], field_of, collection);
+                     size_t count, uint32_t code, uint32_t *out_element) {
+  uint32_t first =
+      as_map_find(&collection->elements, fields[0], code, field_of, collection);
   if (first == AS_MAP_NONE || collection->field_count - first < count) return false;
   for (size_t i = 1; i < count; i++)
     if (!as_slice_equals(field_of(collection, first + (uint32_t)i), fields[i]))
@@ -250,8 +252,8 @@ static bool find_run(const as_collection *collection, const as_slice *fields,
   return true;
 }
 
-static as_status append_field(as_batch *batch, as_collection *collection,
-                              as_slice field) {
+static as_status append_field(as_batch *batch, as_collection *collection, as_slice field,
+                              uint32_t code) {
   size_t before = collection->fields.length;
   as_field_place place = {.length = (uint32_t)field.length};
   as_status status = as_resp_write_argument(&collection->fields, field);
@@ -265,7 +267,19 @@ static as_status append_field(as_batch *batch, as_collection *collection,
   }
   batch->bytes += collection->fields.length - before;
   uint32_t element = collection->field_count++;
-  return as_map_put(&collection->elements, field, element);
+  return as_map_put(&collection->elements, code, element);
+}
+
+/* Asks for fields, those that are not asked for already; from *out_element on. */
+static as_status ask_for(as_batch *batch, as_collection *collection,
+                         const as_slice *fields, size_t count, uint32_t *out_element) {
+  uint32_t code = as_map_code(fields[0]);
+  if (find_run(collection, fields, count, code, out_element)) return AS_OK;
+  *out_element = collection->field_count;
+  AS_TRY(append_field(batch, collection, fields[0], code));
+  for (size_t i = 1; i < count; i++)
+    AS_TRY(append_field(batch, collection, fields[i], as_map_code(fields[i])));
+  return AS_OK;
 }
 
 as_status as_batch_read(as_batch *batch, as_hash *hash, const as_slice *fields,
@@ -276,9 +290,8 @@ as_status as_batch_read(as_batch *batch, as_hash *hash, const as_slice *fields,
   as_operation *operation;
   AS_TRY(collect(batch, hash->lane, AS_REQUEST_READ, now_ms, &request));
   AS_TRY(collection_of(batch, hash, request, &collection));
-  uint32_t element = collection->field_count;
-  if (!find_run(collection, fields, count, &element))
-    for (size_t i = 0; i < count; i++) AS_TRY(append_field(batch, collection, fields[i]));
+  uint32_t element = 0;
+  AS_TRY(ask_for(batch, collection, fields, count, &element));
   AS_TRY(as_operations_take(batch->operations, request, &operation));
   operation->command = collection->number;
   operation->first = element;
