@@ -11,7 +11,7 @@
  *   hget_batch      one HGET for each record, `batch` operations sent together
  *   hset_batch      one HSET for each record, likewise
  *   multi_batch     MULTI, one HSET for each record, EXISTS, EXEC for each operation,
- *                   likewise: what `writes = "plain"` of authstate promises
+ *                   likewise: what a plain write of authstate promises
  *
  * The first five send the commands of one operation and collect their replies. The others
  * are the loop that a careful C programmer writes by hand: the words of all commands and
