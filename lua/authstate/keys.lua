@@ -217,7 +217,8 @@ local function write(self, changes, put, options)
     local id, value = only_entry(records)
     local slot, task = submit_write(session, kind, id, value, put)
     if slot then
-      local result, driver = nil, session.store.driver
+      local result
+      local driver = session.store.driver
       if task then result = yield(PARKED) else result = driver:block(slot) end
       if result ~= driver.unfinished then return result end
       local is_again, message, code, details = fail_quickly(session, kind, id, slot)

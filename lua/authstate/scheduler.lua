@@ -31,8 +31,12 @@ local LONGEST_RUN_MS = 10
 
 local resume, yield, running = coroutine.resume, coroutine.yield, coroutine.running
 
--- What a coroutine of a task yields when it waits, and what it returns in the end.
+-- What a coroutine of a task yields when it waits, and when the task has ended.
 local PARKED, ENDED = {}, {}
+
+-- Coroutines whose task has ended and that can carry out another one.
+local MAX_IDLE = 1024
+local idle, idle_count = {}, 0
 
 -- How long a cancelled task pauses that does not want to end.
 local PAUSE_MS = 1
@@ -145,7 +149,7 @@ end
 
 local function fail(task, message)
   task.results, task.result_count = { message }, 1
-  if type(message) == "string" then
+  if type(message) == "string" and task.coroutine then
     task.trace = debug.traceback(task.coroutine, message)
   end
   finish(task, false)
@@ -157,6 +161,11 @@ local function settle(task, is_fine, marker)
   if not is_fine then
     fail(task, marker)
   elseif marker == ENDED then
+    if idle_count < MAX_IDLE then
+      idle_count = idle_count + 1
+      idle[idle_count] = task.coroutine
+    end
+    task.coroutine = nil
     finish(task, true)
   else
     fail(task, "a task has called coroutine.yield; only calls of authstate may wait in "
@@ -166,13 +175,32 @@ end
 
 local function record(task, ...)
   task.results, task.result_count = { ... }, select("#", ...)
-  return ENDED
+end
+
+local function call(task)
+  local fn, arguments = task.fn, task.arguments
+  task.fn, task.arguments = nil, nil
+  return fn(unpack(arguments, 1, task.argument_count))
+end
+
+-- What a coroutine does: one task after the other. Between two it holds nothing.
+local function carry_out(task)
+  while true do
+    record(task, call(task))
+    task = nil -- luacheck: ignore
+    task = yield(ENDED)
+  end
 end
 
 local function start(task)
-  local arguments = task.arguments
-  task.is_started, task.arguments = true, nil
-  return resume(task.coroutine, unpack(arguments, 1, task.argument_count))
+  local worker = idle[idle_count]
+  if worker then
+    idle[idle_count], idle_count = nil, idle_count - 1
+  else
+    worker = coroutine.create(carry_out)
+  end
+  task.is_started, task.coroutine = true, worker
+  return resume(worker, task)
 end
 
 -- Lets those go on that are ready, and those that they make ready, so that what they
@@ -366,10 +394,8 @@ local free_group = { alive = 0, failed = {} }
 
 local function new_task(group, fn, ...)
   group.alive = group.alive + 1
-  local task
-  task = setmetatable({
-    coroutine = coroutine.create(function(...) return record(task, fn(...)) end),
-    group = group, arguments = { ... }, argument_count = select("#", ...),
+  local task = setmetatable({
+    fn = fn, group = group, arguments = { ... }, argument_count = select("#", ...),
   }, Task)
   living[task], alive = true, alive + 1
   return task
