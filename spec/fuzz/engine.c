@@ -2,27 +2,38 @@
 /* The input is a program: each byte is something a caller, the driver, the server or time
  * does to an engine, the byte after it how much. The driver keeps to its contract, the
  * server to nothing. Each operation completes once, its status says truly whether it was
- * sent, and in the end all slots and all memory are given back. */
+ * sent, and in the end all slots, lanes and all memory are given back. What the driver
+ * and the server do is done to the connection that was chosen last. */
 #include "engine/engine.h"
 
 #include <math.h>
 
 #include "fuzz.h"
 
-enum { MAX_LIVE = 16, LAST_DEADLINE_MS = 2560, MAX_EVENTS = 2000, MAX_TURNS = 1000 };
+enum {
+  MAX_LIVE = 16,
+  CONNECTIONS = 3,
+  LANES = 3,
+  LAST_DEADLINE_MS = 2560,
+  MAX_EVENTS = 2000,
+  MAX_TURNS = 1000
+};
 
 typedef enum socket_state { SOCKET_NONE, SOCKET_ASKED, SOCKET_OPEN } socket_state;
 
 typedef struct live_operation {
   uint32_t slot;
-  uint32_t commands;
+  as_request_kind kind;
+  uint32_t replies; /* when it ends well */
   bool is_held;
   bool is_over;
 } live_operation;
 
 typedef struct world {
   as_engine *engine;
-  socket_state socket;
+  as_lane *lanes[LANES];
+  socket_state sockets[CONNECTIONS];
+  uint32_t connection; /* that was chosen */
   double now_ms;
   live_operation live[MAX_LIVE];
 } world;
@@ -63,49 +74,58 @@ static void check(const world *world) {
 
 /* ---- the driver and the server ----------------------------------------------------- */
 
-static void be_closed(world *world) {
-  world->socket = SOCKET_NONE;
-  as_engine_on_closed(world->engine, 0, as_slice_text("lost"), world->now_ms);
+static void be_closed(world *world, uint32_t connection) {
+  world->sockets[connection] = SOCKET_NONE;
+  as_engine_on_closed(world->engine, connection, as_slice_text("lost"), world->now_ms);
   check(world);
 }
 
+static bool is_open(const world *world) {
+  return world->sockets[world->connection] == SOCKET_OPEN;
+}
+
 static void close_socket(world *world) {
-  if (world->socket != SOCKET_NONE) be_closed(world);
+  if (world->sockets[world->connection] != SOCKET_NONE)
+    be_closed(world, world->connection);
+}
+
+static void be_connected(world *world, uint32_t connection) {
+  world->sockets[connection] = SOCKET_OPEN;
+  as_engine_on_connected(world->engine, connection, world->now_ms);
+  check(world);
 }
 
 static void act(world *world, uint8_t amount) {
   as_action action;
   while (as_engine_next_action(world->engine, &action)) {
     if (action.kind == AS_ACTION_CLOSE) {
-      be_closed(world); /* of a socket, or of one we were late to ask for */
+      /* Of a socket, or of one we were late to ask for. */
+      be_closed(world, action.connection);
       continue;
     }
-    EXPECT(world->socket == SOCKET_NONE);
-    world->socket = SOCKET_ASKED;
+    EXPECT(world->sockets[action.connection] == SOCKET_NONE);
+    world->sockets[action.connection] = SOCKET_ASKED;
     if (amount % 8 == 7) return; /* connecting takes longer */
-    world->socket = SOCKET_OPEN;
-    as_engine_on_connected(world->engine, 0, world->now_ms);
-    check(world);
+    be_connected(world, action.connection);
   }
-  if (world->socket != SOCKET_ASKED) return;
-  world->socket = SOCKET_OPEN;
-  as_engine_on_connected(world->engine, 0, world->now_ms);
-  check(world);
+  for (uint32_t i = 0; i < CONNECTIONS; i++)
+    if (world->sockets[i] == SOCKET_ASKED) be_connected(world, i);
 }
 
 static void write_some(world *world, uint8_t amount) {
-  as_slice bytes = as_engine_next_write(world->engine, 0);
-  if (world->socket != SOCKET_OPEN || bytes.length == 0) return;
+  as_slice bytes = as_engine_next_write(world->engine, world->connection);
+  if (!is_open(world) || bytes.length == 0) return;
   size_t length = amount < 128 ? bytes.length : 1 + (amount - 128u) % bytes.length;
   free(fuzz_copy(as_slice_of(bytes.data, length)));
-  as_engine_on_written(world->engine, 0, length, world->now_ms);
+  as_engine_on_written(world->engine, world->connection, length, world->now_ms);
   check(world);
 }
 
 static void feed(world *world, as_slice bytes) {
-  if (world->socket != SOCKET_OPEN) return;
+  if (!is_open(world)) return;
   uint8_t *exact = fuzz_copy(bytes);
-  as_engine_on_bytes(world->engine, 0, as_slice_of(exact, bytes.length), world->now_ms);
+  as_engine_on_bytes(world->engine, world->connection, as_slice_of(exact, bytes.length),
+                     world->now_ms);
   free(exact);
   check(world);
 }
@@ -116,7 +136,7 @@ static void feed_reply(world *world, uint8_t amount) {
 
 /* What an honest server says to the greeting. */
 static void greet(world *world) {
-  if (world->socket != SOCKET_OPEN) return;
+  if (!is_open(world)) return;
   write_some(world, 0);
   feed(world, as_slice_text("+OK\r\n:7\r\n"));
   feed(world, as_slice_text(INFO_REPLY));
@@ -150,25 +170,105 @@ static void write_commands(world *world, uint32_t count, bool is_script) {
   }
 }
 
-static void submit(world *world, uint8_t amount) {
+static double deadline_of(const world *world, uint8_t amount) {
+  return amount >= 128 ? INFINITY : world->now_ms + 1 + 20 * amount;
+}
+
+/* A submission was taken, or a bound was reached. */
+static void settle(world *world, live_operation *live, as_status status,
+                   as_request_kind kind, uint32_t replies) {
+  EXPECT(status == AS_OK || status == AS_ERR_OVERLOADED);
+  live->is_held = status == AS_OK;
+  live->is_over = false;
+  live->kind = kind;
+  live->replies = replies;
+  check(world);
+}
+
+static void submit(world *world, as_lane *lane, uint8_t amount) {
   live_operation *live = free_place(world);
   bool is_atomic = amount & 1, is_script = amount & 2, is_given_up = (amount & 12) == 12;
   if (live == NULL) return;
-  as_status status = as_engine_begin(world->engine, is_atomic);
+  as_status status = as_engine_begin(world->engine, lane, is_atomic, world->now_ms);
   EXPECT(status == AS_OK || status == AS_ERR_OVERLOADED);
   if (status != AS_OK) return;
-  live->commands = 1 + (amount >> 2) % 3;
-  live->is_over = false;
-  write_commands(world, live->commands, is_script);
+  uint32_t commands = 1 + (amount >> 2) % 3;
+  write_commands(world, commands, is_script);
   if (is_given_up) {
     as_engine_rollback(world->engine);
     check(world);
     return;
   }
-  double deadline_ms = amount >= 128 ? INFINITY : world->now_ms + 1 + 20 * amount;
-  status = as_engine_submit(world->engine, world->now_ms, deadline_ms, &live->slot);
+  status = as_engine_submit(world->engine, 0, world->now_ms, deadline_of(world, amount),
+                            &live->slot);
+  settle(world, live, status, AS_REQUEST_COMMANDS, commands);
+}
+
+static as_slice field_at(uint32_t number) {
+  static const char *const FIELDS[] = {"a", "b", "", "a longer one"};
+  return as_slice_text(FIELDS[number % 4]);
+}
+
+static as_hash *hash_of(world *world, as_lane *lane, uint32_t number) {
+  as_hash *hash = NULL;
+  as_slice key = as_slice_text(number % 2 ? "k" : "l");
+  EXPECT(as_engine_hash(world->engine, lane, key, &hash) == AS_OK);
+  return hash;
+}
+
+/* The lane and the hash, how many fields, the first of them, under which generation. */
+static void read(world *world, uint8_t amount) {
+  live_operation *live = free_place(world);
+  as_slice fields[3];
+  uint32_t count = 1 + (amount >> 3) % 3;
+  if (live == NULL) return;
+  as_hash *hash = hash_of(world, world->lanes[amount % LANES], amount >> 2);
+  for (uint32_t i = 0; i < count; i++) fields[i] = field_at((amount >> 4) + i);
+  as_status status =
+      as_engine_read(world->engine, hash, fields, count, (amount >> 5) % 2 ? 7 : -1, 0,
+                     world->now_ms, deadline_of(world, amount), &live->slot);
+  settle(world, live, status, AS_REQUEST_READ, count);
+}
+
+static void change(world *world, uint8_t amount) {
+  live_operation *live = free_place(world);
+  as_lane *lane = world->lanes[amount % LANES];
+  if (live == NULL) return;
+  as_status status = as_engine_begin_write(world->engine, lane, world->now_ms);
   EXPECT(status == AS_OK || status == AS_ERR_OVERLOADED);
-  live->is_held = status == AS_OK;
+  if (status != AS_OK) return;
+  for (uint32_t i = 0; i <= (amount >> 3) % 3; i++) {
+    as_hash *hash = hash_of(world, lane, (amount >> 2) + i);
+    as_slice field = field_at((amount >> 4) + i);
+    if (i == 1)
+      EXPECT(as_engine_remove(world->engine, hash, field) == AS_OK);
+    else
+      EXPECT(as_engine_set(world->engine, hash, field, field) == AS_OK);
+  }
+  if ((amount & 96) == 96) {
+    as_engine_rollback(world->engine);
+    check(world);
+    return;
+  }
+  status = as_engine_submit(world->engine, 0, world->now_ms, deadline_of(world, amount),
+                            &live->slot);
+  settle(world, live, status, AS_REQUEST_WRITE, 0);
+}
+
+static void open_lane(world *world, uint32_t number) {
+  EXPECT(as_engine_open_lane(world->engine, as_slice_text("meta"),
+                             &world->lanes[number]) == AS_OK);
+}
+
+/* A session ends, whatever is owed to it, and another one begins. */
+static void replace_lane(world *world, uint32_t number) {
+  as_engine_close_lane(world->engine, world->lanes[number]);
+  check(world);
+  open_lane(world, number);
+}
+
+static void flush(world *world) {
+  as_engine_flush(world->engine, world->now_ms);
   check(world);
 }
 
@@ -211,7 +311,12 @@ static void check_completion(const as_completion *completion,
     EXPECT(completion->reply_count == 0 && completion->message.length > 0);
     return;
   }
-  EXPECT(completion->attempts > 0 && completion->reply_count == live->commands);
+  EXPECT(completion->attempts > 0 && completion->reply_count == live->replies);
+  EXPECT(completion->kind == live->kind);
+  if (live->kind == AS_REQUEST_READ)
+    EXPECT(completion->first_reply + live->replies <=
+           as_replies_count(completion->replies));
+  if (live->kind != AS_REQUEST_COMMANDS) return;
   size_t end = completion->first_reply;
   for (uint32_t i = 0; i < completion->reply_count; i++) {
     EXPECT(end < as_replies_count(completion->replies));
@@ -234,8 +339,30 @@ static void pull(world *world) {
 
 /* ---- the program ------------------------------------------------------------------- */
 
+static void step_in_lanes(world *world, uint8_t kind, uint8_t amount) {
+  switch (kind) {
+    case 12:
+      world->connection = amount % CONNECTIONS;
+      return;
+    case 13:
+      read(world, amount);
+      return;
+    case 14:
+      change(world, amount);
+      return;
+    case 15:
+      flush(world);
+      return;
+    case 16:
+      submit(world, world->lanes[amount % LANES], amount);
+      return;
+    default:
+      replace_lane(world, amount % LANES);
+  }
+}
+
 static void step(world *world, as_slice *program) {
-  uint8_t kind = fuzz_take_byte(program) % 12;
+  uint8_t kind = fuzz_take_byte(program) % 18;
   uint8_t amount = fuzz_take_byte(program);
   size_t length = amount < program->length ? amount : program->length;
   switch (kind) {
@@ -263,7 +390,7 @@ static void step(world *world, as_slice *program) {
       pass_time(world, amount);
       return;
     case 8:
-      submit(world, amount);
+      submit(world, NULL, amount);
       return;
     case 9:
       cancel(world, live_at(world, amount));
@@ -271,30 +398,43 @@ static void step(world *world, as_slice *program) {
     case 10:
       release(world, live_at(world, amount));
       return;
-    default:
+    case 11:
       pull(world);
+      return;
+    default:
+      step_in_lanes(world, kind, amount);
   }
 }
 
-/* A server that answers each command, after everything: what was released before it was
- * sent is still executed. */
-static void answer_all(world *world) {
-  for (int turn = 0; as_engine_queued_operations(world->engine) > 0; turn++) {
+/* A server that answers each command of the chosen connection, greetings too. */
+static void answer_connection(world *world) {
+  close_socket(world);
+  for (int turn = 0; as_engine_is_owed(world->engine, world->connection); turn++) {
     EXPECT(turn < MAX_TURNS);
-    if (world->socket == SOCKET_NONE) {
+    if (!is_open(world)) {
       pass_time(world, LAST_DEADLINE_MS);
       act(world, 0);
       greet(world);
     }
     write_some(world, 0);
     feed_reply(world, 0);
-    act(world, 0);
+    act(world, 7); /* what it asks for is done in the next turn */
   }
+}
+
+/* After everything: what was released before it was sent is still executed. */
+static void answer_all(world *world) {
+  flush(world);
+  for (world->connection = 0; world->connection < CONNECTIONS; world->connection++)
+    answer_connection(world);
+  EXPECT(as_engine_queued_operations(world->engine) == 0);
 }
 
 /* The callers give up, the socket goes, and nothing may be left. */
 static void end(world *world) {
-  close_socket(world);
+  for (world->connection = 0; world->connection < CONNECTIONS; world->connection++)
+    close_socket(world);
+  world->connection = 0;
   pass_time(world, LAST_DEADLINE_MS);
   for (int i = 0; i < MAX_LIVE; i++) cancel(world, live_at(world, (uint8_t)i));
   pull(world);
@@ -305,15 +445,18 @@ static void end(world *world) {
   }
   answer_all(world);
   EXPECT(as_engine_queued_bytes(world->engine) == 0);
+  EXPECT(as_engine_lanes(world->engine) == LANES);
 }
 
 void fuzz_engine(as_slice program) {
   static const as_engine_config CONFIG = {
-      .pool_size = 1,
+      .pool_size = CONNECTIONS,
+      .batch = {.size = 6, .window_ms = 50},
       .max_operations = 10,
       .max_queued_bytes = 2000,
       .connection = {.connect_timeout_ms = 100,
                      .health_timeout_ms = 300,
+                     .max_age_ms = 2000,
                      .greeting = {.password = "secret",
                                   .scripts = {{(const uint8_t *)"x", 1}},
                                   .script_count = 1}}};
@@ -321,6 +464,7 @@ void fuzz_engine(as_slice program) {
   world world = {.now_ms = 0};
   as_mem_init(&mem);
   EXPECT(as_engine_new(&mem, &CONFIG, &world.engine) == AS_OK);
+  for (uint32_t i = 0; i < LANES; i++) open_lane(&world, i);
   for (int i = 0; i < MAX_EVENTS && program.length > 0; i++) step(&world, &program);
   end(&world);
   as_engine_del(world.engine);

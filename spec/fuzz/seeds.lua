@@ -21,11 +21,27 @@ local SERVER_REPLIES = {
   "$1\r\na\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n:2\r\n$-1\r\n:1\r\n:2\r\n+z\r\n",
 }
 
+-- To joined reads of two hashes, to their generation, and to joined writes; see
+-- connection.c.
+local JOINED_REPLIES = {
+  "*6\r\n$1\r\na\r\n$1\r\nb\r\n$-1\r\n$1\r\nc\r\n$1\r\nd\r\n$1\r\ne\r\n",
+  "*4\r\n$1\r\na\r\n$1\r\nb\r\n$-1\r\n$1\r\nc\r\n", "*1\r\n$1\r\na\r\n",
+  "*3\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n*0\r\n:1\r\n",
+  "-WRONGTYPE x\r\n", "$1\r\n7\r\n",
+  "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+    .. "*5\r\n:1\r\n:0\r\n-WRONGTYPE x\r\n:3\r\n:2\r\n",
+  "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+    .. "*5\r\n*1\r\n:1\r\n:0\r\n:1\r\n:3\r\n:2\r\n",
+}
+
 -- Pairs of event and amount; see engine.c.
 local ENGINE_PROGRAMS = {
   "\8\200\0\0\5\0\3\0\11\0", "\8\1\8\2\8\3\8\16\0\0\5\0\3\0\3\9\3\7\11\0\10\0",
   "\8\128\0\0\5\0\1\130\6\0\0\0\5\0\3\1\1\0\3\0\11\0", "\8\5\0\0\5\0\7\110\9\0\11\0",
   "\8\128\8\129\0\0\5\0\3\10\1\0\3\3\3\3\11\0", "\8\12\0\0\2\5+OK\r\n\7\255\7\255\7\255",
+  "\13\192\13\200\13\224\15\0\0\0\5\0\3\7\3\5\11\0",
+  "\14\128\14\136\14\152\15\0\0\0\5\0\3\0\11\0",
+  "\13\128\14\129\13\1\16\2\12\1\0\0\5\0\15\0\1\130\6\0\0\0\5\0\3\7\17\1\7\50\11\0",
 }
 
 local SESSIONS = {
@@ -82,6 +98,12 @@ for _, replies in ipairs(SERVER_REPLIES) do
   for _, cut in ipairs { "\0", "\7" } do
     add("reply", cut .. replies)
     add("connection", cut .. replies)
+  end
+end
+for i, first in ipairs(JOINED_REPLIES) do
+  for j = 1, #JOINED_REPLIES - 3, 2 do
+    add("connection", (i % 2 == 0 and "\128" or "\200") .. first
+      .. JOINED_REPLIES[j] .. JOINED_REPLIES[6] .. JOINED_REPLIES[7 + j % 2])
   end
 end
 for _, program in ipairs(ENGINE_PROGRAMS) do add("engine", program) end
