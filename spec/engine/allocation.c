@@ -11,8 +11,17 @@
 #include "engine/engine.h"
 #include "failing_heap.h"
 
-/* The script is long, so that loading it again needs memory. */
-enum { OPERATIONS = 12, MAX_TURNS = 1000, SCRIPT_BYTES = 5000 };
+/* Operations number 0 to 11 are commands of their own; then come reads and plain writes
+ * in lanes. The script is long, so that loading it again needs memory. */
+enum {
+  COMMANDS = 12,
+  READS_END = 24,
+  OPERATIONS = 36,
+  LANES = 2,
+  MAX_TURNS = 1000,
+  SCRIPT_BYTES = 5000,
+  MAX_WORDS = 64
+};
 
 static const char info[] = "$74\r\n_\r\nredis_version:7.0.15\r\n"
                            "run_id:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n";
@@ -21,14 +30,22 @@ static const char info[] = "$74\r\n_\r\nredis_version:7.0.15\r\n"
 typedef struct talk {
   as_mem mem;
   as_engine *engine;
+  as_lane *lanes[LANES];
   double now_ms;
   uint8_t received[65536]; /* requests not answered yet */
   size_t received_length;
+  uint32_t queued; /* commands since MULTI, MULTI counted */
+  uint32_t versions;
   bool is_open;
   bool forgot_scripts;
   uint32_t slots[OPERATIONS]; /* by number */
   bool is_over[OPERATIONS];
 } talk;
+
+typedef struct command {
+  uint32_t count;
+  as_slice words[MAX_WORDS];
+} command;
 
 /* ---- the server -------------------------------------------------------------------- */
 
@@ -41,74 +58,162 @@ static void feed_text(talk *talk, const char *text) {
   feed(talk, text, strlen(text));
 }
 
-/* The large reply: a number as an array of it, many times. */
-static void feed_many(talk *talk, int number) {
-  char text[32];
-  feed_text(talk, "*300\r\n");
-  for (int i = 0; i < 300; i++) {
-    snprintf(text, sizeof text, "$3\r\n%03d\r\n", number);
-    feed_text(talk, text);
-  }
-}
-
-static void answer(talk *talk, const char *command) {
+static void feed_bulk(talk *talk, as_slice word) {
   char text[64];
-  int number;
-  if (strstr(command, "INFO") != NULL) {
-    feed(talk, info, sizeof info - 1);
-  } else if (strstr(command, "\r\nID\r\n") != NULL) {
-    feed_text(talk, ":7\r\n");
-  } else if (strstr(command, "LOAD") != NULL) {
-    talk->forgot_scripts = false;
-    feed_text(talk, "$1\r\nx\r\n");
-  } else if (strstr(command, "EVALSHA") != NULL && talk->forgot_scripts) {
-    feed_text(talk, "-NOSCRIPT No matching script.\r\n");
-  } else if (sscanf(command, "*2\r\n$4\r\nMANY\r\n$3\r\n%d", &number) == 1) {
-    feed_many(talk, number);
-  } else if (sscanf(command, "*2\r\n$4\r\nFAIL\r\n$3\r\n%d", &number) == 1) {
-    snprintf(text, sizeof text, "-WRONGTYPE %03d\r\n", number);
-    feed_text(talk, text);
-  } else if (sscanf(command, "*2\r\n$4\r\nECHO\r\n$3\r\n%d", &number) == 1 ||
-             sscanf(command, "*3\r\n$7\r\nEVALSHA\r\n$1\r\nx\r\n$3\r\n%d", &number) ==
-                 1) {
-    snprintf(text, sizeof text, "$3\r\n%03d\r\n", number);
-    feed_text(talk, text);
-  } else if (strstr(command, "EXEC") != NULL) {
-    feed_text(talk, "*1\r\n$3\r\n002\r\n");
-  } else {
-    feed_text(talk, "+OK\r\n");
-  }
+  snprintf(text, sizeof text, "$%zu\r\n%.*s\r\n", word.length, (int)word.length,
+           (const char *)word.data);
+  feed_text(talk, text);
 }
 
-/* The commands that are whole; a number has three digits, so lengths are simple. */
-static size_t command_length(const char *bytes, size_t length) {
-  size_t at = 0;
-  int arguments;
-  if (sscanf(bytes, "*%d\r\n", &arguments) != 1) return 0;
-  const char *line = memchr(bytes, '\n', length);
-  if (line == NULL) return 0;
-  at = (size_t)(line - bytes) + 1;
-  for (int i = 0; i < arguments; i++) {
-    size_t argument;
-    if (at >= length || sscanf(bytes + at, "$%zu\r\n", &argument) != 1) return 0;
-    line = memchr(bytes + at, '\n', length - at);
-    if (line == NULL) return 0;
-    at = (size_t)(line - bytes) + 1 + argument + 2;
+static void feed_head(talk *talk, char type, uint32_t count) {
+  char text[32];
+  snprintf(text, sizeof text, "%c%u\r\n", type, (unsigned)count);
+  feed_text(talk, text);
+}
+
+static bool is_word(const command *command, uint32_t i, const char *text) {
+  return i < command->count && as_slice_equals(command->words[i], as_slice_text(text));
+}
+
+/* Versions are counted up by as many as the writes are. */
+static void execute(talk *talk, const command *exec) {
+  uint32_t queued = talk->queued - 1;
+  (void)exec;
+  talk->queued = 0;
+  feed_head(talk, '*', queued);
+  if (queued == 1) {
+    feed_text(talk, "$3\r\n002\r\n");
+    return;
   }
-  return at <= length ? at : 0;
+  for (uint32_t i = 0; i < queued; i++)
+    feed_head(talk, ':', i == queued - 2 ? talk->versions : 1);
+}
+
+static void queue(talk *talk, const command *command) {
+  char text[16];
+  talk->queued++;
+  if (is_word(command, 0, "HINCRBY")) {
+    snprintf(text, sizeof text, "%.*s", (int)command->words[3].length,
+             (const char *)command->words[3].data);
+    talk->versions += (uint32_t)strtoul(text, NULL, 10);
+  }
+  feed_text(talk, "+QUEUED\r\n");
+}
+
+/* An array of its number, many times. */
+static void many(talk *talk, const command *command) {
+  feed_text(talk, "*300\r\n");
+  for (int i = 0; i < 300; i++) feed_bulk(talk, command->words[1]);
+}
+
+/* The value of a field is its name. */
+static void hmget(talk *talk, const command *command) {
+  feed_head(talk, '*', command->count - 2);
+  for (uint32_t i = 2; i < command->count; i++) feed_bulk(talk, command->words[i]);
+}
+
+static void evalsha(talk *talk, const command *command) {
+  if (talk->forgot_scripts)
+    feed_text(talk, "-NOSCRIPT No matching script.\r\n");
+  else
+    feed_bulk(talk, command->words[2]);
+}
+
+static void script(talk *talk, const command *command) {
+  (void)command;
+  talk->forgot_scripts = false;
+  feed_text(talk, "$1\r\nx\r\n");
+}
+
+static void client(talk *talk, const command *command) {
+  feed_text(talk, is_word(command, 1, "ID") ? ":7\r\n" : "+OK\r\n");
+}
+
+static void tell_info(talk *talk, const command *command) {
+  (void)command;
+  feed(talk, info, sizeof info - 1);
+}
+
+static void echo(talk *talk, const command *command) {
+  feed_bulk(talk, command->words[1]);
+}
+
+static void fail(talk *talk, const command *command) {
+  (void)command;
+  feed_text(talk, "-WRONGTYPE x\r\n");
+}
+
+/* The generation of every session. */
+static void hget(talk *talk, const command *command) {
+  (void)command;
+  feed_text(talk, "$1\r\n7\r\n");
+}
+
+static void multi(talk *talk, const command *command) {
+  (void)command;
+  talk->queued = 1;
+  feed_text(talk, "+OK\r\n");
+}
+
+static void answer(talk *talk, const command *command) {
+  static const struct {
+    const char *name;
+    void (*answer)(struct talk *talk, const struct command *command);
+  } answers[] = {{"INFO", tell_info},  {"CLIENT", client}, {"SCRIPT", script},
+                 {"EVALSHA", evalsha}, {"MANY", many},     {"FAIL", fail},
+                 {"ECHO", echo},       {"HMGET", hmget},   {"HGET", hget},
+                 {"MULTI", multi}};
+  if (is_word(command, 0, "EXEC")) {
+    execute(talk, command);
+    return;
+  }
+  if (talk->queued > 0) {
+    queue(talk, command);
+    return;
+  }
+  for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+    if (!is_word(command, 0, answers[i].name)) continue;
+    answers[i].answer(talk, command);
+    return;
+  }
+  feed_text(talk, "+OK\r\n");
+}
+
+/* Reads the number of a line that begins with `type`; false when the line is not whole.
+ */
+static bool read_number(const talk *talk, size_t *at, char type, size_t *out_number) {
+  const uint8_t *begin = talk->received + *at;
+  size_t left = talk->received_length - *at;
+  const uint8_t *end = left > 0 ? memchr(begin, '\n', left) : NULL;
+  if (end == NULL) return false;
+  CHECK(*begin == (uint8_t)type);
+  *out_number = strtoul((const char *)begin + 1, NULL, 10);
+  *at += (size_t)(end - begin) + 1;
+  return true;
+}
+
+/* The length of the first command, 0 when it is not whole. */
+static size_t read_command(const talk *talk, command *out) {
+  size_t at = 0, count, length;
+  if (!read_number(talk, &at, '*', &count)) return 0;
+  CHECK(count > 0 && count <= MAX_WORDS);
+  for (out->count = 0; out->count < count; out->count++) {
+    if (!read_number(talk, &at, '$', &length)) return 0;
+    out->words[out->count] = as_slice_of(talk->received + at, length);
+    at += length + 2;
+    if (at > talk->received_length) return 0;
+  }
+  return at;
 }
 
 static void serve(talk *talk) {
-  static char command[2 * SCRIPT_BYTES];
+  command command;
   size_t length;
-  while ((length = command_length((const char *)talk->received, talk->received_length))) {
-    CHECK(length < sizeof command);
-    memcpy(command, talk->received, length);
-    command[length] = '\0';
+  while ((length = read_command(talk, &command)) > 0) {
+    answer(talk, &command);
+    if (!talk->is_open || length > talk->received_length) return;
     talk->received_length -= length;
     memmove(talk->received, talk->received + length, talk->received_length);
-    talk->received[talk->received_length] = '\0';
-    answer(talk, command);
   }
 }
 
@@ -117,6 +222,7 @@ static void serve(talk *talk) {
 static void lose(talk *talk) {
   talk->is_open = false;
   talk->received_length = 0;
+  talk->queued = 0;
   as_engine_on_closed(talk->engine, 0, as_slice_text("lost"), talk->now_ms);
   CHECK(as_engine_validate(talk->engine));
 }
@@ -141,16 +247,24 @@ static void write_some(talk *talk, size_t most) {
   CHECK(talk->received_length + length < sizeof talk->received);
   memcpy(talk->received + talk->received_length, bytes.data, length);
   talk->received_length += length;
-  talk->received[talk->received_length] = '\0';
   as_engine_on_written(talk->engine, 0, length, talk->now_ms);
   CHECK(as_engine_validate(talk->engine));
 }
 
 static void check_reply(const as_completion *completion, int number) {
   char expected[16];
+  if (completion->kind == AS_REQUEST_WRITE) {
+    CHECK(completion->number > 0 && completion->reply_count == 0);
+    return;
+  }
   snprintf(expected, sizeof expected, "%03d", number);
   const as_reply *first = as_replies_at(completion->replies, completion->first_reply);
   size_t count = first->type == AS_REPLY_ARRAY ? (size_t)first->integer : 0;
+  if (completion->kind == AS_REQUEST_READ) {
+    CHECK(completion->reply_count == 2 && count == 0);
+    CHECK(as_slice_equals(as_replies_text(completion->replies, first + 1),
+                          as_slice_text("shared")));
+  }
   for (size_t i = count ? 1 : 0; i <= count; i++)
     CHECK(as_slice_equals(as_replies_text(completion->replies, first + i),
                           as_slice_text(expected)));
@@ -180,7 +294,7 @@ static void pull(talk *talk) {
     bool is_retried = is_unexecuted && heap.failed > 0;
     if (completion.status == AS_OK)
       check_reply(&completion, number);
-    else if (number % 6 == 5)
+    else if (number < COMMANDS && number % 6 == 5)
       CHECK(completion.status == AS_ERR_WRONG_TYPE || is_retried);
     else
       CHECK(is_retried);
@@ -202,20 +316,60 @@ static as_status write_command(talk *talk, const char *name, const char *number)
   return as_engine_argument(talk->engine, as_slice_text(number));
 }
 
-static as_status try_submit(talk *talk, int number) {
+static as_status try_commands(talk *talk, int number, const char *text) {
   static const char *const names[] = {"ECHO", "EVALSHA", "ECHO", "MANY", "ECHO", "FAIL"};
-  char text[16];
-  snprintf(text, sizeof text, "%03d", number);
-  AS_TRY(as_engine_begin(talk->engine, NULL, number == 2, talk->now_ms));
+  as_lane *lane = number < 6 ? NULL : talk->lanes[number % LANES];
+  AS_TRY(as_engine_begin(talk->engine, lane, number == 2, talk->now_ms));
   as_status status = write_command(talk, names[number % 6], text);
-  if (status != AS_OK) {
-    as_engine_rollback(talk->engine);
-    return status;
-  }
-  return as_engine_submit(talk->engine, 0, talk->now_ms, talk->now_ms + 1e9,
-                          &talk->slots[number]);
+  if (status == AS_OK)
+    return as_engine_submit(talk->engine, 0, talk->now_ms, talk->now_ms + 1e9,
+                            &talk->slots[number]);
+  as_engine_rollback(talk->engine);
+  return status;
 }
 
+static as_status try_hash(talk *talk, int number, int which, as_hash **out_hash) {
+  as_slice key = as_slice_text(which % 3 == 0 ? "k" : "l");
+  return as_engine_hash(talk->engine, talk->lanes[number % LANES], key, out_hash);
+}
+
+static as_status try_read(talk *talk, int number, const char *text) {
+  as_hash *hash;
+  as_slice fields[2] = {as_slice_text(text), as_slice_text("shared")};
+  AS_TRY(try_hash(talk, number, number, &hash));
+  return as_engine_read(talk->engine, hash, fields, 2, number % 4 == 0 ? 7 : -1, 0,
+                        talk->now_ms, talk->now_ms + 1e9, &talk->slots[number]);
+}
+
+static as_status change(talk *talk, int number, as_slice field) {
+  as_hash *hash;
+  AS_TRY(try_hash(talk, number, number, &hash));
+  if (number % 5 == 4) AS_TRY(as_engine_remove(talk->engine, hash, field));
+  AS_TRY(try_hash(talk, number, number + 1, &hash));
+  return as_engine_set(talk->engine, hash, field, field);
+}
+
+static as_status try_write(talk *talk, int number, const char *text) {
+  as_lane *lane = talk->lanes[number % LANES];
+  AS_TRY(as_engine_begin_write(talk->engine, lane, talk->now_ms));
+  as_status status = change(talk, number, as_slice_text(text));
+  if (status == AS_OK)
+    return as_engine_submit(talk->engine, 0, talk->now_ms, talk->now_ms + 1e9,
+                            &talk->slots[number]);
+  as_engine_rollback(talk->engine);
+  return status;
+}
+
+static as_status try_submit(talk *talk, int number) {
+  char text[16];
+  snprintf(text, sizeof text, "%03d", number);
+  if (number < COMMANDS) return try_commands(talk, number, text);
+  return number < READS_END ? try_read(talk, number, text)
+                            : try_write(talk, number, text);
+}
+
+/* What was collected in the lane before may have been sealed, so bytes are compared for
+ * those without a lane only. */
 static void submit(talk *talk, int number) {
   uint32_t operations = as_engine_queued_operations(talk->engine);
   size_t bytes = as_engine_queued_bytes(talk->engine);
@@ -224,11 +378,12 @@ static void submit(talk *talk, int number) {
   while ((status = try_submit(talk, number)) != AS_OK) {
     CHECK(status == AS_ERR_OOM && heap.failed > failed);
     CHECK(as_engine_queued_operations(talk->engine) == operations);
-    CHECK(as_engine_queued_bytes(talk->engine) == bytes);
+    CHECK(number >= 6 || as_engine_queued_bytes(talk->engine) == bytes);
     CHECK(as_engine_validate(talk->engine));
     failed = heap.failed;
   }
   talk->is_over[number] = false;
+  CHECK(as_engine_validate(talk->engine));
   CHECK(as_engine_queued_operations(talk->engine) == operations + 1);
 }
 
@@ -238,8 +393,26 @@ static bool is_all_over(const talk *talk) {
   return true;
 }
 
+/* Reads and writes of both lanes in turn, so that some seal what others have begun. */
 static void submit_all(talk *talk) {
-  for (int number = 0; number < OPERATIONS; number++) submit(talk, number);
+  for (int i = 0; i < OPERATIONS; i++) submit(talk, i * 7 % OPERATIONS);
+}
+
+static void flush(talk *talk) {
+  as_engine_flush(talk->engine, talk->now_ms);
+  CHECK(as_engine_validate(talk->engine));
+}
+
+static void open_lanes(talk *talk) {
+  for (int i = 0; i < LANES; i++)
+    while (as_engine_open_lane(talk->engine, as_slice_text("meta"), &talk->lanes[i]) !=
+           AS_OK)
+      CHECK(heap.failed > 0);
+}
+
+static void close_lanes(talk *talk) {
+  for (int i = 0; i < LANES; i++) as_engine_close_lane(talk->engine, talk->lanes[i]);
+  CHECK(as_engine_validate(talk->engine));
 }
 
 /* The socket is lost after the next `most` bytes, whatever they are. */
@@ -265,30 +438,45 @@ static void finish(talk *talk) {
   CHECK(as_engine_queued_bytes(talk->engine) == 0);
 }
 
+/* Their lanes are closed while they are owed, which ends them later. Those that failed
+ * for want of memory cannot be submitted again, so new lanes come at once. */
+static void close_lanes_amid(talk *talk) {
+  close_lanes(talk);
+  open_lanes(talk);
+  finish(talk);
+  CHECK(as_engine_lanes(talk->engine) == LANES);
+}
+
 static void converse(talk *talk) {
+  open_lanes(talk);
   submit_all(talk);
   finish(talk);
   submit_all(talk);
+  flush(talk);
   lose_after(talk, 200);
   finish(talk);
   submit_all(talk);
   talk->forgot_scripts = true;
+  flush(talk);
   finish(talk);
   submit_all(talk);
+  flush(talk);
   lose_after(talk, SIZE_MAX);
   finish(talk);
+  submit_all(talk);
+  close_lanes_amid(talk);
 }
 
 /* Returns whether any allocation failed. */
 static bool run(uint64_t first, uint64_t in_a_row) {
-  static talk talk;
+  static struct talk talk;
   memset(&talk, 0, sizeof talk);
   as_mem_init(&talk.mem);
   for (int number = 0; number < OPERATIONS; number++) talk.is_over[number] = true;
   as_engine_config config = {.pool_size = 1,
                              .max_operations = 100,
                              .max_queued_bytes = 100000,
-                             .batch = {.size = 100, .window_ms = 10},
+                             .batch = {.size = 30, .window_ms = 10},
                              .connection = {.connect_timeout_ms = 100,
                                             .health_timeout_ms = 100,
                                             .max_age_ms = 1e9}};
