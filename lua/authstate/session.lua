@@ -12,6 +12,7 @@ local core = require "authstate.core"
 local failure = require "authstate.failure"
 local keys = require "authstate.keys"
 local meta = require "authstate.meta"
+local scheduler = require "authstate.scheduler"
 local writer = require "authstate.writer"
 
 local Session = { __name = "authstate.session" }
@@ -89,12 +90,30 @@ local function read_first(self, call, commands, shapes, is_load)
   return replies, found
 end
 
+-- Reads when its turn has come, which it may have to wait for.
+local function in_order(self, call, read, ...)
+  local turns = self.writer.turns
+  if turns:is_open() then return read(self, call, ...) end
+  return scheduler.hold(function(...)
+    local is_entered, message, code, details = turns:enter_read(call)
+    if not is_entered then return nil, message, code, details end
+    return read(self, call, ...)
+  end, ...)
+end
+
 --- Begins a call, in the order of the session; see Store:begin.
 -- @local
 function Session:begin(options, level)
   local call = self.store:begin(self.id, options, level + 1)
   call.lane = self.writer:lane()
   return call
+end
+
+local function read_commands(self, call, commands, shapes)
+  if self.pin then return read_pinned(self, call, commands, shapes) end
+  local replies, message, code, details = read_first(self, call, commands, shapes, false)
+  if not replies then return nil, message, code, details end
+  return replies
 end
 
 --- Reads under the handle's generation; pins a handle that has none.
@@ -104,20 +123,10 @@ end
 -- @return one reply for each; or E
 -- @local
 function Session:read(call, commands, shapes)
-  local is_entered, reason, fault, facts = self.writer.turns:enter_read(call)
-  if not is_entered then return nil, reason, fault, facts end
-  if self.pin then return read_pinned(self, call, commands, shapes) end
-  local replies, message, code, details = read_first(self, call, commands, shapes, false)
-  if not replies then return nil, message, code, details end
-  return replies
+  return in_order(self, call, read_commands, commands, shapes)
 end
 
---- Reads fields of one hash as stored values, joined with other reads of this turn.
--- @return list, holes for those that are absent; or E
--- @local
-function Session:read_fields(call, key, fields, shape)
-  local is_entered, reason, fault, known = self.writer.turns:enter_read(call)
-  if not is_entered then return nil, reason, fault, known end
+local function read_fields(self, call, key, fields, shape)
   if not self.pin or not call.lane then
     local command = { "HMGET", key }
     for i = 1, #fields do command[i + 2] = fields[i] end
@@ -135,6 +144,13 @@ function Session:read_fields(call, key, fields, shape)
   return store:fail(call, message, code, facts, { { "HMGET", key } })
 end
 
+--- Reads fields of one hash as stored values, joined with other reads of this turn.
+-- @return list, holes for those that are absent; or E
+-- @local
+function Session:read_fields(call, key, fields, shape)
+  return in_order(self, call, read_fields, key, fields, shape)
+end
+
 -- Credentials are an object. Anything else in their place is damage, not absence.
 local function check_stored_creds(self, creds, shape)
   local is_object = type(creds) == "table" and getmetatable(creds) ~= core.array_mt
@@ -144,12 +160,9 @@ local function check_stored_creds(self, creds, shape)
     { session = self.id, sent = true, type = "creds", id = "creds" })
 end
 
-local function load_creds(self, shape, call)
-  local is_entered, message, code, details = self.writer.turns:enter_read(call)
-  if not is_entered then return nil, message, code, details end
+local function load_creds_now(self, call, shape)
   local key, field = self.store.layout.key(self.id, "creds", "creds")
-  local replies, found
-  replies, found, code, details = read_first(self, call,
+  local replies, found, code, details = read_first(self, call,
     { { "HMGET", key, field } }, { shape }, true)
   if not replies then
     if code == "corrupt" and details.reply then
@@ -160,10 +173,14 @@ local function load_creds(self, shape, call)
   end
   local creds = replies[1][1]
   if creds == nil then return nil end
-  local is_right
+  local is_right, message
   is_right, message, code, details = check_stored_creds(self, creds, shape)
   if not is_right then return nil, message, code, details end
   return creds, found.version
+end
+
+local function load_creds(self, shape, call)
+  return in_order(self, call, load_creds_now, shape)
 end
 
 --- Reads the credentials and pins the handle to what is stored.
@@ -237,10 +254,7 @@ local function assemble(self, types, replies, found, shape)
   return loaded
 end
 
-local function load_session(self, shape, options)
-  local call = self:begin(options, LEVEL)
-  local is_entered, reason, fault, facts = self.writer.turns:enter_read(call)
-  if not is_entered then return nil, reason, fault, facts end
+local function load_session_now(self, call, shape)
   for _ = 1, MAX_LOADS do
     local types = { unpack(self.known_types) }
     local replies, message, code, details = load_whole(self, call, types, shape)
@@ -256,20 +270,24 @@ local function load_session(self, shape, options)
     { session = self.id, sent = true, retry = true })
 end
 
+local function load_session(self, shape, call)
+  return in_order(self, call, load_session_now, shape)
+end
+
 --- Reads the whole session in one step and pins the handle to it.
 -- @param options { timeout_ms }
 -- @return { creds, keys = { [type] = { [id] = value } }, version, generation, unknown =
 --   how many fields of a foreign layout are no records, if any }; nil alone when there is
 --   no such session; or E
 function Session:load(options)
-  return load_session(self, "value_map", options)
+  return load_session(self, "value_map", self:begin(options, LEVEL))
 end
 
 --- The same with all records as JSON texts, exactly as they were written.
 -- @param options { timeout_ms }
 -- @return as `load`
 function Session:load_json(options)
-  return load_session(self, "json_map", options)
+  return load_session(self, "json_map", self:begin(options, LEVEL))
 end
 
 --- What `meta` says of the session, with all its types. For keys and info.
@@ -357,8 +375,6 @@ end
 
 -- Writes a batch of keys without asking who else writes.
 local function write_plainly(self, call, filled)
-  local is_entered, message, code, details = self.writer.turns:enter_read(call)
-  if not is_entered then return nil, message, code, details end
   local changes = filled:changes()
   local version, reason, fault, facts = self.store.driver:write {
     lane = call.lane, changes = changes, deadline_ms = call.deadline_ms, is_write = true,
@@ -389,7 +405,7 @@ function Session:write(creds, changes, put, options, level)
     return nil, message, code, details
   end
   if self.writer:goes_plain(self.pin, filled) then
-    return write_plainly(self, call, filled)
+    return in_order(self, call, write_plainly, filled)
   end
   local result
   result, message, code, details =

@@ -17,16 +17,18 @@ function turns.new()
     is_writing = false, -- a write has its turn
     is_unsent = false,  -- and was not sent yet
     queue = {},         -- those that wait: { is_write, task, is_granted }
+    granted = 0,        -- those whose turn has come, and who did not go on yet
   }, Turns)
 end
 
 --- Whether a read can be sent now.
 function Turns:is_open()
-  return not self.is_unsent and self.queue[1] == nil
+  return not self.is_unsent and self.granted == 0 and self.queue[1] == nil
 end
 
-local function grant(waiter)
+local function grant(self, waiter)
   waiter.is_granted = true
+  self.granted = self.granted + 1
   if waiter.task then scheduler.wake(waiter.task, waiter) end
 end
 
@@ -37,7 +39,7 @@ local function advance(self)
     if waiter.is_write and self.is_writing then return end
     table.remove(self.queue, 1)
     if waiter.is_write then self.is_writing, self.is_unsent = true, true end
-    grant(waiter)
+    grant(self, waiter)
   end
 end
 
@@ -48,9 +50,17 @@ local function leave_queue(self, waiter)
   advance(self)
 end
 
--- Its turn may have come after it was cancelled, before it could go on.
+-- A waiter goes on. Whether its turn has come; who has called meanwhile comes after it.
+local function take_grant(self, waiter)
+  if not waiter.is_granted then return false end
+  self.granted = self.granted - 1
+  if self.granted == 0 then advance(self) end
+  return true
+end
+
+-- A waiter goes on that waits no longer; its turn may have come all the same.
 local function give_up(self, waiter)
-  if not waiter.is_granted then
+  if not take_grant(self, waiter) then
     leave_queue(self, waiter)
   elseif waiter.is_write then
     self:leave_write()
@@ -78,7 +88,7 @@ local function wait(self, call, is_write)
   else
     scheduler.drive(is_over, waiter, call.deadline_ms)
   end
-  if waiter.is_granted then return true end
+  if take_grant(self, waiter) then return true end
   leave_queue(self, waiter)
   return failure.new("unavailable", "an earlier write of this session was not sent in "
     .. "time; nothing was sent", { session = call.session })

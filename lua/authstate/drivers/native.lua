@@ -16,9 +16,6 @@ local native = {}
 -- No byte from the server for this long, while replies are owed: the connection is dead.
 local HEALTH_TIMEOUT_MS = 10000
 
--- In the place of a waiting task: a call outside of tasks.
-local BLOCKED = {}
-
 --- A driver for one server. Does no I/O; the first operation connects.
 -- @param config { server (see options.check), scripts = list of sources, pool_size,
 --   batch_size, batch_window_ms, max_operations, max_queued_bytes, max_value_bytes,
@@ -64,8 +61,7 @@ function Native:begin()
   self.pointer = core_ffi.engine(self.engine:address())
   self.unfinished = self.engine:address()
   self.losses = 0
-  self.waiters = {}  -- by slot: the task that waits, BLOCKED, or false
-  self.results = {}  -- by slot: what a call outside of tasks waits for; see `deliver`
+  self.waiters = {}  -- by slot: the task that waits, what `block` waits for, or false
   self.requests = {} -- by slot: those of `perform`
   self.verdicts = {} -- by slot: what those get that wait in vain
   self.drained = {}  -- used again by each `deliver`
@@ -134,6 +130,14 @@ end
 
 -- ---- waiting --------------------------------------------------------------------------
 
+local function tell(waiter, result)
+  if waiter.is_blocked then
+    waiter.result, waiter.is_answered = result, true
+  else
+    scheduler.wake(waiter, result)
+  end
+end
+
 --- After a turn of the loop: hands out what has ended. For the scheduler.
 function Native:deliver()
   local engine, out, waiters = self.engine, self.drained, self.waiters
@@ -150,10 +154,8 @@ function Native:deliver()
       local slot, result = out[i], out[i + 1]
       local waiter = waiters[slot]
       waiters[slot] = false
-      if waiter == BLOCKED then
-        self.results[slot] = { result }
-      elseif waiter then
-        scheduler.wake(waiter, result)
+      if waiter then
+        tell(waiter, result)
       elseif result == self.unfinished then
         engine:release(slot)
       end
@@ -161,27 +163,26 @@ function Native:deliver()
   until count < 256
 end
 
-local function is_answered(waiting)
-  return waiting.driver.results[waiting.slot] ~= nil
+local function is_answered(waiter)
+  return waiter.is_answered
 end
 
--- Waits outside of tasks.
+-- Waits outside of tasks. Its slot may be another one's before it goes on: what it waits
+-- for is its own.
 local function block(self, slot)
-  local results = self.results
-  self.waiters[slot] = BLOCKED
+  local waiter = { is_blocked = true, is_answered = false, result = nil }
+  self.waiters[slot] = waiter
   if self.config.is_apart or not scheduler.has_tasks() then
     local loop, engine = self.loop, self.engine
     repeat
       local is_turned, message = loop:wait_one(engine, math.huge)
       if not is_turned then error("authstate: epoll_wait failed: " .. message) end
       self:deliver()
-    until results[slot]
+    until waiter.is_answered
   else
-    scheduler.drive(is_answered, { driver = self, slot = slot })
+    scheduler.drive(is_answered, waiter)
   end
-  local result = results[slot][1]
-  results[slot] = nil
-  return result
+  return waiter.result
 end
 
 local function cancel_operation(task)
@@ -477,7 +478,7 @@ function Native:close()
   local waiters = self.waiters
   drop_engine(self)
   for _, waiter in pairs(waiters) do
-    if waiter then scheduler.wake(waiter, self.unfinished) end
+    if waiter then tell(waiter, self.unfinished) end
   end
 end
 
