@@ -579,6 +579,7 @@ static void set_number(lua_State *L, const char *name, double number) {
 
 static int engine_statistics(lua_State *L) {
   as_bound_engine *bound = as_binding_engine_check(L, 1);
+  as_engine_trim(bound->engine);
   as_engine_totals totals = as_engine_get_totals(bound->engine);
   const as_batch_totals *batches = &totals.batches;
   lua_createtable(L, 0, 14);

@@ -191,6 +191,10 @@ void as_batch_count(as_batch *batch, double now_ms) {
     as_batch_flush(batch, AS_FLUSH_AGE, now_ms);
 }
 
+void as_batch_trim(as_batch *batch) {
+  as_buffer_free(&batch->numbers);
+}
+
 double as_batch_deadline_ms(const as_batch *batch) {
   return batch->count == 0 ? INFINITY : batch->oldest_ms + batch->config->window_ms;
 }

@@ -88,6 +88,9 @@ void as_batch_seal_lane(as_batch *batch, as_lane *lane, double now_ms);
 /* The same for all lanes: the batch goes. */
 void as_batch_flush(as_batch *batch, as_flush_reason reason, double now_ms);
 
+/* Gives back memory that is needed while something is collected only. */
+void as_batch_trim(as_batch *batch);
+
 /* When it must go at the latest; INFINITY when it is empty. */
 double as_batch_deadline_ms(const as_batch *batch);
 

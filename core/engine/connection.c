@@ -108,6 +108,10 @@ static void trim_output(as_connection *connection) {
   connection->output_begin += answered;
 }
 
+void as_connection_trim(as_connection *connection) {
+  if (as_list_is_empty(&connection->queue)) as_buffer_free(&connection->output);
+}
+
 size_t as_connection_queued_bytes(const as_connection *connection) {
   const as_request *first = first_request(connection);
   return first ? connection->submitted - first->begin : 0;

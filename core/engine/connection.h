@@ -111,6 +111,9 @@ double as_connection_deadline_ms(const as_connection *connection);
  * or none failed yet. Valid until the next event. */
 as_slice as_connection_trouble(const as_connection *connection);
 
+/* Gives back the memory of a stream that is empty. */
+void as_connection_trim(as_connection *connection);
+
 /* Request bytes of submitted operations that wait for a reply or to be sent. */
 size_t as_connection_queued_bytes(const as_connection *connection);
 

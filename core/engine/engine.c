@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <math.h>
 
+/* Slots that an idle engine keeps: one for each of many callers. */
+enum { KEPT_SLOTS = 8192 };
+
 struct as_engine {
   as_mem *mem;
   as_engine_config config;
@@ -276,6 +279,16 @@ void as_engine_release(as_engine *engine, uint32_t slot) {
   as_operations_release(&engine->operations, operation);
 }
 
+void as_engine_trim(as_engine *engine) {
+  if (engine->operations.in_use > 0) return;
+  as_operations_trim(&engine->operations);
+  as_lanes_trim(&engine->lanes);
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
+    as_batch_trim(&engine->pool.batches[i]);
+    as_connection_trim(&engine->pool.connections[i]);
+  }
+}
+
 /* ---- events ----------------------------------------------------------------------- */
 
 void as_engine_on_connected(as_engine *engine, uint32_t connection, double now_ms) {
@@ -304,6 +317,7 @@ static as_operation *first_due(const as_engine *engine, double now_ms) {
 }
 
 void as_engine_on_time(as_engine *engine, double now_ms) {
+  if (as_operations_slots(&engine->operations) > KEPT_SLOTS) as_engine_trim(engine);
   as_operation *due;
   while ((due = first_due(engine, now_ms)) != NULL) {
     bool may_execute = due->request->attempts > 0 || is_carried_along(due);

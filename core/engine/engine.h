@@ -128,6 +128,10 @@ void as_engine_release(as_engine *engine, uint32_t slot);
  * while more is submitted. */
 bool as_engine_was_flushed(const as_engine *engine);
 
+/* Gives back memory that was needed for what is over; nothing while an operation is in
+ * use. After a large load the engine does so by itself. */
+void as_engine_trim(as_engine *engine);
+
 /* ---- events ---- */
 
 void as_engine_on_connected(as_engine *engine, uint32_t connection, double now_ms);

@@ -39,12 +39,17 @@ static void del_lane(as_lanes *lanes, as_lane *lane) {
   lanes->count--;
 }
 
+void as_lanes_trim(as_lanes *lanes) {
+  as_list_node *node;
+  while ((node = as_list_first(&lanes->free)) != NULL)
+    del_collection(lanes->mem, AS_LIST_OWNER(node, as_collection, node));
+}
+
 void as_lanes_free(as_lanes *lanes) {
   as_list_node *node;
   while ((node = as_list_first(&lanes->all)) != NULL)
     del_lane(lanes, AS_LIST_OWNER(node, as_lane, node));
-  while ((node = as_list_first(&lanes->free)) != NULL)
-    del_collection(lanes->mem, AS_LIST_OWNER(node, as_collection, node));
+  as_lanes_trim(lanes);
 }
 
 as_status as_lanes_open(as_lanes *lanes, as_slice meta_key, as_lane **out_lane) {

@@ -87,6 +87,9 @@ AS_MUST_USE as_status as_lanes_collect(as_lanes *lanes, as_hash *hash,
                                        as_request *request,
                                        as_collection **out_collection);
 
+/* Gives back the memory of collections that are free. */
+void as_lanes_trim(as_lanes *lanes);
+
 /* Forgets a collection: it was sealed, or will not be. */
 void as_lanes_forget(as_lanes *lanes, as_collection *collection);
 

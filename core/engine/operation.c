@@ -11,7 +11,7 @@ void as_operations_init(as_operations *operations, as_mem *mem) {
   operations->in_use = 0;
 }
 
-static size_t slot_count(const as_operations *operations) {
+size_t as_operations_slots(const as_operations *operations) {
   return operations->table.length / sizeof(as_operation *);
 }
 
@@ -22,7 +22,7 @@ static as_operation *slot_at(const as_operations *operations, size_t slot) {
 /* Each request that is not free serves an operation at least, or stands in a queue, whose
  * owner has given it back by now. */
 void as_operations_free(as_operations *operations) {
-  for (size_t slot = 0; slot < slot_count(operations); slot++) {
+  for (size_t slot = 0; slot < as_operations_slots(operations); slot++) {
     as_operation *operation = slot_at(operations, slot);
     as_request *request = operation->request;
     as_list_remove(&operation->request_node);
@@ -36,6 +36,19 @@ void as_operations_free(as_operations *operations) {
   as_requests_free(&operations->requests);
 }
 
+void as_operations_trim(as_operations *operations) {
+  if (operations->in_use > 0) return;
+  for (size_t slot = 0; slot < as_operations_slots(operations); slot++) {
+    as_operation *operation = slot_at(operations, slot);
+    as_buffer_free(&operation->message);
+    as_mem_free(operations->mem, operation, sizeof *operation);
+  }
+  as_buffer_free(&operations->table);
+  as_list_init(&operations->free);
+  as_deadlines_free(&operations->deadlines);
+  as_requests_free(&operations->requests);
+}
+
 static as_status add_slot(as_operations *operations) {
   as_operation *operation = as_mem_alloc_zero(operations->mem, sizeof *operation);
   if (operation == NULL) return AS_ERR_OOM;
@@ -44,7 +57,7 @@ static as_status add_slot(as_operations *operations) {
     as_mem_free(operations->mem, operation, sizeof *operation);
     return status;
   }
-  operation->slot = (uint32_t)slot_count(operations) - 1;
+  operation->slot = (uint32_t)as_operations_slots(operations) - 1;
   as_list_init(&operation->request_node);
   as_list_init(&operation->done_node);
   as_deadline_init(&operation->deadline);
@@ -90,7 +103,7 @@ void as_operations_give(as_operations *operations, as_operation *operation) {
 }
 
 as_operation *as_operations_at(const as_operations *operations, uint32_t slot) {
-  if (slot >= slot_count(operations)) return NULL;
+  if (slot >= as_operations_slots(operations)) return NULL;
   as_operation *operation = slot_at(operations, slot);
   return operation->request != NULL ? operation : NULL;
 }
@@ -155,6 +168,6 @@ bool as_operations_validate(const as_operations *operations) {
       return false;
     free_count++;
   }
-  return free_count + operations->in_use == slot_count(operations) &&
+  return free_count + operations->in_use == as_operations_slots(operations) &&
          as_deadlines_validate(&operations->deadlines);
 }

@@ -89,6 +89,12 @@ void as_operations_release(as_operations *operations, as_operation *operation);
  * What nobody holds is free then. */
 void as_operations_unqueue(as_operations *operations, as_request *request);
 
+/* How many slots there are, in use or free. */
+size_t as_operations_slots(const as_operations *operations);
+
+/* Gives back the memory of slots and requests that are free; when none is in use. */
+void as_operations_trim(as_operations *operations);
+
 /* Whether every slot is either free or in use; for tests. */
 bool as_operations_validate(const as_operations *operations);
 
