@@ -201,10 +201,17 @@ double as_batch_deadline_ms(const as_batch *batch) {
 
 /* ---- collecting ------------------------------------------------------------------- */
 
-/* The request of a kind that a lane collects; another kind is sealed first. */
+/* Whether what a lane collects must not be joined: it is of another kind, or nobody waits
+ * for it any more, who were told that it is not sent. */
+static bool is_closed_to(const as_request *open, as_request_kind kind) {
+  return open->kind != kind || open->wanted == 0;
+}
+
+/* The request of a kind that a lane collects; what cannot be joined is sealed first. */
 static as_status collect(as_batch *batch, as_lane *lane, as_request_kind kind,
                          double now_ms, as_request **out_request) {
-  if (lane->open != NULL && lane->open->kind != kind) seal(batch, lane->open, now_ms);
+  if (lane->open != NULL && is_closed_to(lane->open, kind))
+    seal(batch, lane->open, now_ms);
   if (lane->open == NULL) {
     as_request *request;
     AS_TRY(as_requests_take(&batch->operations->requests, &request));
