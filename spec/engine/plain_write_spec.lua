@@ -247,6 +247,16 @@ describe("a plain write", function()
     end
   end)
 
+  -- The next write of the session joined what was given up, and took it along.
+  it("that was given up and is not sent is not taken along by a later one", function()
+    local result = each_cut({}, function(p, lane, stored)
+      local slot = p:change(lane, { "k", "a", "1" }, { deadline_ms = p.now_ms + 5 })
+      local told = give_up(p, slot, "deadline")
+      return { told, ends_of(p, { p:change(lane, { "k", "b", "2" }) }), stored.k }
+    end)
+    assert.same({ { "unavailable", 0 }, { 1 }, { b = "2" } }, result)
+  end)
+
   it("alone over its deadline before it was sent is unavailable, and is not sent",
     function()
       local p, lane = ready({}, {})
