@@ -463,11 +463,10 @@ local function raise(task)
   error(task.trace, 0)
 end
 
--- Raises the first error that nobody has seen.
+-- Raises the first error that nobody has seen; the next ones are kept.
 local function raise_unseen(group)
-  local failed = group.failed
-  group.failed = {}
-  for _, task in ipairs(failed) do
+  while group.failed[1] do
+    local task = table.remove(group.failed, 1)
     if not task.was_seen then raise(task) end
   end
 end
@@ -489,7 +488,7 @@ end
 -- descriptor is readable.
 -- @local
 function scheduler.deadline_ms()
-  if ready_first <= ready_last then return core.now_ms() end
+  if ready_first <= ready_last or free_group.failed[1] then return core.now_ms() end
   local timer = sleepers:first()
   local timer_ms = timer and timer.due_ms or math.huge
   return math.min(timer_ms, assert(scheduler.loop()):deadline_ms())
