@@ -89,13 +89,23 @@ function Client:collect()
   end
 end
 
+local function take_ended(self, slot)
+  local ended = self.ended[slot]
+  self.ended[slot] = nil
+  return ended
+end
+
 --- Turns the loop until an operation ended.
 -- @return { code, message, attempts, replies }
 function Client:wait(slot)
   while not self.ended[slot] do self:step(1000) end
-  local ended = self.ended[slot]
-  self.ended[slot] = nil
-  return ended
+  return take_ended(self, slot)
+end
+
+--- The same as a lone caller does it.
+function Client:wait_alone(slot)
+  while not self.ended[slot] do self:step_alone(1000) end
+  return take_ended(self, slot)
 end
 
 --- Submits one operation and waits for its end.
