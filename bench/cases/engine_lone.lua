@@ -20,7 +20,7 @@ return {
   name = "engine_lone",
   sentence = "one stored value for a coroutine that is alone",
   operations = 2000,
-  is_on_one_processor = true,
+  processors = "one",
   server = { ["hash-max-listpack-entries"] = "128" },
   work = function(fixture, random, knobs, count)
     return work.single_reads(fixture, random, count, knobs.TYPE)

@@ -5,7 +5,7 @@ return {
   name = "engine_one",
   sentence = "one stored value, a blocking call, waited for before the next one",
   operations = 2000,
-  is_on_one_processor = true,
+  processors = "one",
   server = { ["hash-max-listpack-entries"] = "128" },
   work = function(fixture, random, knobs, count)
     return work.single_reads(fixture, random, count, knobs.TYPE)

@@ -20,6 +20,7 @@ return {
   name = "engine_pool",
   sentence = "one stored value for each of 1,000 coroutines at a time, of 100 sessions",
   operations = 20000,
+  processors = "two",
   server = { ["hash-max-listpack-entries"] = "128" },
   sessions = 100,
   axis = "pool_size",

@@ -5,6 +5,7 @@ return {
   name = "engine_pre_key",
   sentence = "one pre-key for each of 1,000 coroutines at a time",
   operations = 20000,
+  processors = "two",
   server = { ["hash-max-listpack-entries"] = "128" },
   work = function(fixture, random, knobs, count)
     return work.single_reads(fixture, random, count, knobs.TYPE or "pre-key")

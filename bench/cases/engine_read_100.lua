@@ -5,6 +5,7 @@ return {
   name = "engine_read_100",
   sentence = "one stored value for each of 100 coroutines at a time",
   operations = 20000,
+  processors = "two",
   server = { ["hash-max-listpack-entries"] = "128" },
   work = function(fixture, random, knobs, count)
     return work.single_reads(fixture, random, count, knobs.TYPE)

@@ -5,6 +5,7 @@ return {
   name = "engine_write",
   sentence = 'writes = "plain": one stored value for each of 1,000 coroutines at a time',
   operations = 10000,
+  processors = "two",
   server = { ["hash-max-listpack-entries"] = "128" },
   work = function(fixture, random, knobs, count)
     return work.single_writes(fixture, random, count, knobs.TYPE)

@@ -8,7 +8,8 @@
 --                   work.lua; a multiple of `count`, which is `operations`
 --     server        settings of its redis-server as in redis.conf, or nil: nothing is
 --                   persisted, on a unix socket
---     is_on_one_processor   whether the server and each peer share one, see processor.lua
+--     processors    how the server and the peers share them, see processor.lua; nil:
+--                   "free"
 --     sessions      how many sessions there are to read, all alike (else one), named
 --                   SOURCE.1, SOURCE.2, ...: the peers spread their operations over them
 --     axis          what `at` of the peers counts, when that is what the case is about

@@ -54,16 +54,27 @@ function figures.remark(peer, is_ours)
   return table.concat(words, "; ")
 end
 
+local PROCESSORS = {
+  one = "server and peers on one processor",
+  two = "the server on a processor of its own",
+  free = "processors as the scheduler likes",
+}
+
 local FORMAT = "%-24s %10s %10s  %-23s %-23s %s"
+
+--- Where the server and the peers of a case ran, in words.
+function figures.processors(case)
+  return PROCESSORS[case.processors]
+end
 
 --- The lines of one case.
 -- @return list of strings
 function figures.lines(case, knobs)
   local lines = {
     ("%s: %s"):format(case.name, case.sentence),
-    ("%s session%s; %d operations a round, %d rounds after %d; ratios are medians "
+    ("%s session%s; %d operations a round, %d rounds after %d; %s; ratios are medians "
       .. "[quartiles]"):format(knobs.FIXTURE, knobs.TYPE and ", " .. knobs.TYPE or "",
-      case.operations, knobs.ROUNDS, knobs.WARMUP),
+      case.operations, knobs.ROUNDS, knobs.WARMUP, figures.processors(case)),
     "",
     FORMAT:format("", "wall", "CPU", "wall time", "client CPU", ""),
     FORMAT:format("", "/operation", "/operation", "of ours", "of ours", ""),

@@ -81,8 +81,8 @@ end
 local function section_of(case)
   return table.concat({
     ("<h2>%s: %s</h2>"):format(escape(case.name), escape(case.sentence)),
-    ('<p class="facts">%d operations and %d records a round, %d rounds</p>'):format(
-      case.operations, case.records, #case.peers[1].rounds),
+    ('<p class="facts">%d operations and %d records a round, %d rounds; %s</p>'):format(
+      case.operations, case.records, #case.peers[1].rounds, figures.processors(case)),
     table_of(case), sentences_of(case), axis_of(case),
     "<h3>Wall time of each round, of ours. Box: quartiles; band: the same program "
       .. "against itself; dashed: goal</h3>", plot.ratios(case, "wall"),

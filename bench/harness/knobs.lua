@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- What can be turned on a run: words NAME=value.
 
+local processor = require "bench.harness.processor"
 local programs = require "bench.harness.programs"
 
 local knobs = {}
@@ -13,6 +14,8 @@ local ROWS = {
   { "FIXTURE", "word", "large", "the session in spec/fixtures: large or small" },
   { "TYPE", "word", nil, "type of the records; default: what the case says" },
   { "PEERS", "list", nil, "programs that take part besides ours; default: all" },
+  { "PROCESSORS", "word", nil,
+    "of server and peers: one, two or free; default: what the case says" },
   { "SEED", "number", 1, "of the choice of records" },
   { "OUT", "word", "build/bench", "folder of results.json and report.html" },
 }
@@ -63,6 +66,10 @@ local function check(values)
   if not FIXTURES[values.FIXTURE] then
     return nil, ("FIXTURE: %q is no fixture; accepted: large, small")
       :format(values.FIXTURE)
+  end
+  if values.PROCESSORS and not processor.has(values.PROCESSORS) then
+    return nil, ("PROCESSORS: %q is no way to share them; accepted: one, two, free")
+      :format(values.PROCESSORS)
   end
   return values
 end

@@ -84,12 +84,12 @@ end
 --- Starts a peer and waits until it is ready.
 -- @param entry a peer of a case, see case.lua
 -- @param place { directory = its own, server, source, sessions, target,
---   work = path of the file, is_on_one_processor }
+--   work = path of the file, processors = see processor.split }
 -- @return the peer; or nil and a sentence
 function peer.start(entry, place)
   local words, message = programs.find(entry.program)
   if not words then return nil, message end
-  if place.is_on_one_processor then words = processor.keep(words) end
+  words = processor.keep(place.processors, words)
   local self = setmetatable({
     name = entry.name, entry = entry,
     results_path = place.directory .. "/results",

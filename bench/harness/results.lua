@@ -4,8 +4,9 @@
 --
 --     { started, ended, machine, versions = { [program] = version }, knobs,
 --       cases = list of { name, sentence, operations, records, spread = { wall, cpu },
---         axis, sentences, peers = list of { name, program, method, storage, options,
---           is_twin, is_floor, goal, cpu_goal_us, at,
+--         processors, axis, sentences,
+--         peers = list of { name, program, method, storage, options, is_twin, is_floor,
+--           goal, cpu_goal_us, at,
 --           wall, cpu = { operation_us, ratio = { q1, median, q3 }, ratios, verdict },
 --           rounds = list of { wall_s, cpu_s, operations, records, digests } } } }
 
@@ -58,7 +59,8 @@ function results.add(document, ran)
   table.insert(document.cases, {
     name = ran.case.name, sentence = ran.case.sentence, operations = ran.case.operations,
     records = peers[1].rounds[1].records, spread = ran.spread, peers = peers,
-    axis = ran.case.axis, sentences = authstate.array(sentences),
+    processors = ran.processors, axis = ran.case.axis,
+    sentences = authstate.array(sentences),
   })
 end
 

@@ -35,7 +35,7 @@ local function start_peers(run)
       directory = temporary.directory(), server = run.server, work = work_path,
       source = SOURCE, target = ("%s.target-%d"):format(SOURCE, i),
       sessions = run.case.sessions,
-      is_on_one_processor = run.case.is_on_one_processor,
+      processors = run.processors,
     })
     if not started then return nil, message end
     run.peers[i] = started
@@ -170,9 +170,10 @@ end
 -- @param knobs the numbers and words of this run, see knobs.lua
 -- @param random the generator of its choices
 -- @param on_round function(round), after each
--- @return { case, operations, spread = { wall, cpu }, peers = list of { entry, versions,
---   rounds, wall = { operation_us, ratio, ratios, verdict }, cpu = the same } }; or nil
---   and a sentence when a peer failed or did not do the same work
+-- @return { case, processors, redis_version, spread = { wall, cpu },
+--   peers = list of { entry, versions, rounds, wall = { operation_us, ratio, ratios,
+--   verdict }, cpu = the same } }; or nil and a sentence when a peer failed or did not do
+--   the same work
 function rounds.run(case, fixture, knobs, random, on_round)
   local run = {
     case = case, fixture = fixture, peers = {}, measured = {},
@@ -180,7 +181,10 @@ function rounds.run(case, fixture, knobs, random, on_round)
     operations = case.work(fixture, random, knobs, case.operations),
     server = redis_server.start { config = case.server },
   }
-  if case.is_on_one_processor then processor.bring(run.server.process:pid()) end
+  local how = knobs.PROCESSORS or case.processors or "free"
+  local of_server, of_peers = processor.split(how)
+  run.processors = of_peers
+  processor.bring(of_server, run.server.process:pid())
   put_fixture(run)
   local is_done, message = play_all(run, knobs, on_round or function() end)
   for _, one in ipairs(run.peers) do one:stop() end
@@ -188,7 +192,7 @@ function rounds.run(case, fixture, knobs, random, on_round)
   run.server:stop()
   if not is_done then return nil, ("%s: %s"):format(case.name, message) end
   return {
-    case = case, peers = run.measured, redis_version = redis_version,
+    case = case, peers = run.measured, processors = how, redis_version = redis_version,
     spread = judge(case, run.measured),
   }
 end

@@ -110,6 +110,13 @@ describe("make bench of a case that is about more than ratios", function()
     assert.truthy(is_said)
   end)
 
+  it("says where the server and the peers ran", function()
+    local _, shared = printed:gsub("; server and peers on one processor; ", "")
+    assert.equal(1, shared)
+    local _, apart = printed:gsub("; the server on a processor of its own; ", "")
+    assert.equal(2, apart)
+  end)
+
   it("says beside our CPU time whether it reached its goal", function()
     assert.matches("\nauthstate get_raw .* ours; CPU goal 0%.9 us: [a-z ]+\n", printed)
   end)
@@ -134,6 +141,7 @@ describe("make bench of a case that is about more than ratios", function()
     local cases = cjson.decode(read_file(folder .. "/results.json")).cases
     assert.matches("^A batch window", cases[1].sentences[1])
     assert.equal("pool_size", cases[2].axis)
+    assert.equal("two", cases[2].processors)
     assert.same({ tasks = 1000, pool_size = 20 }, cases[2].peers[6].options)
     assert.equal(20, cases[2].peers[6].at)
     assert.is_nil(cases[2].peers[2].at)
@@ -147,6 +155,8 @@ describe("make bench with a wrong word", function()
     { words = { "ROUNDS=x" }, says = 'ROUNDS: "x" is not accepted; accepted: a whole ' },
     { words = { "PEERS=python" }, says = 'PEERS: "python" is not accepted; accepted: ' },
     { words = { "FIXTURE=huge" }, says = 'FIXTURE: "huge" is no fixture; accepted: ' },
+    { words = { "PROCESSORS=three" },
+      says = 'PROCESSORS: "three" is no way to share them; accepted: one, two, free' },
     { words = { "RUNDS=3" }, says = "RUNDS: there is no such knob\n  ROUNDS " },
     { words = { "read_100", "TYPE=pre-kee" },
       says = 'TYPE: the fixture has 0 records of type "pre-kee"; needed are 100' },

@@ -136,16 +136,36 @@ describe("a benchmark of several operations at a time", function()
   end)
 end)
 
-describe("a benchmark on one processor", function()
-  it("keeps the server and all peers there", function()
+describe("the processors of a benchmark", function()
+  -- Where the server and a peer may run, when the case or the knob says so.
+  local function note_processors(of_case, of_knob)
     local note = temporary.file ""
     local case = tiny_case.add_faulty(tiny_case.reads(), "note_processors", 0, note)
-    case.is_on_one_processor = true
-    assert(tiny_case.run(case, { ROUNDS = 1, WARMUP = 0 }))
-    local line = io.lines(note)()
-    local server, peer = line:match "^server (%d+), peer (%d+)$"
-    assert.is_string(server, line)
+    case.processors = of_case
+    local ran = assert(tiny_case.run(case,
+      { ROUNDS = 1, WARMUP = 0, PROCESSORS = of_knob }))
+    assert.equal(of_knob or of_case or "free", ran.processors)
+    return io.lines(note)():match "^server (%S+), peer (%S+)$"
+  end
+
+  it("are one for the server and all peers", function()
+    local server, peer = note_processors "one"
+    assert.matches("^%d+$", server)
     assert.equal(server, peer)
+  end)
+
+  it("are others for the server than for the peers, where there is more than one",
+    function()
+      local all = note_processors()
+      local server, peer = note_processors "two"
+      assert.matches("^%d+$", server)
+      assert.equal(all:match "^%d+$" == nil, server ~= peer)
+    end)
+
+  it("are all for both, and as the knob says rather than the case", function()
+    local server, peer = note_processors("one", "free")
+    assert.equal(peer, server)
+    assert.equal(note_processors(), server)
   end)
 end)
 
