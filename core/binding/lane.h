@@ -17,6 +17,6 @@ int as_binding_lane_new(lua_State *L);
 
 /* The lane at a stack index; raises for anything else, for a closed one, and for one of
  * another engine. */
-as_lane *as_binding_lane_check(lua_State *L, int index, const as_bound_engine *bound);
+as_lane *as_binding_lane_check(lua_State *L, int index, const as_bound_engine *owner);
 
 #endif

@@ -23,7 +23,7 @@ AS_MUST_USE as_status as_loop_attach(as_loop *loop, as_engine *engine,
                                      uint32_t *out_member);
 
 /* Closes the sockets of a member; its engine is not told. */
-void as_loop_detach(as_loop *loop, uint32_t member);
+void as_loop_detach(as_loop *loop, uint32_t number);
 
 /* One turn: nothing else can join what was submitted, so it leaves; waits for a socket at
  * most timeout_ms or until the next deadline of an engine, and tells the engines what
@@ -35,10 +35,10 @@ AS_MUST_USE as_status as_loop_step(as_loop *loop, double timeout_ms);
  * something owed, it waits in recv, which is quicker than epoll. Other members are not
  * looked at. False: that is not so, or there is something to send that the kernel does
  * not take; nothing was waited for. */
-bool as_loop_wait_one(as_loop *loop, uint32_t member, double timeout_ms);
+bool as_loop_wait_one(as_loop *loop, uint32_t number, double timeout_ms);
 
 /* Sends what the batches of a member have given free, without waiting. */
-void as_loop_send(as_loop *loop, uint32_t member);
+void as_loop_send(as_loop *loop, uint32_t number);
 
 /* A descriptor that becomes readable when step has something to do. */
 int as_loop_fd(const as_loop *loop);
@@ -47,6 +47,6 @@ int as_loop_fd(const as_loop *loop);
 double as_loop_deadline_ms(const as_loop *loop);
 
 /* How many connections of a member were lost, or could not be made, so far. */
-uint32_t as_loop_losses(const as_loop *loop, uint32_t member);
+uint32_t as_loop_losses(const as_loop *loop, uint32_t number);
 
 #endif
