@@ -29,8 +29,8 @@ local function compile(declarations)
   local source = temporary.file(PROGRAM:format(declarations))
   local binary = temporary.directory() .. "/program"
   local code, _, err = process.run {
-    os.getenv "CC" or "cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-Icore", "-x", "c",
-    "-o", binary, source, env = { LD_PRELOAD = false },
+    os.getenv "CC" or "cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-Icore",
+    "-o", binary, "-x", "c", source, env = { LD_PRELOAD = false },
   }
   if code ~= 0 then return nil, err end
   local _, out = process.run { binary, env = { LD_PRELOAD = false } }
