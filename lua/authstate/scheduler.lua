@@ -288,11 +288,14 @@ end
 -- @param due_ms when it must be looked at again at the latest; nil: at no time
 -- @local
 function scheduler.drive(is_over, argument, due_ms)
+  local task = current
+  if task then task.drives = (task.drives or 0) + 1 end
   while true do
     go_on()
-    if is_over(argument) then return end
+    if is_over(argument) then break end
     exchange(due_ms and math.max(due_ms - core.now_ms(), 0) or math.huge)
   end
+  if task then task.drives = task.drives - 1 end
 end
 
 --- The task whose own coroutine runs; nil outside of tasks, and in a coroutine that the
@@ -300,6 +303,12 @@ end
 -- @local
 function scheduler.running()
   if current and running() == current.coroutine then return current end
+end
+
+--- The task that runs, also when a coroutine that the program has made runs in it.
+-- @local
+function scheduler.current()
+  return current
 end
 
 --- Whether there are tasks.
@@ -341,7 +350,7 @@ scheduler.PARKED = PARKED
 function scheduler.is_cancelled(task)
   if not task.is_cancelled then return false end
   if task.was_told then
-    scheduler.park(task, nil, PAUSE_MS)
+    if scheduler.running() then scheduler.park(task, nil, PAUSE_MS) end
     task.holds = nil
     error(CANCELLED, 0)
   end
@@ -374,6 +383,7 @@ end
 function scheduler.sleep(ms)
   check_ms("sleep", ms, 2)
   local task = scheduler.running()
+  if current and scheduler.is_cancelled(current) then return scheduler.cancelled {} end
   if not task then
     local due_ms = core.now_ms() + ms
     if alive == 0 then
@@ -383,7 +393,6 @@ function scheduler.sleep(ms)
     scheduler.drive(is_due, due_ms, due_ms)
     return true
   end
-  if scheduler.is_cancelled(task) then return scheduler.cancelled {} end
   local woken = scheduler.park(task, nil, ms)
   if woken == scheduler.CANCELLED then return scheduler.cancelled {} end
   return true
@@ -428,6 +437,7 @@ function scheduler.hold(fn, ...)
     task.holds = true
     return after_hold(task, fn(...))
   end
+  if current and scheduler.is_cancelled(current) then return scheduler.cancelled {} end
   task = new_task(current and current.group or free_group, fn, ...)
   task.holds, task.was_seen = true, true
   go_on_with(task, start, task)
@@ -529,15 +539,20 @@ end
 function Task:wait(timeout_ms)
   if timeout_ms ~= nil then check_ms("timeout_ms", timeout_ms, 2) end
   local waiter = scheduler.running()
-  if waiter == self then error("wait: a task cannot wait for itself", 2) end
+  if current == self then error("wait: a task cannot wait for itself", 2) end
+  if not waiter and (self.drives or 0) > 0 then
+    error("wait: the task waits in a coroutine of its own, below this one in the stack; "
+      .. "it cannot end before this one does", 2)
+  end
   self.waiters = self.waiters or {}
   local due_ms = core.now_ms() + (timeout_ms or math.huge)
-  if not self.is_done and not waiter then
+  if not self.is_done and current and scheduler.is_cancelled(current) then
+    return scheduler.cancelled {}
+  elseif not self.is_done and not waiter then
     scheduler.drive(function()
       return self.is_done or core.now_ms() >= due_ms
     end, nil, due_ms)
   elseif not self.is_done then
-    if scheduler.is_cancelled(waiter) then return scheduler.cancelled {} end
     self.waiters[#self.waiters + 1] = waiter
     waiter.awaits = self
     local woken = scheduler.park(waiter, nil, timeout_ms)

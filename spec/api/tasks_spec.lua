@@ -16,6 +16,8 @@ local run, spawn, sleep = authstate.run, authstate.spawn, authstate.sleep
 -- Longer than anything here takes, shorter than anybody waits for a hanging spec.
 local LONG_MS = 60000
 
+local CANCELLED = "the task was cancelled"
+
 describe("tasks", function()
   local server, store
 
@@ -339,8 +341,11 @@ describe("tasks", function()
         local task
         task = spawn(function()
           outcome.says("wait: a task cannot wait for itself", function() task:wait() end)
+          coroutine.wrap(function()
+            outcome.says("cannot wait for itself", function() task:wait(1) end)
+          end)()
         end)
-        assert(task:wait())
+        assert.same({ true }, { task:wait() })
       end)
     end)
 
@@ -405,8 +410,6 @@ describe("tasks", function()
   end)
 
   describe("that are cancelled", function()
-    local CANCELLED = "the task was cancelled"
-
     -- What every later call that would wait does.
     local function raises_now()
       for _, call in ipairs {
@@ -632,6 +635,58 @@ describe("tasks", function()
       assert.equal(200, session.keys:count "t")
     end)
 
+    -- They waited for ever: each for the other one to return.
+    it("may not wait for a task that waits below them in the stack", function()
+      local held, between = held_store()
+      assert(held:ping())
+      between:hold()
+      run(function()
+        local below = spawn(function()
+          coroutine.wrap(function() assert(held:ping()) end)()
+          return "ended"
+        end)
+        spawn(function()
+          coroutine.wrap(function()
+            outcome.says("wait: the task waits in a coroutine of its own",
+              function() below:wait(LONG_MS) end)
+          end)()
+          between:pass()
+          assert.same({ true, "ended" }, { below:wait() })
+        end)
+      end)
+      held:close()
+    end)
+
+    it("are told there that their task was cancelled", function()
+      local session = store:session "s"
+      assert(session.keys:set { t = { a = 1 } })
+      assert(session.keys:get("t", { "a" }))
+      for _, call in ipairs {
+        function() return store:ping() end,
+        function() return session.keys:get("t", { "a" }) end,
+        function() return session.keys:set { t = { a = 2 } } end,
+        function() return session:load() end,
+        function() return sleep(0) end,
+        function() return spawn(function() end):wait() end,
+      } do
+        run(function()
+          local task
+          task = spawn(function()
+            task:cancel()
+            return coroutine.wrap(function()
+              local told = { call() }
+              assert.is_false(pcall(call))
+              return unpack(told, 1, 4)
+            end)()
+          end)
+          local is_fine, value, message, code = task:wait()
+          assert.is_true(is_fine, value)
+          assert.same({ nil, CANCELLED, "cancelled" }, { value, message, code })
+        end)
+      end
+      assert.equal(1, session:load().version)
+    end)
+
     it("let the others go on", function()
       local held, between = held_store()
       assert(held:ping())
@@ -761,6 +816,23 @@ describe("tasks", function()
         end
         between:pass()
       end)
+
+    it("by a task that was cancelled is closed all the same", function()
+      local own = assert(authstate.open { redis = server.url })
+      assert(own:ping())
+      run(function()
+        local task
+        task = spawn(function()
+          task:cancel()
+          fails("cancelled", own:ping())
+          assert.is_true(own:close())
+        end)
+        assert.same({ true }, { task:wait() })
+      end)
+      fails("closed", own:ping())
+      local clients = server:command("CLIENT", "LIST")
+      assert.equal(1, select(2, clients:gsub("\n", "")), clients)
+    end)
   end)
 
   describe("and a fork", function()

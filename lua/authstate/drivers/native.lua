@@ -272,8 +272,8 @@ local function begin_call(self)
     local is_attached, message, code = attach(self)
     if not is_attached then return nil, message, code, { attempts = 0 } end
   end
-  local task = scheduler.running()
-  if task and scheduler.is_cancelled(task) then
+  local task = scheduler.current()
+  if task and not self.config.is_apart and scheduler.is_cancelled(task) then
     return nil, "the task was cancelled", "cancelled", { attempts = 0 }
   end
   return true
@@ -378,9 +378,9 @@ end
 -- Whether a call can go the quick way, and the task that makes it.
 local function begin_quickly(self)
   if not self.loop or self.is_closing then return false end
-  local task = scheduler.running()
+  local task = scheduler.current()
   if task and task.is_cancelled then return false end
-  return true, task
+  return true, scheduler.running()
 end
 
 --- Submits the read of one field, the quick way: no table is made.
@@ -471,7 +471,7 @@ function Native:close()
   self.is_closing = true
   local task = scheduler.running()
   if task then
-    while has_waiters(self) and scheduler.sleep(1) do end
+    while has_waiters(self) and not task.is_cancelled and scheduler.sleep(1) do end
   elseif self.loop and scheduler.has_tasks() and not self.config.is_apart then
     scheduler.drive(is_drained, self)
   end
