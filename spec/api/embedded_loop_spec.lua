@@ -96,11 +96,12 @@ describe("a loop of the program's own", function()
 
   it("is told when it must step: at once after spawn, never without tasks", function()
     assert.equal(math.huge, store:deadline_ms())
-    local task = spawn(function() return sleep(40) end)
+    local task = spawn(sleep, LONG_MS)
     assert.equal(0, store:deadline_ms())
     store:step()
     local deadline_ms = store:deadline_ms()
-    assert.is_true(deadline_ms > 0 and deadline_ms <= 40, tostring(deadline_ms))
+    assert.is_true(deadline_ms > 0 and deadline_ms <= LONG_MS, tostring(deadline_ms))
+    task:cancel()
     turn_until(function() return task:wait(0) end)
     assert.equal(math.huge, store:deadline_ms())
     local ping = spawn(function() return held:ping { timeout_ms = 500 } end)
@@ -109,16 +110,17 @@ describe("a loop of the program's own", function()
     turn_until(function() return ping:wait(0) end)
   end)
 
-  it("fires timers in their order", function()
-    local order = {}
+  it("fires timers", function()
+    local fired = 0
     for _, ms in ipairs { 30, 10, 20, 0 } do
       spawn(function()
+        local began_ms = core.now_ms()
         assert(sleep(ms))
-        order[#order + 1] = ms
+        assert.is_true(core.now_ms() - began_ms >= ms)
+        fired = fired + 1
       end)
     end
-    turn_until(function() return #order == 4 end)
-    assert.same({ 0, 10, 20, 30 }, order)
+    turn_until(function() return fired == 4 end)
   end)
 
   it("does not turn while nothing happens", function()

@@ -29,6 +29,8 @@ describe("plain writes", function()
   local function open(options)
     options = options or {}
     options.writes = "plain"
+    -- However slow the machine is, what is written in one turn leaves together.
+    options.batch_window_ms = 1000
     options.redis = options.redis or
       { url = server.url, socket = { command_timeout_ms = LONG_MS } }
     return assert(authstate.open(options))
