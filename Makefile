@@ -248,7 +248,7 @@ coverage: test-deps ## run all specs, measure the lines of core/: build/coverage
 BENCH_PEERS := build/bench/hiredis \
                $(if $(PEERS),$(if $(findstring node,$(PEERS)),build/node/installed), \
                build/node/installed)
-BENCH_KNOBS := $(foreach knob,ROUNDS WARMUP OPERATIONS FIXTURE TYPE PEERS SEED OUT, \
+BENCH_KNOBS := $(foreach knob,ROUNDS WARMUP OPERATIONS FIXTURE TYPE PEERS SEED OUT PROCESSORS, \
                $(if $($(knob)),'$(knob)=$($(knob))'))
 NPM         ?= npm
 
