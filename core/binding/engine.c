@@ -35,6 +35,10 @@ as_bound_engine *as_binding_engine_check(lua_State *L, int index) {
   return bound;
 }
 
+double as_binding_engine_now_ms(const as_bound_engine *bound) {
+  return bound->has_own_time ? bound->now_ms : as_clock_now_ms();
+}
+
 void as_binding_engine_send(as_bound_engine *bound) {
   const as_bound_loop *home = bound->home;
   if (home == NULL || home->loop == NULL || !as_engine_was_flushed(bound->engine)) return;
@@ -240,8 +244,9 @@ static int engine_submit(lua_State *L) {
 }
 
 /* What time it is to who submits: as he says, or by the clock. */
-static double opt_now_ms(lua_State *L, int index) {
-  return lua_isnoneornil(L, index) ? as_clock_now_ms() : luaL_checknumber(L, index);
+static double opt_now_ms(lua_State *L, int index, const as_bound_engine *bound) {
+  if (lua_isnoneornil(L, index)) return as_binding_engine_now_ms(bound);
+  return luaL_checknumber(L, index);
 }
 
 /* The shape of fields that are read. */
@@ -262,7 +267,7 @@ static int engine_read(lua_State *L) {
   as_shape shape = check_shape(L, 6);
   double deadline_ms = luaL_checknumber(L, 7);
   luaL_argcheck(L, !isnan(deadline_ms), 7, "not a number");
-  double now_ms = opt_now_ms(L, 8);
+  double now_ms = opt_now_ms(L, 8, bound);
   size_t count = lua_objlen(L, 4);
   luaL_argcheck(L, count > 0 && count < UINT32_MAX, 4, "no fields");
   as_slice *fields = lua_newuserdata(L, count * sizeof *fields);
@@ -316,7 +321,7 @@ static int engine_write(lua_State *L) {
   check_changes(L, 3, count);
   double deadline_ms = luaL_checknumber(L, 4);
   luaL_argcheck(L, !isnan(deadline_ms), 4, "not a number");
-  double now_ms = opt_now_ms(L, 5);
+  double now_ms = opt_now_ms(L, 5, bound);
   uint32_t slot = 0;
   as_status status = as_engine_begin_write(bound->engine, lane, now_ms);
   if (status != AS_OK) return push_status_failure(L, status);
@@ -389,6 +394,13 @@ static int engine_on_closed(lua_State *L) {
 
 static int engine_on_time(lua_State *L) {
   as_engine_on_time(as_binding_engine_check(L, 1)->engine, luaL_checknumber(L, 2));
+  return 0;
+}
+
+static int engine_set_now(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  bound->has_own_time = !lua_isnoneornil(L, 2);
+  if (bound->has_own_time) bound->now_ms = luaL_checknumber(L, 2);
   return 0;
 }
 
@@ -619,6 +631,7 @@ static const luaL_Reg engine_methods[] = {
     {"on_written", engine_on_written},
     {"on_closed", engine_on_closed},
     {"on_time", engine_on_time},
+    {"set_now", engine_set_now},
     {"next_action", engine_next_action},
     {"next_write", engine_next_write},
     {"next_completion", engine_next_completion},

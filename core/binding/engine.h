@@ -43,6 +43,9 @@
  *       flushed_by_size, flushed_by_age, flushed_when_idle, ready_connections,
  *       used_connections, lanes }
  *   engine:has_completions() -> boolean      engine:address() -> light userdata
+ *   engine:set_now(now_ms)
+ *       what time it is to those that read the clock (read, write, authstate_read,
+ *       authstate_set) from now on; nil: by the clock again. For simulated time
  *   engine:validate() -> boolean             engine:close()
  */
 #ifndef AS_BINDING_ENGINE_H
@@ -62,6 +65,8 @@ typedef struct as_bound_engine {
   int texts_ref;       /* a table of the Lua strings that the configuration borrows */
   as_bound_loop *home; /* that it is attached to, NULL: none */
   uint32_t member;     /* what it is there */
+  bool has_own_time;   /* `now_ms` is the time, not the clock's */
+  double now_ms;
 } as_bound_engine;
 
 /* Sets `engine` and `shapes` in the module table at the top of the stack. */
@@ -69,6 +74,9 @@ void as_binding_engine_open(lua_State *L);
 
 /* The engine at a stack index; raises for anything else, and for a closed one. */
 as_bound_engine *as_binding_engine_check(lua_State *L, int index);
+
+/* What time it is to who submits. */
+double as_binding_engine_now_ms(const as_bound_engine *bound);
 
 /* Sends what the last submission has made leave, if it has. */
 void as_binding_engine_send(as_bound_engine *bound);

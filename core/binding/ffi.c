@@ -18,7 +18,7 @@ AS_EXPORT int32_t authstate_read(authstate_engine *engine, authstate_hash *hash,
   as_slice slice = as_slice_of(field, length);
   uint32_t slot = 0;
   if (bound->engine == NULL) return AS_ERR_CLOSED;
-  double now_ms = as_clock_now_ms();
+  double now_ms = as_binding_engine_now_ms(bound);
   as_status status =
       as_engine_read(bound->engine, (as_hash *)(void *)hash, &slice, 1, generation,
                      shape | AS_SHAPE_ALONE, now_ms, now_ms + timeout_ms, &slot);
@@ -34,7 +34,7 @@ AS_EXPORT int32_t authstate_set(authstate_engine *engine, authstate_hash *hash,
   as_hash *target = (as_hash *)(void *)hash;
   uint32_t slot = 0;
   if (bound->engine == NULL) return AS_ERR_CLOSED;
-  double now_ms = as_clock_now_ms();
+  double now_ms = as_binding_engine_now_ms(bound);
   as_status status = as_engine_begin_write(bound->engine, target->lane, now_ms);
   if (status != AS_OK) return status;
   status = as_engine_set(bound->engine, target, as_slice_of(field, field_length),

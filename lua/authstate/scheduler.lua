@@ -12,6 +12,7 @@
 -- After a fork the child has no tasks but the one that forked.
 -- @module authstate.scheduler
 
+local clock = require "authstate.clock"
 local core = require "authstate.core"
 local failure = require "authstate.failure"
 local process = require "authstate.process"
@@ -53,7 +54,8 @@ scheduler.TIMED_OUT = {}
 
 local loop              -- nil: not made yet
 local owner = process.number()
-local drivers = setmetatable({}, { __mode = "k" }) -- those that are attached to it
+-- Those that are attached to it, in the order in which they came, with holes.
+local drivers, driver_count = setmetatable({}, { __mode = "v" }), 0
 local living = {}       -- all tasks that have not ended: nothing else may hold them
 local sleepers = timers.new()
 local current           -- the task that runs
@@ -79,16 +81,39 @@ function scheduler.loop()
   return loop
 end
 
+--- Puts another loop in the place of the one of sockets: an object with its methods. For
+-- simulations, between runs.
+-- @param another loop; nil: one of sockets, made at the next call
+-- @return the one before, nil for none
+-- @local
+function scheduler.use_loop(another)
+  local before = loop
+  loop = another
+  return before
+end
+
 --- A driver takes part in the turns: after each one it is asked to `deliver`.
 -- @local
 function scheduler.add(driver)
-  drivers[driver] = true
+  local kept = 0
+  for i = 1, driver_count do
+    local each = drivers[i]
+    drivers[i] = nil
+    if each then
+      kept = kept + 1
+      drivers[kept] = each
+    end
+  end
+  driver_count = kept + 1
+  drivers[driver_count] = driver
 end
 
 --- A driver takes part no more.
 -- @local
 function scheduler.remove(driver)
-  drivers[driver] = nil
+  for i = 1, driver_count do
+    if drivers[i] == driver then drivers[i] = nil end
+  end
 end
 
 --- To be called when this may be a child that was forked: what the parent does is not the
@@ -99,7 +124,7 @@ function scheduler.note_process()
   owner = process.number()
   if loop then loop:close() end
   loop, sleepers = nil, timers.new()
-  for driver in pairs(drivers) do drivers[driver] = nil end
+  for i = 1, driver_count do drivers[i] = nil end
   ready, ready_first, ready_last = {}, 1, 0
   for task in pairs(living) do living[task] = nil end
   alive = 0
@@ -206,10 +231,10 @@ end
 -- Lets those go on that are ready, and those that they make ready, so that what they
 -- submit leaves together; but replies and times must not wait for ever.
 local function run_ready()
-  local began_ms, count, before = core.now_ms(), 0, current
+  local began_ms, count, before = clock.now_ms(), 0, current
   while ready_first <= ready_last do
     count = count + 1
-    if count % 256 == 0 and core.now_ms() - began_ms > LONGEST_RUN_MS then break end
+    if count % 256 == 0 and clock.now_ms() - began_ms > LONGEST_RUN_MS then break end
     local task, result = ready[ready_first], ready[ready_first + 1]
     ready[ready_first], ready[ready_first + 1] = nil, nil
     ready_first = ready_first + 2
@@ -253,7 +278,7 @@ end
 local function fire_timers()
   local timer = sleepers:first()
   if not timer then return end
-  local now_ms = core.now_ms()
+  local now_ms = clock.now_ms()
   while timer and timer.due_ms <= now_ms do
     scheduler.wake(timer.task, scheduler.TIMED_OUT)
     timer = sleepers:first()
@@ -262,7 +287,7 @@ end
 
 local function until_next_timer_ms()
   local timer = sleepers:first()
-  return timer and math.max(timer.due_ms - core.now_ms(), 0) or math.huge
+  return timer and math.max(timer.due_ms - clock.now_ms(), 0) or math.huge
 end
 
 -- The first half of a turn: tasks go on.
@@ -278,7 +303,10 @@ local function exchange(timeout_ms)
   local wait_ms = can_go_on and 0 or math.min(timeout_ms, until_next_timer_ms())
   local is_turned, message = assert(scheduler.loop()):step(wait_ms)
   if not is_turned then error("authstate: epoll_wait failed: " .. message) end
-  for driver in pairs(drivers) do driver:deliver() end
+  for i = 1, driver_count do
+    local driver = drivers[i]
+    if driver then driver:deliver() end
+  end
   fire_timers()
 end
 
@@ -293,7 +321,7 @@ function scheduler.drive(is_over, argument, due_ms)
   while true do
     go_on()
     if is_over(argument) then break end
-    exchange(due_ms and math.max(due_ms - core.now_ms(), 0) or math.huge)
+    exchange(due_ms and math.max(due_ms - clock.now_ms(), 0) or math.huge)
   end
   if task then task.drives = task.drives - 1 end
 end
@@ -332,7 +360,7 @@ function scheduler.park(task, cancel, timeout_ms)
   scheduler.note_process()
   task.cancel_wait = cancel or wake_cancelled
   if timeout_ms then
-    task.timer = { due_ms = core.now_ms() + timeout_ms, task = task }
+    task.timer = { due_ms = clock.now_ms() + timeout_ms, task = task }
     sleepers:add(task.timer)
   end
   return yield(PARKED)
@@ -373,7 +401,7 @@ local function check_ms(name, ms, level)
 end
 
 local function is_due(due_ms)
-  return core.now_ms() >= due_ms
+  return clock.now_ms() >= due_ms
 end
 
 --- Waits. In a task the others go on meanwhile; elsewhere the process sleeps.
@@ -385,7 +413,7 @@ function scheduler.sleep(ms)
   local task = scheduler.running()
   if current and scheduler.is_cancelled(current) then return scheduler.cancelled {} end
   if not task then
-    local due_ms = core.now_ms() + ms
+    local due_ms = clock.now_ms() + ms
     if alive == 0 then
       core.sleep_ms(ms)
       return true
@@ -494,11 +522,11 @@ function scheduler.step()
   if free_group.failed[1] then raise_unseen(free_group) end
 end
 
---- When the next step is due at the latest, in ms of core.now_ms(); math.huge: when the
+--- When the next step is due at the latest, in ms of clock.now_ms(); math.huge: when the
 -- descriptor is readable.
 -- @local
 function scheduler.deadline_ms()
-  if ready_first <= ready_last or free_group.failed[1] then return core.now_ms() end
+  if ready_first <= ready_last or free_group.failed[1] then return clock.now_ms() end
   local timer = sleepers:first()
   local timer_ms = timer and timer.due_ms or math.huge
   return math.min(timer_ms, assert(scheduler.loop()):deadline_ms())
@@ -545,12 +573,12 @@ function Task:wait(timeout_ms)
       .. "it cannot end before this one does", 2)
   end
   self.waiters = self.waiters or {}
-  local due_ms = core.now_ms() + (timeout_ms or math.huge)
+  local due_ms = clock.now_ms() + (timeout_ms or math.huge)
   if not self.is_done and current and scheduler.is_cancelled(current) then
     return scheduler.cancelled {}
   elseif not self.is_done and not waiter then
     scheduler.drive(function()
-      return self.is_done or core.now_ms() >= due_ms
+      return self.is_done or clock.now_ms() >= due_ms
     end, nil, due_ms)
   elseif not self.is_done then
     self.waiters[#self.waiters + 1] = waiter

@@ -2,7 +2,7 @@
 --- A store: the sessions of one Redis, reached through one driver.
 -- @module authstate.store
 
-local core = require "authstate.core"
+local clock = require "authstate.clock"
 local embedded = require "authstate.embedded"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
@@ -105,7 +105,7 @@ function store.open(given)
     guard = guard,
     process = guard and process.number(), -- who uses it; nil: nobody yet
     log = tell,
-    opened_ms = core.now_ms(),
+    opened_ms = clock.now_ms(),
     writers = setmetatable({}, { __mode = "v" }),
   }, Store)
 end

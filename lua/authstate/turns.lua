@@ -3,7 +3,7 @@
 -- order in which they were made. One write is under way at a time; a call waits only
 -- behind a write that was made before it and is not sent yet.
 
-local core = require "authstate.core"
+local clock = require "authstate.clock"
 local failure = require "authstate.failure"
 local scheduler = require "authstate.scheduler"
 
@@ -68,7 +68,7 @@ local function give_up(self, waiter)
 end
 
 local function is_over(waiter)
-  return waiter.is_granted or core.now_ms() >= waiter.deadline_ms
+  return waiter.is_granted or clock.now_ms() >= waiter.deadline_ms
 end
 
 -- Waits for the turn. True; or E.
@@ -80,7 +80,7 @@ local function wait(self, call, is_write)
   end
   self.queue[#self.queue + 1] = waiter
   if task then
-    local woken = scheduler.park(task, nil, call.deadline_ms - core.now_ms())
+    local woken = scheduler.park(task, nil, call.deadline_ms - clock.now_ms())
     if woken == scheduler.CANCELLED then
       give_up(self, waiter)
       return scheduler.cancelled { session = call.session }

@@ -8,7 +8,7 @@
 -- effect once. A refused write uses up no seq. When the outcome of a write is unknown,
 -- the next one first reads what the server recorded.
 
-local core = require "authstate.core"
+local entropy = require "authstate.entropy"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
 local meta = require "authstate.meta"
@@ -37,7 +37,7 @@ local MAX_ROUNDS = 16
 writer.NOTHING = "0"
 
 local function new_token()
-  return (core.random(8):gsub(".", function(byte)
+  return (entropy.bytes(8):gsub(".", function(byte)
     return ("%02x"):format(byte:byte())
   end))
 end

@@ -2,6 +2,7 @@
 --- The driver of plain LuaJIT: an engine of a store, whose sockets the loop of the Lua
 -- state holds. In a task a call waits by yielding; elsewhere it blocks.
 
+local clock = require "authstate.clock"
 local core = require "authstate.core"
 local core_ffi = require "authstate.core_ffi"
 local scheduler = require "authstate.scheduler"
@@ -68,7 +69,9 @@ function Native:begin()
 end
 
 --- Milliseconds of a monotonic clock.
-native.now_ms = core.now_ms
+function native.now_ms()
+  return clock.now_ms()
+end
 
 -- Takes part in the turns of the loop. True; or E without details.
 local function attach(self)
@@ -99,7 +102,7 @@ end
 -- Ends an operation that waits, with another verdict than the engine's.
 local function give_up(self, slot, message, code)
   self.verdicts[slot] = { message = message, code = code }
-  self.engine:cancel(slot, core.now_ms())
+  self.engine:cancel(slot, clock.now_ms())
 end
 
 -- Whether an operation cannot be saved by waiting. A write that died with the server's
@@ -186,7 +189,7 @@ local function block(self, slot)
 end
 
 local function cancel_operation(task)
-  task.driver.engine:cancel(task.slot, core.now_ms())
+  task.driver.engine:cancel(task.slot, clock.now_ms())
 end
 
 -- Waits until the operation of a slot has ended.
@@ -259,7 +262,7 @@ end
 local function may_begin_again(self, request, code, facts)
   local is_away = code == "unavailable" or code == "loading"
   return is_away and self.keeper and not self.trouble and facts.attempts == 0 and
-    core.now_ms() < request.deadline_ms
+    clock.now_ms() < request.deadline_ms
 end
 
 -- A call in a task that was cancelled, or of a store that is closed, or that cannot be
@@ -312,7 +315,7 @@ local function perform(self, request, submit, take)
 end
 
 local function submit_commands(self, request)
-  return self.engine:submit(core.now_ms(), request.deadline_ms, request.atomic or false,
+  return self.engine:submit(clock.now_ms(), request.deadline_ms, request.atomic or false,
     request.commands, request.lane)
 end
 
@@ -421,7 +424,7 @@ function Native:finish_quickly(slot, timeout_ms)
   if not self.engine then return lost_by_closing() end
   local is_fine, message, code, facts = ask_outcome(self, slot)
   if not is_fine then
-    local request = { deadline_ms = core.now_ms() + timeout_ms - facts.elapsed_ms }
+    local request = { deadline_ms = clock.now_ms() + timeout_ms - facts.elapsed_ms }
     if may_begin_again(self, request, code, facts) then return false end
     return nil, message, code, facts
   end
