@@ -127,19 +127,20 @@ static void check_wrap(bool has_memory) {
   as_map_free(&map);
 }
 
-/* Strings of each length that differ in one byte have other codes; the empty one has one.
- */
+/* Strings of each length that differ in one byte have other codes, whatever is behind
+ * them; the empty one has one. */
 static void check_code(void) {
   uint32_t same = 0;
   CHECK(as_map_code(as_slice_of("", 0)) == as_map_code(as_slice_of(NULL, 0)));
   for (size_t length = 1; length <= 40; length++) {
-    uint8_t *bytes = calloc(length, 1);
+    uint8_t *bytes = calloc(length + 1, 1);
     uint32_t code = as_map_code(as_slice_of(bytes, length));
     for (size_t i = 0; i < length; i++) {
       bytes[i] = (uint8_t)(1 + check_random(255));
       if (as_map_code(as_slice_of(bytes, length)) == code) same++;
       bytes[i] = 0;
     }
+    bytes[length] = (uint8_t)(1 + check_random(255));
     CHECK(as_map_code(as_slice_of(bytes, length)) == code);
     free(bytes);
   }

@@ -53,6 +53,19 @@ describe("reads of one turn", function()
       { "1" } }, result.ends)
   end)
 
+  -- The fields of the turn before lie in the same memory.
+  it("share no field that only an earlier turn asked for", function()
+    local result = each_cut({ k = K }, function(p, lane)
+      local slots = { p:read(lane, "k", { "a", "b", "c" }) }
+      p:flush()
+      slots[2] = p:read(lane, "k", { "a" })
+      slots[3] = p:read(lane, "k", { "a", "b" })
+      return { ends = ends_of(p, slots), commands = p.commands }
+    end)
+    assert.same({ "HMGET k a b c", "HMGET k a a b" }, result.commands)
+    assert.same({ { "1", "2", "3" }, { "1" }, { "1", "2" } }, result.ends)
+  end)
+
   it("of fields that differ only in length, or hold any byte, are told apart", function()
     local result = each_cut({ k = { [""] = "empty", a = "1", ["a\0"] = "zero" } },
       function(p, lane)

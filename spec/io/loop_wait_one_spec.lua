@@ -14,7 +14,9 @@ local MIB = 1024 * 1024
 
 local server
 
-setup(function() server = redis_server.start() end)
+setup(function()
+  server = redis_server.start { tcp = true, config = { bind = "127.0.0.1" } }
+end)
 
 local function elapsed_ms(work)
   local began_ms = core.now_ms()
@@ -156,6 +158,23 @@ describe("a lone caller", function()
       server:command("RPUSH", "list", "x")
       assert.same({ { "list", "x" } }, pool:wait_alone(blocked).replies)
     end
+    pool:close()
+  end)
+
+  it("is not kept by one connection from another that is being made", function()
+    local address = { host = "127.0.0.1", port = tostring(server.port) }
+    local pool = client.open(address, { pool_size = 2 })
+    local lanes = { pool.engine:lane "a", pool.engine:lane "b" }
+    local blocked = pool:submit({ { "BLPOP", "list", "0" } }, { lane = lanes[1] })
+    pool:step_alone(1000)
+    pool:step_alone(100)
+    local took_ms = elapsed_ms(function()
+      local slot = pool:submit({ { "PING" } }, { lane = lanes[2] })
+      assert.same({ "PONG" }, pool:wait_alone(slot).replies)
+    end)
+    assert.is_true(took_ms < 900, took_ms)
+    server:command("RPUSH", "list", "x")
+    assert.same({ { "list", "x" } }, pool:wait_alone(blocked).replies)
     pool:close()
   end)
 
