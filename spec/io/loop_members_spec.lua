@@ -131,6 +131,8 @@ describe("a loop with two engines", function()
     end))
     assert.equal(0, loop:losses(a.engine))
     assert.equal(1, loop:losses(b.engine))
+    -- One that takes the place of the other begins anew.
+    b.engine:close()
     local third = client.open({ path = second.socket }, {}, loop)
     assert.equal(0, loop:losses(third.engine))
     third:close()
