@@ -48,7 +48,7 @@ WARNINGS   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 VERSION    := $(shell sed -n 's/^return "\(.*\)"$$/\1/p' lua/authstate/version.lua)
 COMPILE    := $(CC) -std=c11 -D_GNU_SOURCE -DAS_VERSION='"$(VERSION)"' -fPIC \
               -fvisibility=hidden $(WARNINGS) $(CFLAGS) $(CPPFLAGS) -Icore -I$(LUA_INCDIR)
-LIBS       := -lhiredis -lz -lcrypto -lm
+LIBS       := -lhiredis -lz -lssl -lcrypto -lm
 
 LUA_ENV    := LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/?.so;;' \
               AUTHSTATE_BUILD=$(FLAVOUR)

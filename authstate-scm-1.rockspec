@@ -28,6 +28,7 @@ external_dependencies = {
   HIREDIS = { header = "hiredis/hiredis.h", library = "hiredis" },
   ZLIB = { header = "zlib.h", library = "z" },
   CRYPTO = { header = "openssl/evp.h", library = "crypto" },
+  SSL = { header = "openssl/ssl.h", library = "ssl" },
 }
 
 build = {
@@ -36,8 +37,8 @@ build = {
   build_variables = {
     DEPS = "no",
     CFLAGS = "$(CFLAGS)",
-    CPPFLAGS = "-I$(HIREDIS_INCDIR) -I$(ZLIB_INCDIR) -I$(CRYPTO_INCDIR)",
-    LDFLAGS = "-L$(HIREDIS_LIBDIR) -L$(ZLIB_LIBDIR) -L$(CRYPTO_LIBDIR)",
+    CPPFLAGS = "-I$(HIREDIS_INCDIR) -I$(ZLIB_INCDIR) -I$(CRYPTO_INCDIR) -I$(SSL_INCDIR)",
+    LDFLAGS = "-L$(HIREDIS_LIBDIR) -L$(ZLIB_LIBDIR) -L$(CRYPTO_LIBDIR) -L$(SSL_LIBDIR)",
     ROCKS_INCDIR = "$(LUA_INCDIR)",
   },
   install_variables = {

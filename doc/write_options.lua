@@ -92,6 +92,7 @@ local LISTS = {
   { title = "authstate.open", prefix = "", rows = options.rows },
   { title = "redis, as a table", prefix = "redis.", rows = options.redis_rows },
   { title = "redis.socket", prefix = "redis.socket.", rows = options.socket_rows },
+  { title = "redis.tls", prefix = "redis.tls.", rows = options.tls_rows },
 }
 
 io.write(HEAD)

@@ -11,6 +11,7 @@
 #include "binding/lane.h"
 #include "binding/loop.h"
 #include "binding/system.h"
+#include "binding/tls.h"
 
 __attribute__((visibility("default"))) int luaopen_authstate_core(lua_State *L);
 
@@ -25,5 +26,6 @@ int luaopen_authstate_core(lua_State *L) {
   as_binding_engine_open(L);
   as_binding_loop_open(L);
   as_binding_system_open(L);
+  as_binding_tls_open(L);
   return 1;
 }

@@ -118,8 +118,8 @@ static as_batch_config read_batch(lua_State *L) {
 }
 
 /* core.engine{ pool_size, batch_size, batch_window_ms, max_age_ms, max_operations,
- * max_queued_bytes, max_value_bytes, connect_timeout_ms, health_timeout_ms, database,
- * user, password, scripts } */
+ * max_queued_bytes, max_value_bytes, connect_timeout_ms, connect_hint, health_timeout_ms,
+ * database, user, password, scripts } */
 static int engine_new(lua_State *L) {
   luaL_checktype(L, CONFIG, LUA_TTABLE);
   lua_settop(L, CONFIG);
@@ -130,6 +130,7 @@ static int engine_new(lua_State *L) {
   config.max_operations = count_field(L, "max_operations");
   config.max_queued_bytes = size_field(L, "max_queued_bytes");
   config.connection.connect_timeout_ms = number_field(L, "connect_timeout_ms", HUGE_VAL);
+  config.connection.connect_hint = text_field(L, "connect_hint");
   config.connection.health_timeout_ms = number_field(L, "health_timeout_ms", HUGE_VAL);
   config.connection.max_age_ms = number_field(L, "max_age_ms", HUGE_VAL);
   config.batch = read_batch(L);

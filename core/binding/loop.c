@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "binding/engine.h"
+#include "binding/tls.h"
 #include "binding/type.h"
 
 static const char *const LOOP_TYPE = "authstate.loop";
@@ -47,7 +48,14 @@ static int loop_new(lua_State *L) {
   return 1;
 }
 
-/* The environment table of the engine keeps the loop, so it can always be detached. */
+/* The TLS of an address, left on the stack; NULL, and nil, for none. */
+static const as_tls *push_tls(lua_State *L) {
+  lua_getfield(L, 3, "tls");
+  return lua_isnil(L, -1) ? NULL : as_binding_tls_check(L, -1);
+}
+
+/* The environment table of the engine keeps the loop, so it can always be detached, and
+ * the TLS of its connections. */
 static int loop_attach(lua_State *L) {
   as_bound_loop *bound = check_loop(L);
   as_bound_engine *engine = as_binding_engine_check(L, 2);
@@ -60,12 +68,15 @@ static int loop_attach(lua_State *L) {
   copy_field(L, "port", address.port, sizeof address.port);
   address.no_delay = boolean_field(L, "no_delay");
   address.keep_alive = boolean_field(L, "keep_alive");
+  address.tls = push_tls(L);
   as_status status = as_loop_attach(bound->loop, engine->engine, engine->connections,
                                     &address, &engine->member);
   if (status != AS_OK) return as_binding_push_failure(L, status, as_slice_of("", 0));
-  lua_createtable(L, 1, 0);
+  lua_createtable(L, 2, 0);
   lua_pushvalue(L, 1);
   lua_rawseti(L, -2, 1);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, 2);
   lua_setfenv(L, 2);
   engine->home = bound;
   lua_pushboolean(L, 1);

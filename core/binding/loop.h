@@ -3,8 +3,8 @@
  *
  *   core.loop() -> loop | nil, message, code
  *   loop:attach(engine, address) -> true | nil, message, code
- *       address: { path = } or { host =, port = }, and { no_delay = boolean,
- *       keep_alive = boolean }; engine:close() detaches
+ *       address: { path = } or { host =, port =, tls = see tls.h, or nil }, and {
+ * no_delay = boolean, keep_alive = boolean }; engine:close() detaches
  *   loop:step(timeout_ms) -> true | nil, message, code      one turn, see io/loop.h
  *   loop:wait_one(engine, timeout_ms) -> the same, for a lone caller of an engine
  *   loop:losses(engine) -> how many connections were lost, or could not be made

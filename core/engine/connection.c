@@ -538,7 +538,7 @@ static void check_ready(as_connection *connection, double now_ms) {
 
 void as_connection_on_time(as_connection *connection, double now_ms) {
   if (now_ms < as_connection_deadline_ms(connection)) return;
-  char reason[96];
+  char reason[160];
   if (connection->state == AS_CONNECTION_BACKOFF) {
     start_connecting(connection, now_ms);
     return;
@@ -547,8 +547,9 @@ void as_connection_on_time(as_connection *connection, double now_ms) {
     check_ready(connection, now_ms);
     return;
   }
-  snprintf(reason, sizeof reason, "no connection within connect_timeout_ms = %.0f",
-           connection->config->connect_timeout_ms);
+  const char *hint = connection->config->connect_hint;
+  snprintf(reason, sizeof reason, "no connection within connect_timeout_ms = %.0f%s",
+           connection->config->connect_timeout_ms, hint != NULL ? hint : "");
   break_stream(connection, AS_ERR_UNAVAILABLE, reason);
 }
 

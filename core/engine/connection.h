@@ -37,6 +37,7 @@ typedef enum as_connection_state {
 
 typedef struct as_connection_config {
   as_greeting_config greeting;
+  const char *connect_hint;  /* behind the words that nobody answers; NULL: none */
   double connect_timeout_ms; /* for the socket and the greeting together */
   double health_timeout_ms;  /* silence while replies are owed */
   double

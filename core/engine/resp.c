@@ -43,11 +43,20 @@ static void *push(const redisReadTask *task, as_reply_type type, int64_t integer
   return an_object();
 }
 
+/* Redis repeats the arguments of a command that it does not know (AUTH or HSET may be
+ * renamed): passwords and keys do not belong in messages. */
+static as_slice without_arguments(as_slice words) {
+  static const char HEAD[] = ", with args beginning with";
+  const uint8_t *at = memmem(words.data, words.length, HEAD, sizeof HEAD - 1);
+  return at == NULL ? words : as_slice_of(words.data, (size_t)(at - words.data));
+}
+
 static void *create_string(const redisReadTask *task, char *text, size_t length) {
   as_reply_type type = AS_REPLY_STRING;
   if (task->type == REDIS_REPLY_STATUS) type = AS_REPLY_STATUS;
   if (task->type == REDIS_REPLY_ERROR) type = AS_REPLY_ERROR;
-  return push(task, type, 0, as_slice_of(text, length));
+  as_slice words = as_slice_of(text, length);
+  return push(task, type, 0, type == AS_REPLY_ERROR ? without_arguments(words) : words);
 }
 
 /* How many arrays the element of a task stands in. */

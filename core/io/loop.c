@@ -100,7 +100,8 @@ as_status as_loop_attach(as_loop *loop, as_engine *engine, uint32_t connections,
   place->address = *address;
   place->channel_count = connections;
   place->losses = 0;
-  for (uint32_t i = 0; i < connections; i++) as_socket_init(&place->channels[i].peer);
+  for (uint32_t i = 0; i < connections; i++)
+    as_socket_init(&place->channels[i].peer, loop->mem);
   *out_member = place->number;
   return AS_OK;
 }
@@ -151,7 +152,7 @@ static void on_connect_progress(member *self, uint32_t index) {
     as_engine_on_connected(self->engine, index, as_clock_now_ms());
     return;
   }
-  watch(self, index, EPOLLOUT);
+  watch(self, index, channel->peer.is_reading ? EPOLLIN : EPOLLOUT);
 }
 
 static void act(member *self, const as_action *action) {
@@ -171,13 +172,16 @@ static bool send_all(member *self, uint32_t index) {
   char reason[AS_SOCKET_REASON_SIZE];
   while (channel->peer.state == AS_SOCKET_OPEN) {
     as_slice bytes = as_engine_next_write(self->engine, index);
-    if (bytes.length == 0) {
-      watch(self, index, EPOLLIN);
-      return true;
-    }
     size_t length = 0;
-    switch (as_socket_send(&channel->peer, bytes, &length, reason)) {
+    as_transfer result = bytes.length == 0
+                             ? as_socket_flush(&channel->peer, reason)
+                             : as_socket_send(&channel->peer, bytes, &length, reason);
+    switch (result) {
       case AS_TRANSFER_SOME:
+        if (bytes.length == 0) {
+          watch(self, index, EPOLLIN);
+          return true;
+        }
         as_engine_on_written(self->engine, index, length, as_clock_now_ms());
         break;
       case AS_TRANSFER_LATER:
@@ -224,7 +228,7 @@ static void receive(member *self, uint32_t index, bool waits) {
         close_channel(self, index, reason);
         return;
     }
-    if (length < RECEIVE_BYTES) return;
+    if (channel->peer.is_drained) return;
     waits = false;
   }
 }

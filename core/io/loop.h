@@ -16,8 +16,8 @@ AS_MUST_USE as_status as_loop_new(as_mem *mem, as_loop **out_loop);
 /* Closes all sockets. The engines are not told. NULL is accepted. */
 void as_loop_del(as_loop *loop);
 
-/* Takes in an engine with `connections` connections, all to one address (copied). It is
- * borrowed until it is detached. */
+/* Takes in an engine with `connections` connections, all to one address (copied). The
+ * engine, and the address' TLS, are borrowed until it is detached. */
 AS_MUST_USE as_status as_loop_attach(as_loop *loop, as_engine *engine,
                                      uint32_t connections, const as_address *address,
                                      uint32_t *out_member);

@@ -8,6 +8,7 @@ local WIDTH = 90
 
 local CLASSES = {
   { "authstate.socket", options.socket_rows },
+  { "authstate.tls", options.tls_rows },
   { "authstate.redis", options.redis_rows },
   { "authstate.options", options.rows },
 }
@@ -15,6 +16,7 @@ local CLASSES = {
 local TYPES = {
   string = "string", number = "integer", boolean = "boolean",
   redis = "string|authstate.redis", socket = "authstate.socket",
+  tls = "authstate.tls",
   log = "fun(level: authstate.log_level, message: string, fields: table)",
   log_level = "authstate.log_level",
 }

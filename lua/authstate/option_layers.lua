@@ -49,6 +49,7 @@ end
 local function said_by(text)
   local parsed = url.parse(text)
   if parsed.database == 0 and not text:find "[/=?]0+$" then parsed.database = nil end
+  parsed.tls = nil -- that there is TLS, not how
   return parsed
 end
 

@@ -3,7 +3,8 @@
 -- documentation all come from these rows.
 --
 -- A row: name, kind ("string" "number" "boolean" "function" "table" "redis"), unit,
--- default, min and max of a number, values (the only ones accepted), sentence (Markdown).
+-- default, min and max of a number, values (the only ones accepted), is_file of a path,
+-- sentence (Markdown).
 -- A row with `later` is an option whose feature is not there yet: it is refused, except
 -- with one of the values in `already`, which say what happens anyway.
 
@@ -15,6 +16,8 @@ local url = require "authstate.url"
 local MIB = 1024 * 1024
 local DAY_MS = 24 * 3600 * 1000
 local MAX_SOCKET_PATH = 107
+local MAX_FILE_PATH = 4095
+local MAX_HOST = 255
 
 local options = {}
 
@@ -124,11 +127,28 @@ options.socket_rows = {
       .. "sent is answered; 0: never." },
 }
 
+--- The rows of `redis.tls`.
+options.tls_rows = {
+  { name = "ca", kind = "string", is_file = true,
+    sentence = "PEM file of the authorities to trust, instead of those of the system." },
+  { name = "cert", kind = "string", is_file = true,
+    sentence = "PEM file of the certificate to show, with those above it; for a server "
+      .. "that wants one." },
+  { name = "key", kind = "string", is_file = true,
+    sentence = "PEM file of the private key of `cert`, without a passphrase." },
+  { name = "server_name", kind = "string",
+    sentence = "Name to ask for (SNI) and to find in the server's certificate; by "
+      .. "default the host. An address is looked for among those of the certificate." },
+  { name = "insecure", kind = "boolean", default = false,
+    sentence = "Whether any certificate will do: anybody in between can read and change "
+      .. "everything. For trials." },
+}
+
 --- The rows of `redis`, when it is a table.
 options.redis_rows = {
   { name = "url", kind = "string",
-    sentence = "`redis://[[user]:password@]host[:port][/db]` or "
-      .. "`unix:///path[?db=0]`; the other fields go before what it says." },
+    sentence = "`redis://[[user]:password@]host[:port][/db]`, the same with `rediss://` "
+      .. "for TLS, or `unix:///path[?db=0]`; the other fields go before what it says." },
   { name = "path", kind = "string",
     sentence = "Path of a unix socket; at most 107 bytes." },
   { name = "host", kind = "string",
@@ -143,7 +163,8 @@ options.redis_rows = {
     sentence = "Number of the database; 0 when nothing says another one." },
   { name = "socket", kind = "table",
     sentence = "Options of the connection, see below." },
-  { name = "tls", later = true, sentence = "Encryption of the connection." },
+  { name = "tls", kind = "table",
+    sentence = "TLS, with the options below; `{}` is what `rediss://` says." },
   { name = "sentinels", later = true, sentence = "Sentinels that know the master." },
   { name = "master", later = true, sentence = "The name sentinels have for it." },
 }
@@ -153,7 +174,7 @@ function options.full_names()
   local known = {}
   for prefix, rows in pairs {
     [""] = options.rows, ["redis."] = options.redis_rows,
-    ["redis.socket."] = options.socket_rows,
+    ["redis.socket."] = options.socket_rows, ["redis.tls."] = options.tls_rows,
   } do
     for _, row in ipairs(rows) do known[prefix .. row.name] = true end
   end
@@ -191,6 +212,15 @@ local function number_fault(row, value)
   end
 end
 
+-- A text that is no path may be the key itself: it is not shown, see options.show.
+local function file_fault(value)
+  if value:find("-----BEGIN", 1, true) then
+    return "is the text of a PEM file; accepted: the path of one"
+  elseif value == "" or value:find "%c" or #value > MAX_FILE_PATH then
+    return "is no path; accepted: the path of a PEM file"
+  end
+end
+
 local function later_fault(row, value)
   if contains(row.already, value) then return nil end
   local already = row.already and "; accepted now: " .. quoted(row.already) or ""
@@ -202,6 +232,7 @@ local function fault(row, value)
   if row.later then return later_fault(row, value) end
   if type(value) ~= row.kind then return "must be " .. ARTICLE[row.kind] end
   if row.kind == "number" then return number_fault(row, value) end
+  if row.is_file then return file_fault(value) end
   if row.values and not contains(row.values, value) then
     return "must be one of " .. quoted(row.values) .. suggest.phrase(value, row.values)
   end
@@ -252,6 +283,14 @@ local function check_rows(rows, given, path, faults)
   return right
 end
 
+local function check_server_name(name, faults)
+  if name and (name == "" or #name > MAX_HOST or name:find "[%c%s]") then
+    complain(faults, "redis.tls.server_name", name,
+      'option "redis.tls.server_name": %s is no name; accepted: a host name or an '
+      .. "address of at most %d bytes", failure.show(name), MAX_HOST)
+  end
+end
+
 -- What is right of the option `redis`, as a table; nil when something is wrong.
 local function check_redis(given, faults)
   local named = type(given) == "string" and "redis" or "redis.url"
@@ -265,6 +304,10 @@ local function check_redis(given, faults)
   local right = check_rows(options.redis_rows, given, "redis.", faults)
   if right.socket then
     right.socket = check_rows(options.socket_rows, right.socket, "redis.socket.", faults)
+  end
+  if right.tls then
+    right.tls = check_rows(options.tls_rows, right.tls, "redis.tls.", faults)
+    check_server_name(right.tls.server_name, faults)
   end
   if #faults > before then return nil end
   if right.url == nil then return right end
@@ -336,6 +379,22 @@ function options.default_socket()
   return complete_socket()
 end
 
+-- What does not go together in `redis.tls`, or with the rest of the server.
+local function check_tls(server, faults)
+  local tls = server.tls
+  if server.path then
+    complain(faults, "redis.tls", tls, 'option "redis.tls": there is no TLS over a unix '
+      .. "socket, which does not leave the machine; accepted: a host, or no tls")
+  end
+  if (tls.cert == nil) ~= (tls.key == nil) then
+    local given, missing = "cert", "key"
+    if tls.key then given, missing = missing, given end
+    complain(faults, "redis.tls." .. given, tls[given],
+      'option "redis.tls.%s": given without redis.tls.%s; accepted: both, or neither',
+      given, missing)
+  end
+end
+
 -- The server that `redis` names, with all that is not said.
 local function complete_server(redis, origins, faults)
   local named = redis.url and "redis.url" or "redis.path"
@@ -347,10 +406,15 @@ local function complete_server(redis, origins, faults)
   server.database = server.database or 0
   server.socket = complete_socket(server.socket)
   local before = #faults
+  if server.tls then
+    server.tls = add_defaults(options.tls_rows, layers.merge_tables(server.tls, {}))
+    check_tls(server, faults)
+  end
+  -- What stands in the place of a user may be the password.
   if server.username and not server.password then
     complain(faults, redis.username and "redis.username" or named, server.username,
-      'option "redis": the user %s is given without a password; accepted: both, or '
-      .. "neither", failure.show(server.username))
+      'option "redis": a user is given without a password; accepted: both, or neither; '
+      .. "a password alone is written redis://:password@host")
   end
   if server.path and #server.path > MAX_SOCKET_PATH then
     complain(faults, redis.path and "redis.path" or named, server.path,
@@ -367,8 +431,8 @@ end
 -- @param below options of a profile, merged; nil for none
 -- @param origins see `layers.merge`; follows
 -- @return the options; `redis` is nil or { path | host, port, username, password,
---   database, socket }, and without it `socket` is that of the private server; or nil and
---   a list of what is wrong: { option, value, sentence, origin }
+--   database, socket, tls }, without it `socket` is that of the private server; or nil
+--   and a list of what is wrong: { option, value, sentence, origin }
 function options.check(given, below, origins)
   local faults, has_server = {}, given.redis ~= nil
   local right = check_given(given, has_server, faults)

@@ -19,6 +19,7 @@ local scheduler = require "authstate.scheduler"
 local server_scripts = require "authstate.server_scripts"
 local session = require "authstate.session"
 local suggest = require "authstate.suggest"
+local tls = require "authstate.tls"
 local url = require "authstate.url"
 local writer = require "authstate.writer"
 
@@ -57,9 +58,18 @@ local function check_open(given, level)
   return checked, made, applied
 end
 
-local function new_driver(options, server, keeper)
+-- See tls.new; a file that is not what it should be is the caller's mistake.
+local function make_tls(server, applied, level)
+  if not server then return nil end
+  local made, option, value, sentence = tls.new(server)
+  if made == false then error(applied:place(option, value) .. sentence, level + 1) end
+  return made
+end
+
+local function new_driver(options, server, keeper, made_tls)
   return native.new {
     server = server,
+    tls = made_tls,
     keeper = keeper,
     scripts = server_scripts.sources(),
     pool_size = options.pool_size,
@@ -82,6 +92,7 @@ function store.open(given)
       .. 'start a server and pass its URL: authstate.open { redis = "redis://..." }')
   end
   local server, guard, tell = options.redis, nil, log.new(options)
+  local made_tls = make_tls(server, applied, LEVEL)
   if not server then
     local started, message, code, details = embedded.start(options, tell)
     if not started then
@@ -95,13 +106,17 @@ function store.open(given)
       path = started.socket_path, database = 0, socket = options.socket,
     }
   end
+  if server.tls and server.tls.insecure then
+    tell("warn", "redis.tls.insecure: the certificate of " .. url.show(server)
+      .. " is not checked; anybody in between can read and change everything")
+  end
   return setmetatable({
     options = options,
     profile = applied,
     layout = made_layout,
     server = server,
     node = url.show(server),
-    driver = new_driver(options, server, guard),
+    driver = new_driver(options, server, guard, made_tls),
     guard = guard,
     process = guard and process.number(), -- who uses it; nil: nobody yet
     log = tell,

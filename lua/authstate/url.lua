@@ -1,10 +1,12 @@
 -- SPDX-License-Identifier: MIT
---- The URL of a Redis server: `redis://[[user]:password@]host[:port][/db]` and
--- `unix://[[user]:password@]/path[?db=0]`. Percent-encoding is undone (RFC 3986, 2.1).
+--- The URL of a Redis server: `redis://[[user]:password@]host[:port][/db]`, the same with
+-- `rediss` under TLS, and `unix://[[user]:password@]/path[?db=0]`. Percent-encoding is
+-- undone (RFC 3986, 2.1).
 
 local url = {}
 
-local ACCEPTED = "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=0]"
+local ACCEPTED = "redis://[[user]:password@]host[:port][/db], the same with rediss:// "
+  .. "for TLS, or unix:///path[?db=0]"
 
 local function decode(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
@@ -40,6 +42,10 @@ end
 
 local function parse_tcp(text)
   local user, password, rest = split_user(text)
+  -- What follows would be shown as the name of the host.
+  if rest:find("@", 1, true) then
+    return nil, "an @ or a / in the user or the password is written %40 or %2F"
+  end
   local location, database_text = rest:match("^([^/?]*)/?(.*)$")
   local host, port = location:match("^%[(.-)%]:?(%d*)$")
   if not host then host, port = location:match("^([^:]*):?(%d*)$") end
@@ -54,19 +60,23 @@ local function parse_tcp(text)
   }
 end
 
-local PARSERS = { redis = parse_tcp, unix = parse_unix }
+local function parse_tls(text)
+  local parsed, reason = parse_tcp(text)
+  if not parsed then return nil, reason end
+  parsed.tls = {}
+  return parsed
+end
+
+local PARSERS = { redis = parse_tcp, rediss = parse_tls, unix = parse_unix }
 
 --- Parses a URL.
--- @return { path | host, port, username, password, database } with database 0 by default,
---   port 6379, host 127.0.0.1; or nil and a sentence that says what is accepted. The
---   password never stands in it.
+-- @return { path | host, port, username, password, database, tls } with database 0 by
+--   default, port 6379, host 127.0.0.1, and tls = {} for TLS; or nil and a sentence that
+--   says what is accepted. Neither user nor password stands in it.
 function url.parse(text)
   local scheme, rest = text:match("^(%a[%w+.-]*)://(.*)$")
   if not scheme then return nil, "not a URL; accepted: " .. ACCEPTED end
   scheme = scheme:lower()
-  if scheme == "rediss" then
-    return nil, "TLS is not there yet; accepted: " .. ACCEPTED
-  end
   local parse = PARSERS[scheme]
   if not parse then
     return nil, ('unknown scheme "%s"; accepted: %s'):format(scheme, ACCEPTED)
@@ -83,7 +93,8 @@ function url.show(server)
     return "unix://" .. server.path .. (database and "?db=" .. database or "")
   end
   local host = server.host:find(":", 1, true) and "[" .. server.host .. "]" or server.host
-  return "redis://" .. host .. ":" .. server.port .. (database and "/" .. database or "")
+  local scheme = server.tls and "rediss://" or "redis://"
+  return scheme .. host .. ":" .. server.port .. (database and "/" .. database or "")
 end
 
 return url

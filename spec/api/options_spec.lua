@@ -53,7 +53,6 @@ local MISTAKES = {
   { { redis = 6379 }, 'option "redis": 6379 must be a URL or a table' },
   { { redis = "127.0.0.1:6379" }, "not a URL; accepted: redis://" },
   { { redis = "http://127.0.0.1" }, 'unknown scheme "http"' },
-  { { redis = "rediss://127.0.0.1" }, "TLS is not there yet" },
   { { redis = "redis://127.0.0.1:port" }, "the port is not a number" },
   { { redis = "redis://127.0.0.1:70000" }, "the port is not in 1 to 65535" },
   { { redis = "redis://127.0.0.1:0" }, "the port is not in 1 to 65535" },
@@ -61,9 +60,10 @@ local MISTAKES = {
   { { redis = "unix://relative" }, "the path of a unix socket begins with /" },
   { { redis = "unix:///a?database=1" }, "only ?db=NUMBER is known" },
   { { redis = "unix:///" .. ("x"):rep(107) }, "the socket path has 108 bytes" },
-  { { redis = "redis://app@127.0.0.1" }, 'the user "app" is given without a password' },
-  { { redis = "unix://app@/a" }, 'the user "app" is given without a password' },
-  { { redis = { username = "app" } }, 'the user "app" is given without a password' },
+  { { redis = "redis://:p@ss@127.0.0.1" }, "is written %40 or %2F" },
+  { { redis = "redis://app@127.0.0.1" }, "a user is given without a password" },
+  { { redis = "unix://app@/a" }, "a user is given without a password" },
+  { { redis = { username = "app" } }, "a user is given without a password" },
   { { data_dir = "a\0b", redis = false }, 'option "data_dir": "a\\x00b" is no path' },
   { { data_dir = "", redis = false }, 'option "data_dir": "" is no path' },
   { { redis = { hosts = "a" } }, 'unknown option "redis.hosts", did you mean "host"?' },
@@ -74,7 +74,17 @@ local MISTAKES = {
     'unknown option "redis.socket.connectTimeout"' },
   { { redis = { socket = { connect_timeout_ms = 0 } } }, "from 1 to 600000 ms" },
   { { redis = { socket = { no_delay = 1 } } }, "must be true or false" },
-  { { redis = { tls = {} } }, 'option "redis.tls": a table is not there yet' },
+  { { redis = { tls = true } }, 'option "redis.tls": the given value must be a table' },
+  { { redis = { tls = { caFile = "a" } } }, 'unknown option "redis.tls.caFile"' },
+  { { redis = { tls = { ca = 5 } } }, '"redis.tls.ca": the given value must be a' },
+  { { redis = { tls = { ca = "" } } }, '"redis.tls.ca": the given value is no path' },
+  { { redis = { tls = { insecure = 1 } } }, "must be true or false" },
+  { { redis = { tls = { server_name = "a b" } } }, '"a b" is no name; accepted: a host' },
+  { { redis = { tls = { cert = "a" } } },
+    'option "redis.tls.cert": given without redis.tls.key; accepted: both, or neither' },
+  { { redis = { tls = { key = "a" } } }, "given without redis.tls.cert" },
+  { { redis = { path = "/a", tls = {} } }, "there is no TLS over a unix socket" },
+  { { redis = { url = "rediss://a", path = "/a" } }, "no TLS over a unix socket" },
 }
 
 describe("authstate.open", function()
@@ -128,7 +138,11 @@ describe("authstate.open", function()
     for _, redis in ipairs {
       "redis://user:hunter2@127.0.0.1:port", "http://user:hunter2@127.0.0.1",
       { password = 42, host = "a" }, { url = "redis://:hunter2@127.0.0.1/x" },
-      "unix://user:hunter2@relative", "rediss://:hunter2@a",
+      "unix://user:hunter2@relative", "rediss://:hunter2@a:port", "redis://hunter2@a",
+      "redis://:x@hunter2@a", "redis://:x/hunter2@a", "redis://x:1/hunter2@a",
+      "unix://:x/hunter2@/a", "unix://hunter2@/a", { username = "hunter2" },
+      { tls = { key = "-----BEGIN PRIVATE KEY-----\nhunter2" } },
+      { tls = { cert = "hunter2\n" } }, { tls = "hunter2" },
     } do
       local message = raises(function() authstate.open { redis = redis } end)
       assert.is_nil(message:find("hunter2", 1, true), message)

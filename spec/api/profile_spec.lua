@@ -420,17 +420,19 @@ local MISTAKES = {
       .. "directory of the private server" },
   { "a URL that is none", "return { options = {\n redis = 'h:6379' } }",
     'p.lua:2: option "redis": not a URL; accepted: '
-      .. "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=0]" },
+      .. "redis://[[user]:password@]host[:port][/db], the same with rediss:// for TLS, "
+      .. "or unix:///path[?db=0]" },
   { "a URL in a table that is none",
     "return { options = { redis = {\n url = 'ftp://h' } } }",
     'p.lua:2: option "redis": unknown scheme "ftp"; accepted: '
-      .. "redis://[[user]:password@]host[:port][/db] or unix:///path[?db=0]" },
+      .. "redis://[[user]:password@]host[:port][/db], the same with rediss:// for TLS, "
+      .. "or unix:///path[?db=0]" },
   { "a redis that is neither", "return { options = {\n redis = 6379 } }",
     'p.lua:2: option "redis": 6379 must be a URL or a table' },
   { "a user without a password",
     "return { options = { redis = {\n username = 'app' } } }",
-    'p.lua:2: option "redis": the user "app" is given without a password; accepted: '
-      .. "both, or neither" },
+    'p.lua:2: option "redis": a user is given without a password; accepted: both, or '
+      .. "neither; a password alone is written redis://:password@host" },
   { "a path that is too long",
     "return { options = { redis = {\n path = '/' .. ('x'):rep(107) } } }",
     'p.lua:2: option "redis": the socket path has 108 bytes, at most 107 are possible',
@@ -556,7 +558,7 @@ describe("a secret in a profile", function()
       "options = { redis = { url = 'http://:hunter2@h' } }",
     ["in a URL of another type"] = "options = { redis = { url = { 'hunter2' } } }",
     ["in keys that are not there yet"] = "options = { encryption = 'hunter2' }",
-    ["in TLS that is not there yet"] = "options = { redis = { tls = 'hunter2' } }",
+    ["in TLS that is no table"] = "options = { redis = { tls = 'hunter2' } }",
     ["in sentinels"] = "options = { redis = { sentinels = 'redis://:hunter2@h' } }",
     ["beside a mistake"] = "options = { redis = { password = 'hunter2', prt = 1 } }",
     ["beside a user"] = "options = { redis = { url = 'redis://u:hunter2@h', port = 0 } }",

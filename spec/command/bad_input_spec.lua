@@ -132,7 +132,8 @@ local CASES = {
     { "begins with /" } },
   { "a socket path too long", { "sessions", "--redis", "unix:///" .. LONG_ID }, USAGE,
     { "107" } },
-  { "TLS", { "sessions", "--redis", "rediss://h" }, USAGE, { "TLS is not there yet" } },
+  { "a port that is none, of TLS", { "sessions", "--redis", "rediss://h:x" }, USAGE,
+    { "the port is not a number" } },
   { "a server and a directory", { "sessions", "--redis", "URL", "--data-dir", "/tmp/x" },
     USAGE, { '"redis"', '"data_dir"', "exclude" } },
   { "a prefix with braces", { "sessions", "--prefix", "a{", "--redis", "URL" }, USAGE,
@@ -307,7 +308,7 @@ end
 local BAD_URLS = {
   { "localhost", "not a URL" }, { "", "not a URL" }, { "http://h", '"http"' },
   { "redis://u:hush@h:x", "the port is not a number" }, { "redis://h:0", "1 to 65535" },
-  { "redis://h/x", "the database is not a number" }, { "rediss://h", "TLS" },
+  { "redis://h/x", "the database is not a number" }, { "rediss://h:x", "number" },
   { "unix://redis.sock", "begins with /" }, { "unix:///" .. ("x"):rep(107), "107" },
 }
 
@@ -447,7 +448,8 @@ describe("a bad call", function()
     for _, url in ipairs { "redis://u:hush@h:x", "redis://u:hush@127.0.0.1:1",
         "redis://:hush@h:99999", "unix://u:hush@redis.sock",
           "unix://u:hush@/nowhere.sock",
-        "rediss://u:hush@h", "http://u:hush@h" } do
+        "rediss://u:hush@h", "rediss://u:hush@127.0.0.1:1", "redis://:p@hush@h",
+          "redis://hush@h", "http://u:hush@h" } do
       local outcome = tool.run { "sessions", "--redis", url }
       assert.not_equal(0, outcome.status)
       assert.falsy(outcome.err:find("hush", 1, true), outcome.err)

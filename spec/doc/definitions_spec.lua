@@ -30,7 +30,7 @@ end
 
 local TYPES = {
   string = "string", number = "integer", boolean = "boolean",
-  redis = "string|authstate.redis", table = "authstate.socket",
+  redis = "string|authstate.redis",
 }
 
 -- The type of a row of the options, as the definitions write it.
@@ -42,6 +42,7 @@ local function type_of(row)
     for i, value in ipairs(row.values) do quoted[i] = ("%q"):format(value) end
     return table.concat(quoted, "|")
   end
+  if row.kind == "table" then return "authstate." .. row.name end
   return TYPES[row.kind]
 end
 
@@ -87,6 +88,7 @@ describe("the definitions for editors", function()
 
   for class, rows in pairs {
     options = options.rows, redis = options.redis_rows, socket = options.socket_rows,
+    tls = options.tls_rows,
   } do
     it("have each of the " .. class .. " that is there, as the table says", function()
       check_rows(class, rows)

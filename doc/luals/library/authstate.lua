@@ -90,9 +90,23 @@ function bytes:base64() end
 ---Age at which a connection is replaced, once all it was sent is answered; 0: never.
 ---@field max_age_ms? integer
 
+---@class authstate.tls
+---PEM file of the authorities to trust, instead of those of the system.
+---@field ca? string
+---PEM file of the certificate to show, with those above it; for a server that wants one.
+---@field cert? string
+---PEM file of the private key of `cert`, without a passphrase.
+---@field key? string
+---Name to ask for (SNI) and to find in the server's certificate; by default the host. An
+---address is looked for among those of the certificate.
+---@field server_name? string
+---Whether any certificate will do: anybody in between can read and change everything. For
+---trials.
+---@field insecure? boolean
+
 ---@class authstate.redis
----`redis://[[user]:password@]host[:port][/db]` or `unix:///path[?db=0]`; the other fields
----go before what it says.
+---`redis://[[user]:password@]host[:port][/db]`, the same with `rediss://` for TLS, or
+---`unix:///path[?db=0]`; the other fields go before what it says.
 ---@field url? string
 ---Path of a unix socket; at most 107 bytes.
 ---@field path? string
@@ -108,6 +122,8 @@ function bytes:base64() end
 ---@field database? integer
 ---Options of the connection, see below.
 ---@field socket? authstate.socket
+---TLS, with the options below; `{}` is what `rediss://` says.
+---@field tls? authstate.tls
 
 ---@class authstate.options
 ---Where Redis is: a URL, or a table, see below. Without it, a private server is started.

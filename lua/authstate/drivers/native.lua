@@ -17,9 +17,13 @@ local native = {}
 -- No byte from the server for this long, while replies are owed: the connection is dead.
 local HEALTH_TIMEOUT_MS = 10000
 
+-- A Redis without TLS waits in silence for the end of what it takes for a command.
+local CONNECT_HINT = "; perhaps the port is one without TLS (redis://)"
+
 --- A driver for one server. Does no I/O; the first operation connects.
--- @param config { server (see options.check), scripts = list of sources, pool_size,
---   batch_size, batch_window_ms, max_operations, max_queued_bytes, max_value_bytes,
+-- @param config { server (see options.check), tls (see tls.lua), scripts = list of
+--   sources, pool_size, batch_size, batch_window_ms, max_operations, max_queued_bytes,
+--   max_value_bytes,
 --   keeper = who brings the server back when it is dead (see embedded.lua), or nil,
 --   is_apart = true: has a loop of its own and always blocks }
 function native.new(config)
@@ -53,6 +57,7 @@ function Native:begin()
     max_value_bytes = config.max_value_bytes,
     max_age_ms = max_age_ms and max_age_ms > 0 and max_age_ms or math.huge,
     connect_timeout_ms = server.socket.connect_timeout_ms,
+    connect_hint = self.config.tls and CONNECT_HINT,
     health_timeout_ms = HEALTH_TIMEOUT_MS,
     database = server.database,
     user = server.username,
@@ -88,6 +93,7 @@ local function attach(self)
     path = server.path,
     host = server.host,
     port = server.port and tostring(server.port),
+    tls = self.config.tls,
     no_delay = server.socket.no_delay,
     keep_alive = server.socket.keep_alive,
   })
