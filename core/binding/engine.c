@@ -67,6 +67,13 @@ static double number_field(lua_State *L, const char *name, double max) {
   return number;
 }
 
+static bool boolean_field(lua_State *L, const char *name) {
+  lua_getfield(L, CONFIG, name);
+  bool value = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return value;
+}
+
 static uint32_t count_field(lua_State *L, const char *name) {
   return (uint32_t)number_field(L, name, UINT32_MAX);
 }
@@ -133,6 +140,9 @@ static int engine_new(lua_State *L) {
   config.connection.connect_hint = text_field(L, "connect_hint");
   config.connection.health_timeout_ms = number_field(L, "health_timeout_ms", HUGE_VAL);
   config.connection.max_age_ms = number_field(L, "max_age_ms", HUGE_VAL);
+  config.connection.retries = boolean_field(L, "retries");
+  config.connection.quarantine_ms = number_field(L, "quarantine_ms", HUGE_VAL);
+  config.connection.seed = (uint64_t)number_field(L, "seed", MAX_SIZE);
   config.batch = read_batch(L);
   config.connection.greeting.database = count_field(L, "database");
   config.connection.greeting.user = text_field(L, "user");
@@ -235,7 +245,8 @@ static int engine_submit(lua_State *L) {
   uint32_t slot = 0;
   as_status status = as_engine_begin(bound->engine, lane, is_atomic, now_ms);
   if (status != AS_OK) return push_status_failure(L, status);
-  status = write_commands(L, bound->engine, 5);
+  if (lua_toboolean(L, 7)) status = as_engine_mark_write(bound->engine, now_ms);
+  if (status == AS_OK) status = write_commands(L, bound->engine, 5);
   if (status != AS_OK) {
     as_engine_rollback(bound->engine);
     return push_status_failure(L, status);

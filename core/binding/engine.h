@@ -3,7 +3,7 @@
  *
  *   core.engine(config)                      config: see engine_new in engine.c
  *   engine:lane(meta_key) -> lane: keeps the order of a session; see lane.h
- *   engine:submit(now_ms, deadline_ms, is_atomic, commands, lane)
+ *   engine:submit(now_ms, deadline_ms, is_atomic, commands, lane, is_write)
  *       commands: { { "HGET", key, field }, ... }, all strings; lane may be nil
  *       -> slot | nil, message, code
  *   engine:read(lane, key, fields, generation, shape, deadline_ms, now_ms) -> the same

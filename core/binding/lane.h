@@ -3,6 +3,7 @@
  *
  *   lane:hash(key) -> light userdata, an authstate_hash for the FFI; valid while the lane
  *       is held and its engine open
+ *   lane:quarantine_ms(now_ms) -> how much longer it refuses writes; 0: it takes them
  *   lane:close() */
 #ifndef AS_BINDING_LANE_H
 #define AS_BINDING_LANE_H

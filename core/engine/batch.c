@@ -220,6 +220,7 @@ static as_status collect(as_batch *batch, as_lane *lane, as_request_kind kind,
     request->connection = batch->connection->number;
     request->is_queued = true;
     request->is_atomic = kind == AS_REQUEST_WRITE;
+    request->is_write = kind == AS_REQUEST_WRITE;
     lane->open = request;
     as_lane_owe(lane);
     as_list_push_back(&batch->collected, &request->node);

@@ -15,14 +15,14 @@
 #include <stdio.h>
 
 #include "engine/answer.h"
+#include "engine/stop.h"
 
 enum {
   BACKOFF_FIRST_MS = 10,
   BACKOFF_LAST_MS = 1000,
-  FEED_BYTES = 16 * 1024,   /* hiredis moves all it holds with every KiB it has read */
-  TRIM_BYTES = 64 * 1024,   /* answered bytes are dropped when they are this many */
-  KEPT_BYTES = 1024 * 1024, /* an idle connection keeps at most this much memory */
-  MAX_SCRIPT_RELOADS = 3
+  FEED_BYTES = 16 * 1024,  /* hiredis moves all it holds with every KiB it has read */
+  TRIM_BYTES = 64 * 1024,  /* answered bytes are dropped when they are this many */
+  KEPT_BYTES = 1024 * 1024 /* an idle connection keeps at most this much memory */
 };
 
 static const uint64_t REASON_LENGTH = 512;
@@ -32,6 +32,8 @@ as_status as_connection_init(as_connection *connection, as_mem *mem,
                              as_operations *operations, as_lanes *lanes) {
   memset(connection, 0, sizeof *connection);
   connection->config = config;
+  /* Neighbouring seeds, mixed. */
+  connection->random = (config->seed + 1) * UINT64_C(0x9E3779B97F4A7C15) | 1;
   connection->operations = operations;
   connection->lanes = lanes;
   as_list_init(&connection->queue);
@@ -158,6 +160,11 @@ void as_connection_rollback(as_connection *connection, as_request *request) {
 void as_connection_submit(as_connection *connection, as_request *request, double now_ms) {
   request->end = output_end(connection);
   request->is_queued = true;
+  if (request->lane != NULL && request->lane->is_stopped) {
+    as_stop_park_new(connection, request, now_ms);
+    return;
+  }
+  if (request->lane != NULL) request->lane->in_queue++;
   request->is_sealed = true;
   connection->submitted = request->end;
   connection->owed += request->joined;
@@ -166,10 +173,21 @@ void as_connection_submit(as_connection *connection, as_request *request, double
   if (connection->state == AS_CONNECTION_IDLE) start_connecting(connection, now_ms);
 }
 
+as_slice as_connection_request_bytes(const as_connection *connection,
+                                     const as_request *request) {
+  return as_slice_of(connection->output.data +
+                         (request->begin - connection->output_begin),
+                     request->end - request->begin);
+}
+
 /* A request leaves the queue for good. */
 static void leave_queue(as_connection *connection, as_request *request) {
   as_lane *lane = request->lane;
   connection->owed -= request->joined;
+  if (lane != NULL)
+    lane->in_queue--;
+  else
+    connection->reloads_owed--;
   as_operations_unqueue(connection->operations, request);
   if (lane != NULL) as_lanes_settle(connection->lanes, lane);
 }
@@ -211,20 +229,16 @@ void as_connection_discard(as_connection *connection) {
 
 /* ---- replies ---------------------------------------------------------------------- */
 
-/* The server forgot our scripts (SCRIPT FLUSH). Loads them again and puts the operation
- * behind, on the same stream. False: cannot, the error stands. */
-static bool reload_scripts(as_connection *connection, as_request *request) {
+bool as_connection_reload_scripts(as_connection *connection) {
   const as_greeting_config *greeting = &connection->config->greeting;
   as_request *reload;
   if (greeting->script_count == 0) return false;
-  if (request->script_reloads++ >= MAX_SCRIPT_RELOADS) return false;
+  if (connection->reloads_owed > 0) return true;
   if (as_requests_take(&connection->operations->requests, &reload) != AS_OK) return false;
   as_connection_begin(connection, reload);
   as_status status = AS_OK;
   for (uint32_t i = 0; i < greeting->script_count && status == AS_OK; i++)
     status = as_greeting_write_script(&connection->output, greeting->scripts[i]);
-  uint64_t length = request->end - request->begin;
-  if (status == AS_OK) status = as_buffer_reserve(&connection->output, length);
   if (status != AS_OK) {
     as_connection_rollback(connection, reload);
     as_requests_give(&connection->operations->requests, reload);
@@ -232,17 +246,8 @@ static bool reload_scripts(as_connection *connection, as_request *request) {
   }
   reload->commands = greeting->script_count;
   reload->connection = connection->number;
+  connection->reloads_owed++;
   as_connection_submit(connection, reload, 0);
-  as_list_remove(&request->node);
-  connection->owed -= request->joined;
-  const uint8_t *bytes =
-      connection->output.data + (request->begin - connection->output_begin);
-  memcpy(connection->output.data + connection->output.length, bytes, length);
-  request->begin = output_end(connection);
-  connection->output.length += length;
-  if (request->commands == 1) request->attempts--; /* this one did nothing */
-  as_request_forget_replies(request);
-  as_connection_submit(connection, request, 0);
   return true;
 }
 
@@ -253,20 +258,20 @@ static void retire_if_quiet(as_connection *connection) {
   break_stream(connection, AS_ERR_UNAVAILABLE, "the connection reached max_age_ms");
 }
 
-static bool lacks_scripts(const as_request *request) {
-  const as_reply *error = request->wanted > 0 ? as_answer_error(request) : NULL;
-  return error != NULL &&
-         as_slice_starts_with(as_replies_text(&request->replies, error), "NOSCRIPT ");
-}
-
 /* All replies of the first request are there. */
 static void finish_first(as_connection *connection, as_request *request, double now_ms) {
+  as_lane *lane = request->lane;
   connection->has_progressed = true;
   connection->backoff_ms = 0;
-  bool is_script = request->kind == AS_REQUEST_COMMANDS;
-  if (is_script && lacks_scripts(request) && reload_scripts(connection, request)) return;
-  if (request->wanted > 0) as_answer_deal(connection->operations, request, now_ms);
-  leave_queue(connection, request);
+  if (lane != NULL) as_lane_owe(lane); /* it must live until the end of this */
+  if (!as_stop_take_back(connection, request, now_ms)) {
+    if (request->wanted > 0) as_answer_deal(connection->operations, request, now_ms);
+    leave_queue(connection, request);
+  }
+  if (lane != NULL) {
+    as_stop_end_if_due(connection, lane, now_ms);
+    as_lanes_settle(connection->lanes, lane);
+  }
   trim_output(connection);
   retire_if_quiet(connection);
 }
@@ -323,6 +328,9 @@ static void fail_sent(as_connection *connection, double now_ms) {
   for (as_request *each = first_request(connection); each != NULL; each = next) {
     next = request_after(connection, each);
     if (each->attempts == 0) continue;
+    if (each->is_write && each->lane != NULL && connection->config->quarantine_ms > 0)
+      as_lanes_quarantine(connection->lanes, each->lane,
+                          now_ms + connection->config->quarantine_ms);
     as_operations_complete_all(
         connection->operations, each, AS_ERR_TIMEOUT,
         as_slice_text("the connection broke and the server does not let us end it"),
@@ -457,7 +465,18 @@ static void survive_close(as_connection *connection, as_request *request, bool w
     leave_queue(connection, request);
     return;
   }
-  as_request_forget_replies(request);
+  if (!as_stop_take_along(connection, request)) as_request_forget_replies(request);
+}
+
+/* A number from 0.5 to 1: those who lost a server do not all come back at once.
+ * xorshift64, G. Marsaglia, "Xorshift RNGs", Journal of Statistical Software 8, 2003. */
+static double jitter(as_connection *connection) {
+  uint64_t x = connection->random;
+  x ^= x << 13;
+  x ^= x >> 7;
+  x ^= x << 17;
+  connection->random = x;
+  return 0.5 + (double)(x >> 12) / 9007199254740992.0;
 }
 
 static void connect_again(as_connection *connection, double now_ms) {
@@ -467,7 +486,7 @@ static void connect_again(as_connection *connection, double now_ms) {
   }
   double doubled = connection->backoff_ms * 2;
   connection->backoff_ms = fmin(fmax(doubled, BACKOFF_FIRST_MS), BACKOFF_LAST_MS);
-  connection->retry_at_ms = now_ms + connection->backoff_ms;
+  connection->retry_at_ms = now_ms + connection->backoff_ms * jitter(connection);
   connection->state = AS_CONNECTION_BACKOFF;
 }
 

@@ -15,6 +15,9 @@
  *   breaks, they are sent again on the next one, in the same order: every write carries a
  *   token that makes a second arrival harmless. Before that, the broken connection is
  *   killed, so that none of its bytes can execute later.
+ * - When the old stream cannot be killed, what was sent on it ends as `timeout`, and
+ * lanes with writes among that refuse writes for quarantine_ms: until then bytes of the
+ * old stream may still be executed.
  * - An operation no byte of which went out fails as `unavailable` when the server cannot
  *   be reached; one that was sent waits for the next stream until its deadline.
  */
@@ -42,6 +45,10 @@ typedef struct as_connection_config {
   double health_timeout_ms;  /* silence while replies are owed */
   double
       max_age_ms; /* an older stream is replaced when nothing is owed; INFINITY: none */
+  bool retries;   /* what the server says to do later is done again */
+  double quarantine_ms; /* how long a lane refuses writes after a stream that had some of
+                           its writes could not be killed */
+  uint64_t seed;        /* of the jitter between attempts to connect */
 } as_connection_config;
 
 typedef struct as_connection {
@@ -50,12 +57,13 @@ typedef struct as_connection {
   as_operations *operations;          /* borrowed, like the lanes; the engine owns them */
   as_lanes *lanes;
   as_connection_state state;
-  bool is_action_due;   /* CONNECTING or CLOSING: the driver has not been told yet */
-  as_list queue;        /* as_request, oldest first */
-  uint32_t owed;        /* operations in it */
-  as_list_node *unsent; /* the first in it no byte of which is written; its end: none */
-  bool has_unwanted;    /* some of those are abandoned */
-  as_buffer output;     /* request bytes from stream position output_begin on */
+  bool is_action_due;    /* CONNECTING or CLOSING: the driver has not been told yet */
+  as_list queue;         /* as_request, oldest first */
+  uint32_t owed;         /* operations in it */
+  uint32_t reloads_owed; /* requests in it that load the scripts again: 0 or 1 */
+  as_list_node *unsent;  /* the first in it no byte of which is written; its end: none */
+  bool has_unwanted;     /* some of those are abandoned */
+  as_buffer output;      /* request bytes from stream position output_begin on */
   uint64_t output_begin;
   uint64_t submitted; /* bytes before this position may be sent */
   uint64_t written;   /* bytes before this position were sent on this stream */
@@ -71,6 +79,7 @@ typedef struct as_connection {
   double silent_since_ms; /* last byte received, or first byte owed an answer */
   double retry_at_ms;
   double backoff_ms;
+  uint64_t random;        /* state of the jitter */
   as_status close_status; /* why we close: goes into `unavailable` */
   as_buffer close_reason;
   uint32_t streams;   /* statistics: how many were made ready */
@@ -88,6 +97,15 @@ void as_connection_free(as_connection *connection);
 void as_connection_begin(as_connection *connection, as_request *request);
 void as_connection_rollback(as_connection *connection, as_request *request);
 void as_connection_submit(as_connection *connection, as_request *request, double now_ms);
+
+/* The bytes of a request of the queue, or of the one that is being submitted; valid until
+ * the next event. */
+as_slice as_connection_request_bytes(const as_connection *connection,
+                                     const as_request *request);
+
+/* Loads the scripts again, behind what is queued, unless that is queued already. False:
+ * there are none, or no memory. */
+bool as_connection_reload_scripts(as_connection *connection);
 
 /* The caller was told; the slot stays until its reply is read. A request that nobody
  * wants any more and that was not sent stays until the discard that must follow. */

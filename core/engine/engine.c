@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <math.h>
 
+#include "engine/stop.h"
+
 /* Slots that an idle engine keeps: one for each of many callers. */
 enum { KEPT_SLOTS = 8192 };
 
@@ -39,8 +41,19 @@ as_status as_engine_new(as_mem *mem, const as_engine_config *config,
   return AS_OK;
 }
 
+static as_lane *lane_after(const as_engine *engine, const as_lane *lane) {
+  as_list_node *node = lane ? as_list_after(&engine->lanes.all, &lane->node)
+                            : as_list_first(&engine->lanes.all);
+  return node ? AS_LIST_OWNER(node, as_lane, node) : NULL;
+}
+
 void as_engine_del(as_engine *engine) {
   if (engine == NULL) return;
+  as_lane *next;
+  for (as_lane *lane = lane_after(engine, NULL); lane != NULL; lane = next) {
+    next = lane_after(engine, lane);
+    as_stop_drop(&engine->operations, &engine->lanes, lane);
+  }
   as_pool_free(&engine->pool);
   as_operations_free(&engine->operations);
   as_lanes_free(&engine->lanes);
@@ -120,7 +133,8 @@ as_status as_engine_begin(as_engine *engine, as_lane *lane, bool is_atomic,
   as_request *draft;
   as_operation *operation;
   AS_TRY(admit(engine, lane, &batch));
-  if (lane != NULL) as_batch_seal_lane(batch, lane, now_ms);
+  if (lane == NULL) lane = engine->pool.lanes[batch->connection->number];
+  as_batch_seal_lane(batch, lane, now_ms);
   AS_TRY(as_requests_take(&engine->operations.requests, &draft));
   as_status status = as_operations_take(&engine->operations, draft, &operation);
   if (status != AS_OK) {
@@ -130,7 +144,7 @@ as_status as_engine_begin(as_engine *engine, as_lane *lane, bool is_atomic,
   draft->lane = lane;
   draft->connection = batch->connection->number;
   draft->is_atomic = is_atomic;
-  if (lane != NULL) as_lane_owe(lane);
+  as_lane_owe(lane);
   as_connection *connection = batch->connection;
   as_connection_begin(connection, draft);
   engine->draft = draft;
@@ -139,6 +153,16 @@ as_status as_engine_begin(as_engine *engine, as_lane *lane, bool is_atomic,
   status = as_resp_write_words(&connection->output, "MULTI", NULL);
   if (status != AS_OK) as_engine_rollback(engine);
   return status;
+}
+
+static bool is_in_quarantine(const as_lane *lane, double now_ms) {
+  return lane->quarantine_ends_ms > now_ms;
+}
+
+as_status as_engine_mark_write(as_engine *engine, double now_ms) {
+  if (is_in_quarantine(engine->draft->lane, now_ms)) return AS_ERR_UNAVAILABLE;
+  engine->draft->is_write = true;
+  return AS_OK;
 }
 
 static as_buffer *draft_output(const as_engine *engine) {
@@ -157,6 +181,7 @@ as_status as_engine_argument(as_engine *engine, as_slice argument) {
 
 as_status as_engine_begin_write(as_engine *engine, as_lane *lane, double now_ms) {
   as_batch *batch;
+  if (is_in_quarantine(lane, now_ms)) return AS_ERR_UNAVAILABLE;
   AS_TRY(admit(engine, lane, &batch));
   AS_TRY(as_batch_begin_write(batch, lane, now_ms));
   engine->draft_batch = batch;
@@ -230,7 +255,7 @@ void as_engine_rollback(as_engine *engine) {
     as_operations_give(&engine->operations,
                        as_operation_of(as_list_first(&draft->operations)));
     as_requests_give(&engine->operations.requests, draft);
-    if (lane != NULL) as_lanes_settle(&engine->lanes, lane);
+    as_lanes_settle(&engine->lanes, lane);
   }
   engine->draft = NULL;
   engine->draft_batch = NULL;
@@ -316,16 +341,40 @@ static as_operation *first_due(const as_engine *engine, double now_ms) {
   return AS_LIST_OWNER(first, as_operation, deadline);
 }
 
+/* How an operation ends whose deadline is over. */
+static void expire(as_engine *engine, as_operation *operation, double now_ms) {
+  const as_request *request = operation->request;
+  bool may_execute = request->attempts > 0 || is_carried_along(operation);
+  as_status status = may_execute ? AS_ERR_TIMEOUT : AS_ERR_UNAVAILABLE;
+  as_slice message = as_connection_trouble(owner_of(engine, operation));
+  if (request->is_parked && !may_execute) {
+    status = request->lane->stop_status;
+    message = as_buffer_slice(&request->lane->stop_reason);
+  }
+  if (message.length == 0) message = as_slice_text(as_status_sentence(status));
+  abandon(engine, operation, status, message, now_ms);
+}
+
+static as_lane *stopped_after(const as_engine *engine, as_lane *lane) {
+  as_list_node *node = lane ? as_list_after(&engine->lanes.stopped, &lane->stopped_node)
+                            : as_list_first(&engine->lanes.stopped);
+  return node ? AS_LIST_OWNER(node, as_lane, stopped_node) : NULL;
+}
+
+static void end_stops(as_engine *engine, double now_ms) {
+  as_lane *next;
+  for (as_lane *lane = stopped_after(engine, NULL); lane != NULL; lane = next) {
+    next = stopped_after(engine, lane);
+    as_stop_end_if_due(&engine->pool.connections[lane->connection], lane, now_ms);
+  }
+}
+
 void as_engine_on_time(as_engine *engine, double now_ms) {
   if (as_operations_slots(&engine->operations) > KEPT_SLOTS) as_engine_trim(engine);
   as_operation *due;
-  while ((due = first_due(engine, now_ms)) != NULL) {
-    bool may_execute = due->request->attempts > 0 || is_carried_along(due);
-    as_status status = may_execute ? AS_ERR_TIMEOUT : AS_ERR_UNAVAILABLE;
-    as_slice message = as_connection_trouble(owner_of(engine, due));
-    if (message.length == 0) message = as_slice_text(as_status_sentence(status));
-    abandon(engine, due, status, message, now_ms);
-  }
+  while ((due = first_due(engine, now_ms)) != NULL) expire(engine, due, now_ms);
+  end_stops(engine, now_ms);
+  as_lanes_end_quarantines(&engine->lanes, now_ms);
   for (uint32_t i = 0; i < engine->pool.size; i++) {
     as_batch *batch = &engine->pool.batches[i];
     if (now_ms >= as_batch_deadline_ms(batch))
@@ -394,6 +443,10 @@ bool as_engine_has_completions(const as_engine *engine) {
   return !as_list_is_empty(&engine->operations.done);
 }
 
+double as_engine_quarantine_ends_ms(const as_lane *lane, double now_ms) {
+  return is_in_quarantine(lane, now_ms) ? lane->quarantine_ends_ms : 0;
+}
+
 double as_engine_first_deadline_ms(const as_engine *engine) {
   const as_deadline *first = as_deadlines_first(&engine->operations.deadlines);
   return first ? first->heap.key : INFINITY;
@@ -401,6 +454,9 @@ double as_engine_first_deadline_ms(const as_engine *engine) {
 
 double as_engine_deadline_ms(const as_engine *engine) {
   double deadline_ms = as_engine_first_deadline_ms(engine);
+  for (as_lane *lane = stopped_after(engine, NULL); lane != NULL;
+       lane = stopped_after(engine, lane))
+    deadline_ms = fmin(deadline_ms, as_stop_deadline_ms(lane));
   for (uint32_t i = 0; i < engine->pool.size; i++) {
     deadline_ms = fmin(deadline_ms, as_batch_deadline_ms(&engine->pool.batches[i]));
     deadline_ms =
@@ -426,7 +482,7 @@ uint32_t as_engine_queued_operations(const as_engine *engine) {
 }
 
 size_t as_engine_queued_bytes(const as_engine *engine) {
-  size_t bytes = 0;
+  size_t bytes = engine->lanes.parked_bytes;
   for (uint32_t i = 0; i < engine->pool.size; i++)
     bytes += as_connection_queued_bytes(&engine->pool.connections[i]) +
              engine->pool.batches[i].bytes;
@@ -453,7 +509,7 @@ uint32_t as_engine_used_connections(const as_engine *engine) {
 }
 
 uint32_t as_engine_lanes(const as_engine *engine) {
-  return engine->lanes.count;
+  return engine->lanes.count - engine->pool.size;
 }
 
 as_engine_totals as_engine_get_totals(const as_engine *engine) {

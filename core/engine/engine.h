@@ -96,11 +96,16 @@ AS_MUST_USE as_status as_engine_read(as_engine *engine, as_hash *hash,
 AS_MUST_USE as_status as_engine_begin(as_engine *engine, as_lane *lane, bool is_atomic,
                                       double now_ms);
 AS_MUST_USE as_status as_engine_command(as_engine *engine, size_t arguments);
+
+/* What was begun may change what is stored: it is not sent again once it took effect.
+ * AS_ERR_UNAVAILABLE: its lane is in quarantine; rollback must follow. */
+AS_MUST_USE as_status as_engine_mark_write(as_engine *engine, double now_ms);
 AS_MUST_USE as_status as_engine_argument(as_engine *engine, as_slice argument);
 
-/* Begins a plain write, joined with other ones of the lane into one transaction. After
- * success: at least one set or remove, of hashes of the lane, then submit or rollback.
- * Sent again after a lost connection, so it may take effect twice. */
+/* Begins a plain write (AS_ERR_UNAVAILABLE as above), joined with other ones of the lane
+ * into one transaction. After success: at least one set or remove, of hashes of the lane,
+ * then submit or rollback. Sent again after a lost connection, so it may take effect
+ * twice. */
 AS_MUST_USE as_status as_engine_begin_write(as_engine *engine, as_lane *lane,
                                             double now_ms);
 AS_MUST_USE as_status as_engine_set(as_engine *engine, as_hash *hash, as_slice field,
@@ -160,6 +165,9 @@ bool as_engine_next_completion(as_engine *engine, as_completion *out_completion)
 
 /* Whether next_completion would give one. */
 bool as_engine_has_completions(const as_engine *engine);
+
+/* When a lane takes writes again after an old stream could not be killed, 0: now */
+double as_engine_quarantine_ends_ms(const as_lane *lane, double now_ms);
 
 /* The first deadline of an operation that waits; INFINITY: none has one. */
 double as_engine_first_deadline_ms(const as_engine *engine);

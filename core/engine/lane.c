@@ -11,6 +11,11 @@ void as_lanes_init(as_lanes *lanes, as_mem *mem) {
   lanes->count = 0;
   as_list_init(&lanes->all);
   as_list_init(&lanes->free);
+  as_list_init(&lanes->stopped);
+  lanes->parked_bytes = 0;
+  lanes->buckets = NULL;
+  lanes->bucket_count = 0;
+  lanes->quarantines = 0;
 }
 
 static void del_collection(as_mem *mem, as_collection *collection) {
@@ -34,7 +39,11 @@ static void del_lane(as_lanes *lanes, as_lane *lane) {
   while ((node = as_list_first(&lane->hashes)) != NULL)
     del_hash(lanes->mem, AS_LIST_OWNER(node, as_hash, node));
   as_list_remove(&lane->node);
+  as_list_remove(&lane->stopped_node);
+  as_list_remove(&lane->bucket_node);
+  if (lane->quarantine_ends_ms > 0) lanes->quarantines--;
   as_buffer_free(&lane->meta_key);
+  as_buffer_free(&lane->stop_reason);
   as_mem_free(lanes->mem, lane, sizeof *lane);
   lanes->count--;
 }
@@ -50,34 +59,110 @@ void as_lanes_free(as_lanes *lanes) {
   while ((node = as_list_first(&lanes->all)) != NULL)
     del_lane(lanes, AS_LIST_OWNER(node, as_lane, node));
   as_lanes_trim(lanes);
+  as_mem_free(lanes->mem, lanes->buckets, lanes->bucket_count * sizeof *lanes->buckets);
+  lanes->buckets = NULL;
+  lanes->bucket_count = 0;
 }
 
-as_status as_lanes_open(as_lanes *lanes, as_slice meta_key, as_lane **out_lane) {
+static as_list *bucket_of(const as_lanes *lanes, uint32_t code) {
+  return &lanes->buckets[code & (lanes->bucket_count - 1)];
+}
+
+static as_lane *find_lane(const as_lanes *lanes, uint32_t code, as_slice meta_key) {
+  if (lanes->bucket_count == 0) return NULL;
+  const as_list *bucket = bucket_of(lanes, code);
+  for (as_list_node *node = as_list_first(bucket); node != NULL;
+       node = as_list_after(bucket, node)) {
+    as_lane *lane = AS_LIST_OWNER(node, as_lane, bucket_node);
+    if (as_slice_equals(as_buffer_slice(&lane->meta_key), meta_key)) return lane;
+  }
+  return NULL;
+}
+
+/* Twice as many buckets, when they are too few for the lanes. */
+static as_status grow_buckets(as_lanes *lanes) {
+  enum { FIRST_COUNT = 64, LANES_EACH = 2 };
+  if (lanes->count < lanes->bucket_count * LANES_EACH) return AS_OK;
+  size_t count = lanes->bucket_count ? lanes->bucket_count * 2 : FIRST_COUNT;
+  as_list *buckets = as_mem_alloc(lanes->mem, count * sizeof *buckets);
+  if (buckets == NULL) return AS_ERR_OOM;
+  for (size_t i = 0; i < count; i++) as_list_init(&buckets[i]);
+  for (as_list_node *node = as_list_first(&lanes->all); node != NULL;
+       node = as_list_after(&lanes->all, node)) {
+    as_lane *lane = AS_LIST_OWNER(node, as_lane, node);
+    as_list_remove(&lane->bucket_node);
+    if (lane->meta_key.length == 0) continue;
+    as_list_push_back(&buckets[lane->code & (count - 1)], &lane->bucket_node);
+  }
+  as_mem_free(lanes->mem, lanes->buckets, lanes->bucket_count * sizeof *buckets);
+  lanes->buckets = buckets;
+  lanes->bucket_count = count;
+  return AS_OK;
+}
+
+static as_status add_lane(as_lanes *lanes, uint32_t code, as_slice meta_key,
+                          as_lane **out_lane) {
   as_lane *lane = as_mem_alloc_zero(lanes->mem, sizeof *lane);
   if (lane == NULL) return AS_ERR_OOM;
   as_list_init(&lane->hashes);
   as_list_init(&lane->node);
+  as_list_init(&lane->bucket_node);
+  as_list_init(&lane->stopped_node);
+  as_list_init(&lane->parked);
+  as_buffer_init(&lane->stop_reason, lanes->mem);
   as_buffer_init(&lane->meta_key, lanes->mem);
   lane->connection = AS_LANE_UNPLACED;
-  lane->is_held = true;
+  lane->code = code;
   as_list_push_back(&lanes->all, &lane->node);
   lanes->count++;
   as_status status = as_buffer_append_slice(&lane->meta_key, meta_key);
+  if (status == AS_OK && meta_key.length > 0) status = grow_buckets(lanes);
   if (status != AS_OK) {
     del_lane(lanes, lane);
     return status;
   }
+  as_list_remove(&lane->bucket_node);
+  if (meta_key.length > 0) as_list_push_back(bucket_of(lanes, code), &lane->bucket_node);
+  *out_lane = lane;
+  return AS_OK;
+}
+
+as_status as_lanes_open(as_lanes *lanes, as_slice meta_key, as_lane **out_lane) {
+  uint32_t code = as_map_code(meta_key);
+  as_lane *lane = meta_key.length > 0 ? find_lane(lanes, code, meta_key) : NULL;
+  if (lane == NULL) AS_TRY(add_lane(lanes, code, meta_key, &lane));
+  lane->holders++;
   *out_lane = lane;
   return AS_OK;
 }
 
 static void del_if_unused(as_lanes *lanes, as_lane *lane) {
-  if (!lane->is_held && lane->owed == 0) del_lane(lanes, lane);
+  bool is_needed = lane->holders > 0 || lane->owed > 0 || lane->quarantine_ends_ms > 0;
+  if (!is_needed) del_lane(lanes, lane);
 }
 
 void as_lanes_close(as_lanes *lanes, as_lane *lane) {
-  lane->is_held = false;
+  assert(lane->holders > 0);
+  lane->holders--;
   del_if_unused(lanes, lane);
+}
+
+void as_lanes_quarantine(as_lanes *lanes, as_lane *lane, double end_ms) {
+  if (lane->quarantine_ends_ms == 0) lanes->quarantines++;
+  lane->quarantine_ends_ms = end_ms;
+}
+
+void as_lanes_end_quarantines(as_lanes *lanes, double now_ms) {
+  if (lanes->quarantines == 0) return;
+  as_list_node *next;
+  for (as_list_node *node = as_list_first(&lanes->all); node != NULL; node = next) {
+    next = as_list_after(&lanes->all, node);
+    as_lane *lane = AS_LIST_OWNER(node, as_lane, node);
+    if (lane->quarantine_ends_ms == 0 || lane->quarantine_ends_ms > now_ms) continue;
+    lane->quarantine_ends_ms = 0;
+    lanes->quarantines--;
+    del_if_unused(lanes, lane);
+  }
 }
 
 void as_lane_owe(as_lane *lane) {

@@ -4,6 +4,12 @@
  * none of its requests is owed a reply and nothing of it can still be on its way to the
  * server.
  *
+ * When the server says that it did not carry out a request, and that it may later
+ * (LOADING, BUSY, NOSCRIPT, ...), the lane is stopped: what was sent behind the request
+ * is taken back as its replies come, what is submitted waits, and all is sent again in
+ * order (PROTOCOL 1.3). A write behind it that did take effect cannot be taken back; it
+ * is complete.
+ *
  * as_hash is a Redis hash of a lane. as_collection is what is asked of a hash between two
  * flushes: fields to read, or fields with values to set and fields to delete. */
 #ifndef AS_ENGINE_LANE_H
@@ -21,9 +27,20 @@ typedef struct as_lane {
   as_list hashes;    /* as_hash through node */
   as_request *open;  /* what is being collected in it, NULL when nothing */
   uint32_t connection;
-  uint32_t owed;      /* its requests that are collected or in a queue */
-  bool is_held;       /* its user has not closed it */
-  as_buffer meta_key; /* of the session */
+  uint32_t owed;             /* its requests that are collected, in a queue or parked */
+  uint32_t in_queue;         /* those in the connection's queue */
+  uint32_t holders;          /* those who opened it and have not closed it */
+  uint32_t code;             /* of its meta key */
+  as_list_node bucket_node;  /* among those with a code like its own */
+  as_buffer meta_key;        /* of the session */
+  double quarantine_ends_ms; /* until then it refuses writes; 0: it does not */
+  bool is_stopped;
+  as_list_node stopped_node; /* among those that are stopped */
+  as_list parked;            /* as_request through node, in the order of their sending */
+  double retry_at_ms;        /* when they are sent again, once in_queue is 0 */
+  double pause_ms;           /* how long it was stopped the last time, in a row */
+  as_status stop_status;     /* what the server said */
+  as_buffer stop_reason;
 } as_lane;
 
 typedef struct as_hash {
@@ -59,19 +76,33 @@ typedef struct as_collection {
 typedef struct as_lanes {
   as_mem *mem;
   as_list all;
-  as_list free; /* collections, through node */
+  as_list free;         /* collections, through node */
+  as_list *buckets;     /* as_lane through bucket_node, by code */
+  size_t bucket_count;  /* a power of two, or 0 */
+  uint32_t quarantines; /* lanes that are in quarantine */
+  as_list stopped;      /* as_lane through stopped_node */
+  size_t parked_bytes;  /* of requests that are parked */
   uint32_t count;
 } as_lanes;
 
 void as_lanes_init(as_lanes *lanes, as_mem *mem);
 void as_lanes_free(as_lanes *lanes);
 
-/* A lane, held, of a session whose meta key is `meta_key` (copied). */
+/* The lane, held, of a session whose meta key is `meta_key` (copied): there is one at a
+ * time, whoever holds it, since what is owed in it comes before what will be submitted.
+ * An empty key is nobody's: a lane of its own. */
 AS_MUST_USE as_status as_lanes_open(as_lanes *lanes, as_slice meta_key,
                                     as_lane **out_lane);
 
-/* Its user is done with it, and with its hashes; it goes as soon as nothing is owed. */
+/* One who opened it is done with it, and with its hashes; it goes as soon as nobody holds
+ * it, nothing is owed and it is not in quarantine. */
 void as_lanes_close(as_lanes *lanes, as_lane *lane);
+
+/* Until a time it refuses writes. */
+void as_lanes_quarantine(as_lanes *lanes, as_lane *lane, double end_ms);
+
+/* Ends quarantines whose time is over. */
+void as_lanes_end_quarantines(as_lanes *lanes, double now_ms);
 
 /* One of its requests is collected or queued; or no longer. */
 void as_lane_owe(as_lane *lane);

@@ -12,11 +12,16 @@ as_status as_pool_init(as_pool *pool, as_mem *mem, uint32_t size,
   if (pool->connections == NULL) return AS_ERR_OOM;
   pool->batches = as_mem_alloc_zero(mem, size * sizeof *pool->batches);
   if (pool->batches == NULL) return AS_ERR_OOM;
+  pool->lanes = as_mem_alloc_zero(mem, size * sizeof *pool->lanes);
+  if (pool->lanes == NULL) return AS_ERR_OOM;
   for (uint32_t i = 0; i < size; i++) {
     as_connection *connection = &pool->connections[i];
     AS_TRY(as_connection_init(connection, mem, connection_config, operations, lanes));
     connection->number = i;
+    connection->random += 2 * (uint64_t)i;
     as_batch_init(&pool->batches[i], mem, batch_config, connection, lanes);
+    AS_TRY(as_lanes_open(lanes, as_slice_of("", 0), &pool->lanes[i]));
+    pool->lanes[i]->connection = i;
   }
   return AS_OK;
 }
@@ -26,9 +31,11 @@ void as_pool_free(as_pool *pool) {
     if (pool->batches != NULL) as_batch_free(&pool->batches[i]);
     if (pool->connections != NULL) as_connection_free(&pool->connections[i]);
   }
+  as_mem_free(pool->mem, pool->lanes, pool->size * sizeof *pool->lanes);
   as_mem_free(pool->mem, pool->batches, pool->size * sizeof *pool->batches);
   as_mem_free(pool->mem, pool->connections, pool->size * sizeof *pool->connections);
   pool->batches = NULL;
+  pool->lanes = NULL;
   pool->connections = NULL;
   pool->size = 0;
 }

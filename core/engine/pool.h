@@ -13,6 +13,7 @@ typedef struct as_pool {
   as_mem *mem;
   as_connection *connections;
   as_batch *batches;
+  as_lane **lanes; /* one a connection, for what keeps no session's order */
   uint32_t size;
   uint32_t next; /* where the search for the least loaded one begins */
 } as_pool;

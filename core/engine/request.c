@@ -16,6 +16,7 @@ void as_requests_free(as_requests *requests) {
 
 void as_request_del(as_mem *mem, as_request *request) {
   as_buffer_free(&request->touched);
+  as_buffer_free(&request->bytes);
   as_replies_free(&request->replies);
   as_mem_free(mem, request, sizeof *request);
 }
@@ -27,6 +28,7 @@ static as_status add(as_requests *requests) {
   as_list_init(&request->operations);
   as_list_init(&request->collections);
   as_buffer_init(&request->touched, requests->mem);
+  as_buffer_init(&request->bytes, requests->mem);
   as_replies_init(&request->replies, requests->mem);
   as_list_push_back(&requests->free, &request->node);
   return AS_OK;
@@ -41,6 +43,8 @@ as_status as_requests_take(as_requests *requests, as_request **out_request) {
   request->is_atomic = false;
   request->is_queued = false;
   request->is_sealed = false;
+  request->is_write = false;
+  request->is_parked = false;
   request->is_unwanted = false;
   request->asks_generation = false;
   request->wanted = 0;

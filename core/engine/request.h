@@ -34,6 +34,8 @@ typedef struct as_request {
   bool is_atomic;           /* wrapped in MULTI and EXEC */
   bool is_queued;           /* collected, or in a queue: replies are owed, or will be */
   bool is_sealed;           /* its bytes stand in the connection's output */
+  bool is_write;            /* it may change what is stored */
+  bool is_parked;           /* it waits in its stopped lane, to be sent again */
   bool is_unwanted;         /* nobody wants it, and no byte of it is on this stream */
   bool asks_generation;     /* READ: the last command asks for it */
   uint32_t wanted;          /* operations that no caller gave up */
@@ -51,6 +53,7 @@ typedef struct as_request {
   as_buffer touched;   /* WRITE: by operation, the numbers (uint32_t) of its commands;
                           while it is collected, twice the number of the collection, and
                           one more for its HDEL. READ: room to deal out replies */
+  as_buffer bytes;     /* while it is parked: what is to be sent */
   as_replies replies;
 } as_request;
 

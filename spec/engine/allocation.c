@@ -413,10 +413,13 @@ static void flush(talk *talk) {
 }
 
 static void open_lanes(talk *talk) {
-  for (int i = 0; i < LANES; i++)
-    while (as_engine_open_lane(talk->engine, as_slice_text("meta"), &talk->lanes[i]) !=
+  char meta_key[] = "meta0";
+  for (int i = 0; i < LANES; i++) {
+    meta_key[4] = (char)('0' + i);
+    while (as_engine_open_lane(talk->engine, as_slice_text(meta_key), &talk->lanes[i]) !=
            AS_OK)
       CHECK(heap.failed > 0);
+  }
 }
 
 static void close_lanes(talk *talk) {

@@ -33,6 +33,8 @@ local CONFIG = {
   max_value_bytes = 1048576,
   connect_timeout_ms = 500,
   health_timeout_ms = 10000,
+  quarantine_ms = 0,
+  seed = 0,
   database = 0,
 }
 

@@ -5,6 +5,7 @@
 local clock = require "authstate.clock"
 local core = require "authstate.core"
 local core_ffi = require "authstate.core_ffi"
+local entropy = require "authstate.entropy"
 local scheduler = require "authstate.scheduler"
 
 local library = core_ffi.library
@@ -16,6 +17,17 @@ local native = {}
 
 -- No byte from the server for this long, while replies are owed: the connection is dead.
 local HEALTH_TIMEOUT_MS = 10000
+
+-- How long bytes of a connection that is lost may still reach the server, when it does not
+-- let us end it.
+local QUARANTINE_MS = 30000
+
+-- A number for the engine's dice.
+local function seed()
+  local number = 0
+  for _, byte in ipairs { entropy.bytes(6):byte(1, 6) } do number = number * 256 + byte end
+  return number
+end
 
 -- A Redis without TLS waits in silence for the end of what it takes for a command.
 local CONNECT_HINT = "; perhaps the port is one without TLS (redis://)"
@@ -59,6 +71,9 @@ function Native:begin()
     connect_timeout_ms = server.socket.connect_timeout_ms,
     connect_hint = self.config.tls and CONNECT_HINT,
     health_timeout_ms = HEALTH_TIMEOUT_MS,
+    retries = not config.is_apart,
+    quarantine_ms = QUARANTINE_MS,
+    seed = seed(),
     database = server.database,
     user = server.username,
     password = server.password,
@@ -247,6 +262,13 @@ local function overload(self)
     config.max_operations, config.max_queued_bytes)
 end
 
+-- What is to be said of a session that refuses writes.
+local function quarantine(lane)
+  return ("a connection was lost amid writes of this session, and the server does not let "
+    .. "us end it (CLIENT KILL): for %.0f ms more, writes are not sent")
+    :format(lane:quarantine_ms(clock.now_ms()))
+end
+
 -- Submits by `submit(self, request)`. A lone caller looks first whether replies that
 -- nobody waits for have made room.
 -- @return slot; or nil, message, code
@@ -261,6 +283,7 @@ local function submit_or_make_room(self, submit, request)
     slot, message, code = submit(self, request)
   end
   if code == "overloaded" then message = overload(self) end
+  if code == "unavailable" then message = quarantine(request.lane) end
   return slot, message, code
 end
 
@@ -322,7 +345,7 @@ end
 
 local function submit_commands(self, request)
   return self.engine:submit(clock.now_ms(), request.deadline_ms, request.atomic or false,
-    request.commands, request.lane)
+    request.commands, request.lane, request.is_write)
 end
 
 local function take_replies(self, slot, request)

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/stop.h"
+
+#include <math.h>
+
+#include "engine/answer.h"
+#include "engine/server_error.h"
+
+enum { PAUSE_FIRST_MS = 10, PAUSE_LAST_MS = 1000, MAX_SCRIPT_RELOADS = 3 };
+
+/* Errors that say: not carried out, ask again. */
+static const char *const LATER[] = {"LOADING ", "BUSY ", "TRYAGAIN "};
+
+static const char *const NO_SCRIPT = "NOSCRIPT ";
+
+static bool says_later(as_slice error) {
+  for (size_t i = 0; i < sizeof LATER / sizeof LATER[0]; i++)
+    if (as_slice_starts_with(error, LATER[i])) return true;
+  return false;
+}
+
+/* Nothing of such a request was carried out if a part of it was not. */
+static bool is_whole(const as_request *request) {
+  return request->is_atomic || request->commands == 1;
+}
+
+static bool park(as_connection *connection, as_request *request, as_slice bytes) {
+  as_lane *lane = request->lane;
+  as_buffer_clear(&request->bytes);
+  if (as_buffer_append_slice(&request->bytes, bytes) != AS_OK) return false;
+  as_list_remove(&request->node);
+  as_list_push_back(&lane->parked, &request->node);
+  request->is_parked = true;
+  request->is_sealed = false;
+  request->is_unwanted = false;
+  connection->lanes->parked_bytes += bytes.length;
+  as_request_forget_replies(request);
+  return true;
+}
+
+static bool park_queued(as_connection *connection, as_request *request) {
+  as_slice bytes = as_connection_request_bytes(connection, request);
+  if (!park(connection, request, bytes)) return false;
+  connection->owed -= request->joined;
+  request->lane->in_queue--;
+  return true;
+}
+
+static void stop(as_connection *connection, as_lane *lane, as_slice error,
+                 double pause_ms, double now_ms) {
+  lane->retry_at_ms = now_ms + pause_ms;
+  lane->stop_status = as_server_error_status(error);
+  as_buffer_clear(&lane->stop_reason);
+  /* Without memory for the words, the status alone tells. */
+  if (as_buffer_append_slice(&lane->stop_reason, error) != AS_OK)
+    as_buffer_clear(&lane->stop_reason);
+  if (lane->is_stopped) return;
+  lane->is_stopped = true;
+  as_list_push_back(&connection->lanes->stopped, &lane->stopped_node);
+}
+
+static double longer(double pause_ms) {
+  return fmin(fmax(pause_ms * 2, PAUSE_FIRST_MS), PAUSE_LAST_MS);
+}
+
+/* The server did not carry the request out: its lane stops. */
+static bool take_back_refused(as_connection *connection, as_request *request,
+                              as_slice error, double now_ms) {
+  as_lane *lane = request->lane;
+  bool lacks_script = as_slice_starts_with(error, NO_SCRIPT);
+  if (lacks_script) {
+    if (request->script_reloads >= MAX_SCRIPT_RELOADS) return false;
+    if (!as_connection_reload_scripts(connection)) return false;
+    request->script_reloads++;
+  } else {
+    lane->pause_ms = longer(lane->pause_ms);
+  }
+  /* Its words stand in the replies, which parking forgets. */
+  stop(connection, lane, error, lacks_script ? 0 : lane->pause_ms, now_ms);
+  if (is_whole(request)) request->attempts--;
+  if (park_queued(connection, request)) return true;
+  if (is_whole(request)) request->attempts++;
+  return false;
+}
+
+bool as_stop_take_back(as_connection *connection, as_request *request, double now_ms) {
+  as_lane *lane = request->lane;
+  if (lane == NULL || request->wanted == 0) return false;
+  const as_reply *error = as_answer_error(request);
+  if (error != NULL) {
+    as_slice text = as_replies_text(&request->replies, error);
+    bool is_script = request->kind == AS_REQUEST_COMMANDS;
+    bool is_refused = connection->config->retries && says_later(text);
+    if (is_refused || (is_script && as_slice_starts_with(text, NO_SCRIPT)))
+      return take_back_refused(connection, request, text, now_ms);
+  }
+  if (lane->is_stopped && !request->is_write) return park_queued(connection, request);
+  if (error == NULL) lane->pause_ms = 0;
+  return false;
+}
+
+bool as_stop_take_along(as_connection *connection, as_request *request) {
+  const as_lane *lane = request->lane;
+  return lane != NULL && lane->is_stopped && park_queued(connection, request);
+}
+
+void as_stop_park_new(as_connection *connection, as_request *request, double now_ms) {
+  as_slice bytes = as_connection_request_bytes(connection, request);
+  bool is_parked = park(connection, request, bytes);
+  as_connection_rollback(connection, request);
+  if (is_parked) return;
+  as_operations_complete_all(connection->operations, request, AS_ERR_OOM,
+                             as_slice_text(as_status_sentence(AS_ERR_OOM)), now_ms);
+  as_lane *lane = request->lane;
+  as_operations_unqueue(connection->operations, request);
+  as_lanes_settle(connection->lanes, lane);
+}
+
+static as_request *first_parked(const as_lane *lane) {
+  as_list_node *node = as_list_first(&lane->parked);
+  return node ? AS_LIST_OWNER(node, as_request, node) : NULL;
+}
+
+static void unpark(as_lanes *lanes, as_request *request) {
+  as_list_remove(&request->node);
+  request->is_parked = false;
+  lanes->parked_bytes -= request->bytes.length;
+}
+
+static void drop(as_operations *operations, as_lanes *lanes, as_request *request) {
+  as_lane *lane = request->lane;
+  as_operations_unqueue(operations, request);
+  as_lanes_settle(lanes, lane);
+}
+
+static void send_again(as_connection *connection, as_request *request, double now_ms) {
+  unpark(connection->lanes, request);
+  if (request->wanted == 0) {
+    drop(connection->operations, connection->lanes, request);
+    return;
+  }
+  as_connection_begin(connection, request);
+  as_status status =
+      as_buffer_append_slice(&connection->output, as_buffer_slice(&request->bytes));
+  if (status == AS_OK) {
+    as_connection_submit(connection, request, now_ms);
+    return;
+  }
+  as_operations_complete_all(connection->operations, request, status,
+                             as_slice_text(as_status_sentence(status)), now_ms);
+  drop(connection->operations, connection->lanes, request);
+}
+
+void as_stop_end_if_due(as_connection *connection, as_lane *lane, double now_ms) {
+  as_request *request;
+  if (!lane->is_stopped || now_ms < as_stop_deadline_ms(lane)) return;
+  lane->is_stopped = false;
+  as_list_remove(&lane->stopped_node);
+  as_lane_owe(lane); /* dropping the last request may free a lane that nobody holds */
+  while ((request = first_parked(lane)) != NULL) send_again(connection, request, now_ms);
+  as_lanes_settle(connection->lanes, lane);
+}
+
+double as_stop_deadline_ms(const as_lane *lane) {
+  return lane->in_queue == 0 ? lane->retry_at_ms : INFINITY;
+}
+
+void as_stop_drop(as_operations *operations, as_lanes *lanes, as_lane *lane) {
+  as_request *request;
+  as_lane_owe(lane);
+  while ((request = first_parked(lane)) != NULL) {
+    unpark(lanes, request);
+    drop(operations, lanes, request);
+  }
+  as_lanes_settle(lanes, lane);
+}
