@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- What time it is to tasks and calls: the monotonic clock, or another one in its place, by
--- which a simulation lets time pass.
+--- What time it is to tasks and calls: the monotonic clock, or another one in its place,
+-- by which a simulation lets time pass.
 
 local core = require "authstate.core"
 
