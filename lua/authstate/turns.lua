@@ -67,8 +67,23 @@ local function give_up(self, waiter)
   end
 end
 
+-- Writes that wait are not sent: who made them relied on a write before them of which
+-- nobody knows whether it took effect.
+local function refuse_writes(self)
+  local kept = {}
+  for _, waiter in ipairs(self.queue) do
+    if waiter.is_write then
+      waiter.is_refused = true
+      if waiter.task then scheduler.wake(waiter.task, waiter) end
+    else
+      kept[#kept + 1] = waiter
+    end
+  end
+  self.queue = kept
+end
+
 local function is_over(waiter)
-  return waiter.is_granted or clock.now_ms() >= waiter.deadline_ms
+  return waiter.is_granted or waiter.is_refused or clock.now_ms() >= waiter.deadline_ms
 end
 
 -- Waits for the turn. True; or E.
@@ -89,6 +104,11 @@ local function wait(self, call, is_write)
     scheduler.drive(is_over, waiter, call.deadline_ms)
   end
   if take_grant(self, waiter) then return true end
+  if waiter.is_refused then
+    return failure.new("unavailable", "nothing was sent: it is not known whether an "
+      .. "earlier write of this session took effect; last_commit tells after the next one",
+      { session = call.session })
+  end
   leave_queue(self, waiter)
   return failure.new("unavailable", "an earlier write of this session was not sent in "
     .. "time; nothing was sent", { session = call.session })
@@ -121,8 +141,11 @@ function Turns:note_unsent()
 end
 
 --- The write that has its turn has ended.
-function Turns:leave_write()
+-- @param is_unknown whether nobody knows if it took effect: then writes that wait answer
+--   `unavailable`
+function Turns:leave_write(is_unknown)
   self.is_writing, self.is_unsent = false, false
+  if is_unknown then refuse_writes(self) end
   if self.queue[1] then advance(self) end
 end
 

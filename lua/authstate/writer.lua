@@ -333,7 +333,7 @@ local function take_turn(self, call, write, ...)
   if not is_entered then return nil, message, code, details end
   local is_fine, result
   is_fine, result, message, code, details = pcall(write, self, call, ...)
-  self.turns:leave_write()
+  self.turns:leave_write(self.unsettled ~= nil and code ~= "closed")
   if not is_fine then error(result, 0) end
   return result, message, code, details
 end

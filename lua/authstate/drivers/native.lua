@@ -18,14 +18,16 @@ local native = {}
 -- No byte from the server for this long, while replies are owed: the connection is dead.
 local HEALTH_TIMEOUT_MS = 10000
 
--- How long bytes of a connection that is lost may still reach the server, when it does not
--- let us end it.
+-- How long bytes of a lost connection may still reach the server, when it does not let us
+-- end it.
 local QUARANTINE_MS = 30000
 
 -- A number for the engine's dice.
 local function seed()
   local number = 0
-  for _, byte in ipairs { entropy.bytes(6):byte(1, 6) } do number = number * 256 + byte end
+  for _, byte in ipairs { entropy.bytes(6):byte(1, 6) } do
+    number = number * 256 + byte
+  end
   return number
 end
 
@@ -264,9 +266,10 @@ end
 
 -- What is to be said of a session that refuses writes.
 local function quarantine(lane)
-  return ("a connection was lost amid writes of this session, and the server does not let "
-    .. "us end it (CLIENT KILL): for %.0f ms more, writes are not sent")
-    :format(lane:quarantine_ms(clock.now_ms()))
+  local left_ms = lane and lane:quarantine_ms(clock.now_ms()) or QUARANTINE_MS
+  return ("a connection was lost amid writes of this session, and the server does not "
+    .. "let us end it (CLIENT KILL): for %.0f ms more, writes are not sent")
+    :format(left_ms)
 end
 
 -- Submits by `submit(self, request)`. A lone caller looks first whether replies that
