@@ -106,7 +106,7 @@ local function wait(self, call, is_write)
   if take_grant(self, waiter) then return true end
   if waiter.is_refused then
     return failure.new("unavailable", "nothing was sent: it is not known whether an "
-      .. "earlier write of this session took effect; last_commit tells after the next one",
+      .. "earlier write of this session took effect; last_commit tells, after the next",
       { session = call.session })
   end
   leave_queue(self, waiter)

@@ -138,11 +138,18 @@ local function is_hopeless(request, code, details)
   return details.is_full or request.disk_deaths > 1
 end
 
+-- When the first of those who wait must be answered. Their operations may have ended.
+local function first_deadline_ms(self)
+  local first_ms = math.min(self.latest_ms or math.huge, self.engine:first_deadline_ms())
+  for _, request in pairs(self.requests) do
+    first_ms = math.min(first_ms, request.deadline_ms)
+  end
+  return first_ms
+end
+
 -- A connection was lost or could not be made: brings the server back when it is dead, and
 -- ends the operations that this does not help.
-local function revive(self)
-  local deadline_ms = self.latest_ms or math.huge
-  deadline_ms = math.min(deadline_ms, self.engine:first_deadline_ms())
+local function revive(self, deadline_ms)
   local is_up, message, code, details = self.keeper:revive(deadline_ms)
   self.trouble = nil
   if is_up then return end
@@ -168,10 +175,11 @@ end
 function Native:deliver()
   local engine, out, waiters = self.engine, self.drained, self.waiters
   if self.keeper then
-    local losses = self.loop:losses(engine)
-    if losses > self.losses then
+    local losses, deadline_ms = self.loop:losses(engine), first_deadline_ms(self)
+    -- When nobody waits, there is time until somebody does.
+    if losses > self.losses and deadline_ms < math.huge then
       self.losses = losses
-      revive(self)
+      revive(self, deadline_ms)
     end
   end
   repeat
