@@ -273,15 +273,18 @@ describe("the private server, killed", function()
       end
       return names
     end
+    local function has_leftovers() return #leftovers() > 0 end
     local store, child = leave_child(10e6)
+    assert(clock.wait_for(has_leftovers))
     servers.end_process(child)
-    assert.is_true(#leftovers() > 0)
+    assert.is_true(has_leftovers())
     assert(store:session("s1").keys:set(KEY))
     assert.same({}, leftovers())
     -- But not those of a child that is at work.
     child = private_server.rewrite_slowly(directory, 10e6)
+    assert(clock.wait_for(has_leftovers))
     local other = open()
-    assert.is_true(#leftovers() > 0)
+    assert.is_true(has_leftovers())
     servers.end_process(child)
     assert(other:close())
     assert(store:close())
