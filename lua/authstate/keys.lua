@@ -101,10 +101,11 @@ end
 
 -- What became of a call that went the quick way and has no result. False when it must
 -- be made again, the other way; else E.
-local function fail_quickly(session, kind, id, slot)
+local function fail_quickly(session, kind, id, slot, is_write)
   local store = session.store
   local timeout_ms = store.server.socket.command_timeout_ms
-  local is_again, message, code, facts = store.driver:finish_quickly(slot, timeout_ms)
+  local is_again, message, code, facts =
+    store.driver:finish_quickly(slot, timeout_ms, is_write)
   if is_again == false then return false end
   local started_ms = store.now_ms() - (facts.elapsed_ms or 0)
   local call = {
@@ -221,7 +222,8 @@ local function write(self, changes, put, options)
       local driver = session.store.driver
       if task then result = yield(PARKED) else result = driver:block(slot) end
       if result ~= driver.unfinished then return result end
-      local is_again, message, code, details = fail_quickly(session, kind, id, slot)
+      local is_again, message, code, details =
+        fail_quickly(session, kind, id, slot, true)
       if is_again ~= false then return nil, message, code, details end
     else
       prepare_quick(session, kind)

@@ -5,6 +5,7 @@
 
 local authstate = require "authstate"
 local history = require "spec.api.history"
+local proxy = require "spec.support.proxy"
 local random = require "spec.support.random"
 local redis_server = require "spec.support.redis_server"
 
@@ -202,5 +203,105 @@ describe("calls of many tasks", function()
         end)
       end
     end
+  end
+end)
+
+describe("writes of tasks that are late or cancelled", function()
+  local server, between
+
+  setup(function()
+    server = redis_server.start()
+    between = proxy.start { server = server }
+  end)
+
+  teardown(function()
+    between:stop()
+    server:stop()
+  end)
+
+  before_each(function()
+    server:command("FLUSHALL")
+    between:pass()
+  end)
+
+  local MODES = {
+    { "checked writes", { writes = "checked" } },
+    { "checked writes, two connections", { writes = "checked", pool_size = 2 } },
+    { "plain writes", { writes = "plain" } },
+    { "plain writes, each alone", { writes = "plain", enable_batching = false } },
+  }
+
+  -- Makes one write in a task, and cancels the task or not; what it was told goes into
+  -- `told`.
+  local function write(choose, session, id, told)
+    local options = choose:chance(0.4) and { timeout_ms = choose:integer(1, 12) } or nil
+    local ids = { [id] = 1 }
+    if choose:chance(0.3) then ids[id .. "x"] = 2 end
+    local task = authstate.spawn(function()
+      told[id] = { session.keys:set({ t = ids }, options) }
+    end)
+    if choose:chance(0.4) then
+      authstate.spawn(function()
+        local ms = choose:pick { false, 0, 0, 1, 3 }
+        if ms then authstate.sleep(ms) end
+        task:cancel()
+      end)
+    end
+  end
+
+  local function check(about, found, version, told)
+    local versions = {}
+    for id, outcome in pairs(told) do
+      local answer, message, code, details = unpack(outcome, 1, 4)
+      local is_there = found[id] ~= nil
+      local words = ("%s, %s: %s %s"):format(about, id, tostring(code), tostring(message))
+      if answer then
+        assert.is_true(is_there, words)
+        assert.is_true(answer <= version, words)
+        assert.is_nil(versions[answer], words)
+        versions[answer] = true
+      elseif details.applied == "no" then
+        assert.is_false(is_there, words)
+      else
+        assert.equal("maybe", details.applied, words)
+      end
+    end
+  end
+
+  for _, mode in ipairs(MODES) do
+    it("say truly what became of them: " .. mode[1], function()
+      local choose = random.new()
+      mode[2].redis = { url = between.url, socket = { command_timeout_ms = 60000 } }
+      for _ = 1, random.rounds(3) do
+        server:command("FLUSHALL")
+        local store = assert(authstate.open(mode[2]))
+        local sessions, told, made = {}, {}, 0
+        for number = 1, 5 do
+          sessions[number], told[number] = store:session("s" .. number), {}
+          assert(sessions[number].keys:set { t = { first = 1 } })
+        end
+        authstate.run(function()
+          for _ = 1, 30 do
+            for _ = 1, choose:integer(1, 20) do
+              local number = choose:integer(1, 5)
+              made = made + 1
+              write(choose, sessions[number], "n" .. made, told[number])
+            end
+            if choose:chance(0.4) then between:hold() end
+            authstate.sleep(choose:pick { 0, 0, 1, 4 })
+            between:pass()
+          end
+        end)
+        assert(store:ping())
+        for number, session in ipairs(sessions) do
+          assert(session.keys:set { t = { last = 1 } })
+          local loaded = assert(session:load())
+          check(("seed %d, s%d"):format(choose.seed, number), loaded.keys.t,
+            loaded.version, told[number])
+        end
+        assert.equal(0, store:stats().queued.operations)
+        store:close()
+      end
+    end)
   end
 end)

@@ -288,6 +288,26 @@ describe("plain writes", function()
     assert.equal(2, session.keys:set { t = { a = 1 } })
   end)
 
+  it("that were cancelled as they were collected say what became of them", function()
+    local told = {}
+    local function write(name)
+      return spawn(function()
+        told[name] = { session.keys:set { t = { [name] = 1 } } }
+      end)
+    end
+    run(function()
+      local early = write "early"
+      spawn(function() early:cancel() end)
+      write "late"
+      authstate.sleep(0)
+    end)
+    assert.is_number(told.late[1])
+    local _, details = fails("cancelled", unpack(told.early, 1, 4))
+    local is_there = session.keys:get("t", { "early" }).early == 1
+    assert.is_false(is_there and details.applied == "no",
+      "applied, and its caller was told that it was not")
+  end)
+
   it("of a lost connection are written at least once, whole, and the newest last",
     function()
       local choose = random.new()

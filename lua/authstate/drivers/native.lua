@@ -243,7 +243,7 @@ end
 
 -- The outcome of a slot whose operation failed, or must be taken.
 -- @return true and facts; or nil, message, code, facts, and the slot is released
-local function ask_outcome(self, slot)
+local function ask_outcome(self, slot, is_write)
   local code, message, attempts, elapsed_ms = self.engine:outcome(slot)
   local facts = { attempts = attempts, elapsed_ms = elapsed_ms }
   local verdict = self.verdicts[slot]
@@ -251,7 +251,12 @@ local function ask_outcome(self, slot)
   if not code then return true, facts end
   self.engine:release(slot)
   if verdict then return judge(verdict, facts) end
-  if code == "cancelled" then facts.is_unknown = attempts > 0 end
+  if code == "cancelled" or is_write and code == "timeout" then
+    facts.is_unknown = attempts > 0
+  elseif is_write then
+    -- It may have taken effect the first time, whatever the server says the second time.
+    facts.is_unknown = attempts > 1
+  end
   return nil, message, code, facts
 end
 
@@ -338,7 +343,7 @@ local function perform(self, request, submit, take)
     self.requests[slot] = nil
     local is_fine
     if not self.engine then return lost_by_closing() end
-    is_fine, message, code, facts = ask_outcome(self, slot)
+    is_fine, message, code, facts = ask_outcome(self, slot, request.changes ~= nil)
     if is_fine then
       facts = message
       local result, reason, reply, element = take(self, slot, request)
@@ -460,9 +465,9 @@ Native.block = block
 
 --- What became of what was submitted the quick way and has no result.
 -- @return false when it must be begun again, the other way; or nil, message, code, facts
-function Native:finish_quickly(slot, timeout_ms)
+function Native:finish_quickly(slot, timeout_ms, is_write)
   if not self.engine then return lost_by_closing() end
-  local is_fine, message, code, facts = ask_outcome(self, slot)
+  local is_fine, message, code, facts = ask_outcome(self, slot, is_write)
   if not is_fine then
     local request = { deadline_ms = clock.now_ms() + timeout_ms - facts.elapsed_ms }
     if may_begin_again(self, request, code, facts) then return false end
