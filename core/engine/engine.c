@@ -223,6 +223,7 @@ static as_status submit_draft(as_engine *engine, double now_ms, double deadline_
   uint64_t own = connection->output_begin + connection->output.length - draft->begin;
   if (is_over(engine, own)) return AS_ERR_OVERLOADED;
   AS_TRY(set_deadline(engine, operation, deadline_ms));
+  operation->is_held = true; /* it may complete at once */
   as_connection_submit(connection, draft, now_ms);
   *out_operation = operation;
   return AS_OK;
@@ -373,7 +374,6 @@ void as_engine_on_time(as_engine *engine, double now_ms) {
   if (as_operations_slots(&engine->operations) > KEPT_SLOTS) as_engine_trim(engine);
   as_operation *due;
   while ((due = first_due(engine, now_ms)) != NULL) expire(engine, due, now_ms);
-  end_stops(engine, now_ms);
   as_lanes_end_quarantines(&engine->lanes, now_ms);
   for (uint32_t i = 0; i < engine->pool.size; i++) {
     as_batch *batch = &engine->pool.batches[i];
@@ -382,6 +382,8 @@ void as_engine_on_time(as_engine *engine, double now_ms) {
     as_connection_discard(&engine->pool.connections[i]);
     as_connection_on_time(&engine->pool.connections[i], now_ms);
   }
+  /* Last: a lane waits for what the discard has taken out. */
+  end_stops(engine, now_ms);
 }
 
 /* ---- outputs ---------------------------------------------------------------------- */
