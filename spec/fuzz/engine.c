@@ -256,11 +256,12 @@ static void change(world *world, uint8_t amount) {
 }
 
 static void open_lane(world *world, uint32_t number) {
-  EXPECT(as_engine_open_lane(world->engine, as_slice_text("meta"),
+  static const char *const META_KEYS[LANES] = {"meta", "another", "a third"};
+  EXPECT(as_engine_open_lane(world->engine, as_slice_text(META_KEYS[number]),
                              &world->lanes[number]) == AS_OK);
 }
 
-/* A session ends, whatever is owed to it, and another one begins. */
+/* A session is let go, whatever is owed to it, and opened again. */
 static void replace_lane(world *world, uint32_t number) {
   as_engine_close_lane(world->engine, world->lanes[number]);
   check(world);
@@ -457,6 +458,7 @@ void fuzz_engine(as_slice program) {
       .connection = {.connect_timeout_ms = 100,
                      .health_timeout_ms = 300,
                      .max_age_ms = 2000,
+                     .retries = true,
                      .greeting = {.password = "secret",
                                   .scripts = {{(const uint8_t *)"x", 1}},
                                   .script_count = 1}}};

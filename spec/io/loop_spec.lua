@@ -376,7 +376,7 @@ describe("a server that dies", function()
       local core = require "authstate.core"
       local engine = core.engine {
         pool_size = 1, batch_size = 100, batch_window_ms = 10, max_age_ms = math.huge,
-        max_operations = 100,
+        max_operations = 100, quarantine_ms = 0, seed = 0,
         max_queued_bytes = 1e8, max_value_bytes = 1e8,
         connect_timeout_ms = 1000, health_timeout_ms = 10000, database = 0,
       }
