@@ -11,6 +11,8 @@ static const struct {
     {"ERR invalid password", AS_ERR_AUTH},
     {"ERR AUTH ", AS_ERR_AUTH},
     {"NOPERM ", AS_ERR_DENIED},
+    {"EXECABORT Transaction discarded because of: NOPERM ",
+     AS_ERR_DENIED},          /* EXEC itself */
     {"DENIED ", AS_ERR_AUTH}, /* protected mode: no password is set */
     {"ERR max number of clients", AS_ERR_UNAVAILABLE},
     {"READONLY ", AS_ERR_READONLY},

@@ -23,7 +23,7 @@ local function compose()
   return {
     commit = "#!lua\n" .. prelude .. read_source "commit",
     delete = "#!lua flags=allow-oom\n" .. prelude .. read_source "delete",
-    unindex = "#!lua flags=allow-oom\n" .. read_source "unindex",
+    unindex = "#!lua flags=allow-oom\n" .. prelude .. read_source "unindex",
   }
 end
 

@@ -51,7 +51,12 @@ end
 -- 5. Types.
 local wrong = wrong_type_key(2)
 if wrong then return { "wrong_type", wrong } end
-if creates and redis.call("HEXISTS", KEYS[2], "creds") == 1 then return { "exists" } end
+if creates and ask("HEXISTS", KEYS[2], "creds") == 1 then return { "exists" } end
+
+local _, at = server_time()
+local refused = refusal("HSET", "", "") or refusal("HDEL", "") or refusal("EXISTS")
+  or not meta.runs and refusal("HGETALL") or meta.tombstone and refusal("PERSIST")
+if refused then return refused end
 
 -- 6. All is checked: change it.
 local function call_sliced(command, key, first, last, step)
@@ -61,7 +66,6 @@ local function call_sliced(command, key, first, last, step)
 end
 
 local version = meta.ver + 1
-local _, at = server_time()
 local fields = {
   "gen", decimal(generation), "ver", decimal(version), "at", at,
   "w:" .. writer, next_runs(meta, seq, version),

@@ -16,7 +16,7 @@ local meta = read_meta(writer)
 if not meta then return { "wrong_type", KEYS[1] } end
 local token = check_token(meta, seq, seen)
 if token and token[1] == "again" then
-  local receipt = redis.call("HMGET", KEYS[1], "records", "bytes", "deleted")
+  local receipt = ask("HMGET", KEYS[1], "records", "bytes", "deleted")
   return { "again", token[2], token[3], receipt[1], receipt[2], receipt[3] }
 end
 local current = meta.gen and decimal(meta.gen) or "0"
@@ -26,7 +26,7 @@ end
 -- Records may lie there without a generation: who wrote them does not know of `meta`.
 if not meta.gen or meta.tombstone then
   local is_there = false
-  for i = 2, #KEYS do is_there = is_there or redis.call("EXISTS", KEYS[i]) == 1 end
+  for i = 2, #KEYS do is_there = is_there or ask("EXISTS", KEYS[i]) == 1 end
   if not is_there and meta.gen then return { "gone", current } end
   if not is_there then return { "absent" } end
 end
@@ -35,7 +35,7 @@ if token then return token end
 
 local listed, missing, forgotten = {}, { "types" }, {}
 for i = 7, #ARGV do listed["t:" .. ARGV[i]] = true end
-for _, field in ipairs(redis.call("HKEYS", KEYS[1])) do
+for _, field in ipairs(ask("HKEYS", KEYS[1])) do
   if string.sub(field, 1, 2) == "t:" then
     forgotten[#forgotten + 1] = field
     if not listed[field] then missing[#missing + 1] = string.sub(field, 3) end
@@ -47,12 +47,15 @@ if wrong then return { "wrong_type", wrong } end
 
 local records, bytes = 0, 0
 for i = 2, #KEYS do
-  records = records + redis.call("HLEN", KEYS[i])
-  bytes = bytes + (redis.call("MEMORY", "USAGE", KEYS[i], "SAMPLES", "0") or 0)
+  records = records + ask("HLEN", KEYS[i])
+  bytes = bytes + (ask("MEMORY", "USAGE", KEYS[i], "SAMPLES", "0") or 0)
 end
+local us, at = server_time()
+local refused = refusal("UNLINK") or refusal("HDEL", "") or refusal("HSET", "", "")
+  or not meta.runs and refusal("HGETALL") or refusal("PEXPIRE", "1") or refusal("EXISTS")
+if refused then return refused end
 call_on_keys("UNLINK", 2)
 
-local us, at = server_time()
 local generation, version = math.max((meta.gen or 0) + 1, us), meta.ver + 1
 for i = 1, #forgotten, SLICE do
   redis.call("HDEL", KEYS[1], unpack(forgotten, i, math.min(i + SLICE - 1, #forgotten)))

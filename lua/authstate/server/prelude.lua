@@ -27,10 +27,33 @@ local function decimal(number)
   return string.format("%.0f", number)
 end
 
+-- What is forbidden, in Redis' own words: of a command that a script may not call it does
+-- not say the name.
+local function no_permission(command)
+  local name = command == "MEMORY" and "memory|usage" or string.lower(command)
+  return redis.error_reply("NOPERM this user has no permissions to run the '" .. name ..
+    "' command, which a script needs")
+end
+
+-- Calls a command before anything is changed.
+local function ask(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) ~= "table" or not reply.err then return reply end
+  error(redis.acl_check_cmd(command, ...) and reply or no_permission(command))
+end
+
+-- An error when the user of this connection may not do what follows to KEYS[1]; nil when
+-- he may. A script that Redis ends in the middle has done half of it, so it asks before
+-- its first change. (That the user may write all KEYS is asked before it begins.)
+local function refusal(command, ...)
+  if not redis.acl_check_cmd(command, KEYS[1], ...) then return no_permission(command) end
+end
+
 -- The state of the session, or nil when KEYS[1] is no hash.
 local function read_meta(writer)
   local found = redis.pcall("HMGET", KEYS[1], "gen", "ver", "tombstone", "w:" .. writer)
-  if found.err then return nil end
+  if found.err and string.sub(found.err, 1, 9) == "WRONGTYPE" then return nil end
+  if found.err then found = ask("HMGET", KEYS[1], "gen") end -- raises, and says why
   return {
     gen = found[1] and tonumber(found[1]),
     ver = tonumber(found[2] or 0),
@@ -103,7 +126,7 @@ end
 -- The first of KEYS from `first` on that holds something else than a hash.
 local function wrong_type_key(first)
   for i = first, #KEYS do
-    local kind = redis.call("TYPE", KEYS[i]).ok
+    local kind = ask("TYPE", KEYS[i]).ok
     if kind ~= "hash" and kind ~= "none" then return KEYS[i] end
   end
 end
@@ -117,7 +140,7 @@ end
 
 -- Server time: whole microseconds, and milliseconds as text.
 local function server_time()
-  local time = redis.call("TIME")
+  local time = ask "TIME"
   local us = tonumber(time[1]) * 1000000 + tonumber(time[2])
   return us, decimal(math.floor(us / 1000))
 end
