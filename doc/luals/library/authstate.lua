@@ -268,10 +268,15 @@ function task:wait(timeout_ms) end
 ---Cancels the task: the call that it waits in answers `cancelled`, later ones raise.
 function task:cancel() end
 
+---@class authstate.batch_stats
+---@field count integer
+---@field mean number operations in one
+---@field flushed { size: integer, age: integer, idle: integer }
+
 ---@class authstate.stats
 ---@field uptime_ms number
 ---@field memory_bytes integer of the core
----@field batch { count: integer, mean: number, flushed: { size: integer, age: integer, idle: integer } }
+---@field batch authstate.batch_stats
 ---@field pool { size: integer, busy: integer, reconnects: integer }
 ---@field wire { bytes_out: integer, bytes_in: integer }
 ---@field queued { operations: integer, bytes: integer }
@@ -293,7 +298,7 @@ function store:run(fn, ...) end
 function store:fd() end
 
 ---When `step` must be called at the latest.
----@return number ms from now on, 0 for at once; math.huge when only the descriptor matters
+---@return number ms from now on, 0: at once; math.huge when only the descriptor matters
 function store:deadline_ms() end
 
 ---One turn of the loop of all stores, without waiting.
