@@ -49,10 +49,11 @@ end
 
 -- ---- reading ----------------------------------------------------------------------
 
--- Takes over what a read of `meta` in the same transaction found. Only a load pins a
+-- Takes over what a read of `meta` in the same transaction found, which was sent at a
+-- `moment` of the writer. Only a load pins a
 -- handle to a session that is not there.
-local function pin_to(self, found, is_load)
-  self.writer:learn(found)
+local function pin_to(self, found, moment, is_load)
+  self.writer:learn(found, moment)
   if found.generation and not found.is_deleted then
     self.pin, self.is_gone = found.generation, false
   elseif is_load then
@@ -82,11 +83,12 @@ end
 local function read_first(self, call, commands, shapes, is_load)
   table.insert(commands, 1, meta.command(self.writer.meta_key, self.writer:token()))
   table.insert(shapes, 1, "raw")
+  local moment = self.writer.moment
   local replies, message, code, details = self.store:perform(call,
     { commands = commands, shapes = shapes, atomic = true })
   if not replies then return nil, message, code, details end
   local found = meta.parse(table.remove(replies, 1))
-  pin_to(self, found, is_load)
+  pin_to(self, found, moment, is_load)
   return replies, found
 end
 
@@ -256,12 +258,12 @@ end
 
 local function load_session_now(self, call, shape)
   for _ = 1, MAX_LOADS do
-    local types = { unpack(self.known_types) }
+    local types, moment = { unpack(self.known_types) }, self.writer.moment
     local replies, message, code, details = load_whole(self, call, types, shape)
     if not replies then return nil, message, code, details end
     local found = meta.parse_all(replies[1], self.writer:token())
     if not extend_known_types(self, found.types) then
-      pin_to(self, found, true)
+      pin_to(self, found, moment, true)
       self.writer:note_types(found.generation, found.types)
       return assemble(self, types, replies, found, shape)
     end

@@ -59,6 +59,7 @@ function writer.new(store, session)
     seq = nil,       -- the newest seq that is known to be recorded; nil: not read yet
     seen = nil,      -- the version of the session when the server did not know us
     unsettled = nil, -- the seq of a write whose outcome is unknown
+    moment = 0,      -- how often a write was sent, or a new name taken
     applied = nil,   -- what became of the last write: "yes" "no" "maybe"
   }, Writer)
 end
@@ -122,9 +123,12 @@ local function settle(self, found)
   return is_forgotten and "maybe" or "no"
 end
 
---- Learns from what a read of `meta` found.
-function Writer:learn(found)
-  if self.seq and not self.unsettled then return end
+--- Learns from what a read of `meta` found. One that was sent before a write tells
+-- nothing of it, whenever its reply comes.
+-- @param found see meta.parse
+-- @param moment what `moment` was when the read was sent
+function Writer:learn(found, moment)
+  if moment ~= self.moment or self.seq and not self.unsettled then return end
   if self.unsettled then
     self.applied, self.last_seq = settle(self, found), self.unsettled
     self.unsettled = nil
@@ -141,13 +145,14 @@ end
 --- Reads the state of the session and the time of the server.
 -- @return what meta.parse says, with server_us; or E
 function Writer:read_meta(call)
+  local moment = self.moment
   local replies, message, code, details = self.store:perform(call, {
     commands = { meta.command(self.meta_key, self:token()), { "TIME" } },
   })
   if not replies then return nil, message, code, details end
   local found = meta.parse(replies[1])
   found.server_us = tonumber(replies[2][1]) * 1e6 + tonumber(replies[2][2])
-  self:learn(found)
+  self:learn(found, moment)
   return found
 end
 
@@ -221,7 +226,7 @@ local function resume_after_gap(self, call, seq, recorded, attempts)
       { session = call.session, sent = true, applied = "maybe" })
   end
   if recorded == "" then
-    self.own_token, self.seq = new_token(), nil
+    self.own_token, self.seq, self.moment = new_token(), nil, self.moment + 1
   else
     self.seq = tonumber(recorded)
   end
@@ -231,6 +236,11 @@ end
 local function succeed(self, seq, verdict)
   self.seq, self.last_seq, self.applied = seq, seq, "yes"
   return { generation = verdict[2], version = tonumber(verdict[3]), verdict = verdict }
+end
+
+-- A verdict that commit or delete understands.
+local function pass_on(_, _, _, verdict)
+  return { verdict = verdict }
 end
 
 -- What the verdicts of both scripts mean. A result, E, or nil and RETRY.
@@ -255,11 +265,19 @@ local VERDICTS = {
     return nil, RETRY
   end,
   reopen = function() return nil, RETRY end,
+  exists = pass_on, absent = pass_on, gone = pass_on, types = pass_on,
 }
+
+-- What answers is no script of ours: nobody knows what it did.
+local function misunderstand(self, call, seq)
+  self.unsettled, self.last_seq, self.applied = seq, seq, "maybe"
+  return failure.new("server", "the server answered what no script of authstate answers",
+    { session = call.session, sent = true, applied = "maybe" })
+end
 
 -- Sends one script call. A result { generation, version, verdict }, E, or nil and RETRY.
 local function send(self, call, name, seq, keys, arguments)
-  self.turns:note_sent()
+  self.moment = self.moment + 1
   local replies, message, code, details, facts = self.store:perform(call, {
     is_write = true,
     commands = { server_scripts.command(name, keys, arguments) },
@@ -269,8 +287,8 @@ local function send(self, call, name, seq, keys, arguments)
     return nil, message, code, details
   end
   local verdict = replies[1]
-  local handle = VERDICTS[verdict[1]]
-  if not handle then return { verdict = verdict } end
+  local handle = type(verdict) == "table" and VERDICTS[verdict[1]]
+  if not handle then return misunderstand(self, call, seq) end
   return handle(self, call, seq, verdict, facts)
 end
 
@@ -306,6 +324,8 @@ local function commit_once(self, call, pin, batch, options, opens)
     seen_argument(self),
   }
   table.insert(keys, 1, self.meta_key)
+  -- A first write may have to be sent anew, behind what would be sent meanwhile.
+  if seq > 1 and proposal == "" then self.turns:note_sent() end
   return send(self, call, "commit", seq, keys, arguments)
 end
 

@@ -24,6 +24,59 @@ local function short_creds(registration_id)
   return { registrationId = registration_id, noiseKey = sample.creds().noiseKey }
 end
 
+describe("a write that was withdrawn", function()
+  local server, store, session
+
+  setup(function()
+    server = redis_server.start()
+    store = assert(authstate.open { redis = server.url })
+    session = store:session "s"
+  end)
+
+  teardown(function()
+    store:close()
+    server:stop()
+  end)
+
+  -- The reply to a read that was sent before the write was taken for news of it: the next
+  -- write got its number, and was answered as if it had been done before.
+  it("is not judged by a read that was sent before it", function()
+    assert.equal(1, session.keys:set { t = { i = 0 } })
+    authstate.run(function()
+      local told
+      server:pause()
+      local reading = authstate.spawn(function() session:load_creds() end)
+      local writing = authstate.spawn(function()
+        told = { session.keys:set { t = { i = 1 } } }
+      end)
+      authstate.sleep(0)
+      writing:cancel()
+      authstate.sleep(0)
+      server:resume()
+      assert(reading:wait())
+      local _, details = fails("cancelled", unpack(told, 1, 4))
+      assert.equal("maybe", details.applied)
+      assert.equal(3, session.keys:set { t = { i = 2 } })
+    end)
+    assert.same({ i = 2 }, session.keys:get("t", { "i" }))
+    assert.equal(3, stored.version(server, "s"))
+  end)
+
+  -- It passed a first write whose number the server wanted anew.
+  it("or must be sent anew is not passed by a read", function()
+    local late = assert(authstate.open { redis = server.url })
+    local handle = late:session "s"
+    handle:load_creds()
+    for n = 1, 20 do assert(session.keys:set { t = { i = n } }) end
+    authstate.run(function()
+      authstate.spawn(function() assert(handle.keys:set { t = { i = "late" } }) end)
+      authstate.sleep(0)
+      assert.same({ i = "late" }, handle.keys:get("t", { "i" }))
+    end)
+    late:close()
+  end)
+end)
+
 describe("a write whose connection breaks", function()
   local server, between, direct, store, session
 
