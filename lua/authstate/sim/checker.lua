@@ -110,7 +110,10 @@ local function check_words(self, call)
   local outcome = call.outcome
   if outcome.is_fine then return end
   local details = outcome.details
-  if outcome.code == "unavailable" and (details.sent or details.applied ~= "no") then
+  -- A delete may have deleted, and not have reached the index then.
+  local is_right = details.applied == "no" or
+    details.applied == "yes" and call.operation == "delete"
+  if outcome.code == "unavailable" and (details.sent or not is_right) then
     complain(self, call, "%s is `unavailable`, and was sent = %s, applied = %s",
       name_of(call), tostring(details.sent), tostring(details.applied))
   end
@@ -223,12 +226,19 @@ local function is_deleted_as(state, generation)
   return state.is_tombstone and state.generation == generation
 end
 
--- The entry that a delete which was acknowledged made; nil for one that found nothing.
-local function check_delete(self, call, is_taken)
+local function is_new_tombstone(state, self)
+  local entry = state.entry
+  return entry and entry.is_tombstone and not self.taken[entry]
+end
+
+-- The entry that a delete which was acknowledged made; none for one that found nothing.
+-- One that was sent twice may be told of a later generation.
+local function check_delete(self, call)
   local generation = call.outcome.generation
   local states = states_of(self, call.session)
   local first, last = index_at(states, call.began_at), index_at(states, call.ended_at)
-  local found = find_state(states, first, last, is_deleted_as, generation)
+  local found = find_state(states, first, last, is_deleted_as, generation) or
+    find_state(states, first + 1, last, is_new_tombstone, self)
   if not found then
     complain(self, call, "%s was acknowledged (generation %.0f) and never took effect",
       name_of(call), generation)
@@ -236,8 +246,8 @@ local function check_delete(self, call, is_taken)
   end
   local entry = states[found].entry
   if entry and entry.is_tombstone and entry.position > call.began_at and
-     not is_taken[entry] then
-    is_taken[entry], call.deleted = true, entry
+     not self.taken[entry] then
+    self.taken[entry], call.deleted = true, entry
   end
 end
 
@@ -262,14 +272,13 @@ local function ascribe(self, entry)
 end
 
 local function check_deletes(self)
-  local is_taken = {}
   for _, call in ipairs(self.calls) do
     if call.operation == "delete" and call.answers == 1 and call.outcome.is_fine then
-      check_delete(self, call, is_taken)
+      check_delete(self, call)
     end
   end
   for _, entry in ipairs(self.entries) do
-    if entry.is_tombstone and not is_taken[entry] and not ascribe(self, entry) then
+    if entry.is_tombstone and not self.taken[entry] and not ascribe(self, entry) then
       complain(self, nil, "change %d deleted session %s, and nobody did, or was told so",
         entry.position, entry.session)
     end
@@ -333,9 +342,11 @@ local function is_read(call)
     not call.outcome.is_created
 end
 
--- The calls of one session in one store, in the order in which they were made.
+-- The calls of one session in one store, in the order in which they were made. One that
+-- is composite has several steps, between which others may come. A read that is sent
+-- twice may see what was called behind it; no read behind it sees less then.
 local function check_order(self, calls)
-  local low, newest = 1, nil
+  local low, seen, newest = 1, 1, nil
   for _, call in ipairs(calls) do
     local states = states_of(self, call.session)
     local effect = effect_of(self, call)
@@ -349,7 +360,8 @@ local function check_order(self, calls)
         low, newest = index, call
       end
     elseif is_read(call) then
-      low = check_read(self, call, low)
+      local index = check_read(self, call, math.max(low, seen))
+      if not call.is_composite then seen = index end
     end
   end
 end
@@ -429,6 +441,7 @@ end
 function checker.judge(calls, entries)
   local self = setmetatable({
     calls = calls, entries = entries, violations = {}, states = {}, applied = {},
+    taken = {}, -- tombstones whose delete is known
   }, Checker)
   for _, entry in ipairs(entries) do
     local states = states_of(self, entry.session)

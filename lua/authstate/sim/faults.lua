@@ -94,7 +94,7 @@ end
 function Faults:spoil(reply)
   if not self.spoils_next then return reply end
   self.spoils_next = false
-  return self.dice:pick { "HTTP/1.1 400\r\n", "\0\0\0\0", "*-7\r\n", "$5\r\nab\r\n\r\n" }
+  return self.dice:pick { "HTTP/1.1 400 Bad Request\r\n", "\0\0\0\0", "}\r\n" }
 end
 
 -- ---- what happens by itself ---------------------------------------------------------
@@ -175,14 +175,14 @@ function Faults:begin(network)
   end
 end
 
---- No more faults. What has begun comes to its end: streams that are silent, bytes that
--- are late, a server that is starting.
+--- No more faults. What has begun comes to its end: bytes that are late, a server that is
+-- starting.
 function Faults:stop()
   self.is_calm, self.spoils_next = true, false
   self.is_on = {}
   self.condition_number = self.condition_number + 1
-  local server = self.network.server
-  if server.condition ~= "loading" then server.condition = nil end
+  self.network:heal()
+  self.network.server.condition = nil
 end
 
 --- @param dice see dice.lua

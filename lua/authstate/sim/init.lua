@@ -38,8 +38,9 @@ local SESSIONS = { "5511000000001", "5511000000002", "a{b}c", "5511000000003" }
 local BEGAN_MS = 1000000
 local SERVER_BEGAN_MS = 1790000000000
 
--- Long enough for a stream that went silent before to be found out.
-local CALM_TIMEOUT_MS = 120000
+local CALM_TIMEOUT_MS = 30000
+-- For connections that were begun before to fail, and for others to be tried.
+local SETTLE_MS = 4000
 local LONGEST_LATE_MS = 45000
 
 --- The names of all faults and what each of them is.
@@ -161,6 +162,7 @@ local function happen(world)
   world.faults:begin(world.network)
   live(world)
   world.faults:stop()
+  repeat scheduler.sleep(SETTLE_MS) until world.network:is_well()
   each_store(recover, world)
   local latest_ms = world.loop.now_ms + LONGEST_LATE_MS
   while world.network.late > 0 and world.loop.now_ms < latest_ms do

@@ -45,16 +45,18 @@ end
 
 -- ---- to the server -----------------------------------------------------------------
 
-local take_piece
-
 -- When a piece that is sent now comes: never before the one ahead of it.
 local function arrival_ms(self, stream, last_ms)
   local at_ms = self.loop.now_ms + self.faults:delay_ms()
   return math.max(at_ms, last_ms, stream.held_until_ms)
 end
 
-local function post(self, stream, piece, at_ms)
-  self.loop:after(at_ms - self.loop.now_ms, take_piece, self, stream, piece)
+-- Sends a piece, or `false` for the end, in one direction: a list whose first one is
+-- taken whenever something comes, so that their order stays when all have to wait.
+local function post(self, stream, way, piece)
+  way.at_ms = arrival_ms(self, stream, way.at_ms)
+  way[#way + 1] = piece
+  self.loop:after(way.at_ms - self.loop.now_ms, way.take, self, stream)
 end
 
 local function end_at_server(self, stream)
@@ -67,16 +69,15 @@ local function answer(self, stream, bytes)
   end
 end
 
--- A piece has come to the server: bytes, or `false` for the end of the stream.
-function take_piece(self, stream, piece)
-  local wait_ms = self.stalled_until_ms - self.loop.now_ms
-  wait_ms = math.max(wait_ms, stream.held_until_ms - self.loop.now_ms)
-  if wait_ms > 0 then
-    self.loop:after(wait_ms, take_piece, self, stream, piece)
+-- A piece has come to the server.
+local function take_piece(self, stream)
+  local until_ms = math.max(self.stalled_until_ms, stream.held_until_ms)
+  if until_ms > self.loop.now_ms then
+    self.loop:after(until_ms - self.loop.now_ms, take_piece, self, stream)
     return
   end
+  local piece = table.remove(stream.up, 1)
   if stream.is_late then self.late = self.late - 1 end
-  stream.on_way = stream.on_way - 1
   if not stream.client or stream.client.is_dead then return end
   if piece then answer(self, stream, piece) else end_at_server(self, stream) end
 end
@@ -84,9 +85,7 @@ end
 -- Sends bytes on, cut into pieces.
 local function transmit(self, stream, bytes)
   for _, piece in ipairs(self.faults:cut(bytes)) do
-    stream.up_ms = arrival_ms(self, stream, stream.up_ms)
-    stream.on_way = stream.on_way + 1
-    post(self, stream, piece, stream.up_ms)
+    post(self, stream, stream.up, piece)
   end
 end
 
@@ -121,11 +120,15 @@ end
 
 -- ---- to the client -----------------------------------------------------------------
 
-local function give_piece(self, stream, piece)
+-- A piece has come to the client.
+local function give_piece(self, stream)
   local wait_ms = stream.held_until_ms - self.loop.now_ms
   if wait_ms > 0 then
-    self.loop:after(wait_ms, give_piece, self, stream, piece)
-  elseif not stream.is_open then
+    self.loop:after(wait_ms, give_piece, self, stream)
+    return
+  end
+  local piece = table.remove(stream.down, 1)
+  if not stream.is_open then
     return
   elseif piece then
     stream.member.engine:on_bytes(stream.connection, piece, self.loop.now_ms)
@@ -137,15 +140,13 @@ end
 --- Sends the bytes of a reply.
 function Network:reply(stream, bytes)
   for _, piece in ipairs(self.faults:cut(bytes)) do
-    stream.down_ms = arrival_ms(self, stream, stream.down_ms)
-    self.loop:after(stream.down_ms - self.loop.now_ms, give_piece, self, stream, piece)
+    post(self, stream, stream.down, piece)
   end
 end
 
 -- The server has ended a stream: what it has answered comes before.
 local function end_at_client(self, stream)
-  stream.down_ms = arrival_ms(self, stream, stream.down_ms)
-  self.loop:after(stream.down_ms - self.loop.now_ms, give_piece, self, stream, false)
+  post(self, stream, stream.down, false)
 end
 
 --- The server ends the connection of a client.
@@ -176,7 +177,8 @@ function Network:connect(member, connection)
   member.last_connection = math.max(member.last_connection, connection)
   local stream = {
     number = self.stream_count, member = member, connection = connection, is_open = true,
-    up_ms = 0, down_ms = 0, held_until_ms = 0, on_way = 0,
+    held_until_ms = 0, up = { at_ms = 0, take = take_piece },
+    down = { at_ms = 0, take = give_piece },
   }
   self.streams[member][connection] = stream
   self.loop:after(self.faults:delay_ms(), finish_connecting, self, stream)
@@ -196,10 +198,8 @@ local function abandon(self, stream)
     stream.held_until_ms = math.max(stream.held_until_ms, self.loop.now_ms + late_ms)
   end
   stream.is_late = true
-  self.late = self.late + stream.on_way + 1
-  stream.up_ms = arrival_ms(self, stream, stream.up_ms)
-  stream.on_way = stream.on_way + 1
-  post(self, stream, false, stream.up_ms)
+  self.late = self.late + #stream.up + 1
+  post(self, stream, stream.up, false)
 end
 
 --- A stream breaks: the client is told, the server not yet.
@@ -224,6 +224,17 @@ end
 --- Both sides of a stream hear nothing of each other for a while.
 function Network:hold(stream, duration_ms)
   stream.held_until_ms = math.max(stream.held_until_ms, self.loop.now_ms + duration_ms)
+end
+
+--- Streams that are silent are so no longer.
+function Network:heal()
+  for _, stream in ipairs(self:open_streams()) do stream.held_until_ms = 0 end
+end
+
+--- Whether the server can be reached and does what it is told.
+function Network:is_well()
+  return not self.is_down and not self.server.condition and
+    self.stalled_until_ms <= self.loop.now_ms
 end
 
 --- The server does nothing for a while; what comes waits.

@@ -330,6 +330,10 @@ function connection_commands.discard(_, client)
   return OK
 end
 
+local function because_of(refused)
+  return { err = "EXECABORT Transaction discarded because of: " .. refused.err }
+end
+
 function connection_commands.exec(self, client)
   local queue = client.queue
   if not queue then return { err = "ERR EXEC without MULTI" } end
@@ -337,8 +341,7 @@ function connection_commands.exec(self, client)
   if client.has_wrong then return ABORTED end
   for _, each in ipairs(queue) do
     local refused = refuse(self, each.command)
-    if refused then return { err = "EXECABORT Transaction discarded because of: "
-      .. refused.err } end
+    if refused then return because_of(refused) end
   end
   local replies = {}
   for i, each in ipairs(queue) do
@@ -382,7 +385,10 @@ local function answer(self, client, request)
     wrong = { err = "NOAUTH Authentication required." }
   end
   wrong = wrong or refuse(self, command)
-  if wrong then
+  if wrong and command and command.name == "exec" and client.queue then
+    client.queue = nil
+    return because_of(wrong)
+  elseif wrong then
     client.has_wrong = true
     return wrong
   end
