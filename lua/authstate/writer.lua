@@ -326,7 +326,13 @@ local function commit_once(self, call, pin, batch, options, opens)
   table.insert(keys, 1, self.meta_key)
   -- A first write may have to be sent anew, behind what would be sent meanwhile.
   if seq > 1 and proposal == "" then self.turns:note_sent() end
-  return send(self, call, "commit", seq, keys, arguments)
+  local result, message
+  result, message, code, details = send(self, call, "commit", seq, keys, arguments)
+  if result and result.verdict[1] == "again" then
+    -- The server tells of the newest generation, which the handle may never have seen.
+    result.generation = proposal ~= "" and proposal or write_pin
+  end
+  return result, message, code, details
 end
 
 local function commit(self, call, handle, batch, options)

@@ -365,6 +365,17 @@ describe("a write that is sent again while others write", function()
     assert.same({ "authstate:{s}:meta" }, stored.session_keys(server, "s"))
   end)
 
+  -- It was told of the newest generation and took that for its own: the next creds of a
+  -- process that had never seen the delete began the session anew.
+  it("does not let its process revive a session that was deleted", function()
+    local words = interleave("applied", [[
+      assert(session.keys:set { session = { x = "A" } })
+      return session:save_creds { registrationId = 9 }
+    ]], function() assert.equal(3, theirs:delete().records) end)
+    assert.same({ "nil", "fenced" }, { unpack(words, 1, 2) })
+    assert.same({ "authstate:{s}:meta" }, stored.session_keys(server, "s"))
+  end)
+
   it("does not revive a session that was deleted: not applied", function()
     local words = interleave("lost", SET_A,
       function() assert.equal(3, theirs:delete().records) end)
