@@ -9,9 +9,11 @@ local clock = require "spec.support.clock"
 local core = require "authstate.core"
 local ffi = require "ffi"
 local outcome = require "spec.api.outcome"
+local process = require "spec.support.process"
 local proxy = require "spec.support.proxy"
 local redis_server = require "spec.support.redis_server"
 local sample = require "spec.api.sample"
+local socket = require "socket"
 local temporary = require "spec.support.temporary"
 
 local fails, raises = outcome.fails, outcome.raises
@@ -109,10 +111,33 @@ describe("a store over TLS", function()
       end
     end)
 
-    it("a name that it is told to look for, and asks for it (SNI)", function()
+    it("a name that it is told to look for", function()
       local server = start(authority:issue { name = "x", alt = { "DNS:r.example" } })
       assert.is_true(open(server.tls_port,
         { ca = authority.cert, server_name = "r.example" }):ping())
+    end)
+
+    -- openssl's server has a second certificate for those who ask for its name, and is no
+    -- Redis.
+    it("the certificate that the server has for the name it asks for (SNI)", function()
+      local first = authority:issue { name = "first", alt = { "DNS:first.example" } }
+      local second = authority:issue { name = "second", alt = { "DNS:second.example" } }
+      local port = redis_server.free_port()
+      local asked = process.start { "openssl", "s_server", "-accept", port, "-quiet",
+        "-cert", first.cert, "-key", first.key, "-servername", "second.example",
+        "-cert2", second.cert, "-key2", second.key, env = { LD_PRELOAD = false } }
+      assert.is_truthy(clock.wait_for(function()
+        local peer = socket.connect("127.0.0.1", port)
+        return peer and peer:close()
+      end))
+      local function message_for(name)
+        return (fails("unavailable",
+          open(port, { ca = authority.cert, server_name = name }):ping()))
+      end
+      assert.is_nil(message_for("second.example"):find "certificate")
+      has("is for first.example, not for third.example", message_for "third.example")
+      has("is for first.example, not for 127.0.0.1", message_for "127.0.0.1")
+      asked:kill()
     end)
 
     it("the common name of a certificate that has no other names", function()
