@@ -27,6 +27,12 @@ enum {
 
 static const uint64_t REASON_LENGTH = 512;
 
+static const char *const NOT_KILLED =
+    "the connection broke and the server does not let us end it";
+static const char *const NOT_SENT =
+    "not sent: an earlier write of the session may still be executed, since its "
+    "connection broke and the server does not let us end it";
+
 as_status as_connection_init(as_connection *connection, as_mem *mem,
                              const as_connection_config *config,
                              as_operations *operations, as_lanes *lanes) {
@@ -157,9 +163,29 @@ void as_connection_rollback(as_connection *connection, as_request *request) {
   connection->output.length = request->begin - connection->output_begin;
 }
 
+/* What must not be sent ends at once. */
+static void refuse(as_connection *connection, as_request *request, double now_ms) {
+  as_lane *lane = request->lane;
+  as_connection_rollback(connection, request);
+  as_operations_complete_all(connection->operations, request, AS_ERR_UNAVAILABLE,
+                             as_slice_text(NOT_SENT), now_ms);
+  as_operations_unqueue(connection->operations, request);
+  as_lanes_settle(connection->lanes, lane);
+}
+
+/* A write that was accepted before its lane came into quarantine. */
+static bool is_late_for_quarantine(const as_request *request, double now_ms) {
+  return request->is_write && request->lane != NULL &&
+         request->lane->quarantine_ends_ms > now_ms;
+}
+
 void as_connection_submit(as_connection *connection, as_request *request, double now_ms) {
   request->end = output_end(connection);
   request->is_queued = true;
+  if (is_late_for_quarantine(request, now_ms)) {
+    refuse(connection, request, now_ms);
+    return;
+  }
   if (request->lane != NULL && request->lane->is_stopped) {
     as_stop_park_new(connection, request, now_ms);
     return;
@@ -322,19 +348,20 @@ static bool read_request_reply(as_connection *connection, double now_ms) {
 }
 
 /* Sent operations may still be executed by the broken stream that could not be killed:
- * their outcome stays unknown. */
-static void fail_sent(as_connection *connection, double now_ms) {
+ * their outcome stays unknown, and writes behind them are not sent. */
+static void fail_unkilled(as_connection *connection, double now_ms) {
   as_request *next;
+  double quarantine_ms = connection->config->quarantine_ms;
+  as_lanes_end_losses(connection->lanes, connection->number,
+                      quarantine_ms > 0 ? now_ms + quarantine_ms : 0);
+  as_stop_fail_sent(connection, as_slice_text(NOT_KILLED), now_ms);
   for (as_request *each = first_request(connection); each != NULL; each = next) {
     next = request_after(connection, each);
-    if (each->attempts == 0) continue;
-    if (each->is_write && each->lane != NULL && connection->config->quarantine_ms > 0)
-      as_lanes_quarantine(connection->lanes, each->lane,
-                          now_ms + connection->config->quarantine_ms);
-    as_operations_complete_all(
-        connection->operations, each, AS_ERR_TIMEOUT,
-        as_slice_text("the connection broke and the server does not let us end it"),
-        now_ms);
+    bool was_sent = each->attempts > 0;
+    if (!was_sent && !is_late_for_quarantine(each, now_ms)) continue;
+    as_operations_complete_all(connection->operations, each,
+                               was_sent ? AS_ERR_TIMEOUT : AS_ERR_UNAVAILABLE,
+                               as_slice_text(was_sent ? NOT_KILLED : NOT_SENT), now_ms);
     leave_queue(connection, each);
   }
   rewind_output(connection);
@@ -372,10 +399,11 @@ static bool read_greeting_reply(as_connection *connection, double now_ms) {
     case AS_GREETING_CONTINUES:
       return true;
     case AS_GREETING_DONE_KILL_REFUSED:
-      fail_sent(connection, now_ms);
+      fail_unkilled(connection, now_ms);
       become_ready(connection, now_ms);
       return true;
     case AS_GREETING_DONE:
+      as_lanes_end_losses(connection->lanes, connection->number, 0);
       become_ready(connection, now_ms);
       return true;
     case AS_GREETING_FAILED:
@@ -457,6 +485,9 @@ void as_connection_on_written(as_connection *connection, size_t length, double n
 /* What becomes of a request when its stream is gone, or when none could be made. */
 static void survive_close(as_connection *connection, as_request *request, bool was_ready,
                           as_slice reason, double now_ms) {
+  if (was_ready && request->is_write && request->lane != NULL &&
+      request->begin < connection->written)
+    as_lanes_lose_write(connection->lanes, request->lane);
   bool fails = !was_ready && request->attempts == 0;
   if (fails)
     as_operations_complete_all(connection->operations, request, connection->close_status,
@@ -468,14 +499,17 @@ static void survive_close(as_connection *connection, as_request *request, bool w
   if (!as_stop_take_along(connection, request)) as_request_forget_replies(request);
 }
 
-/* A number from 0.5 to 1: those who lost a server do not all come back at once.
- * xorshift64, G. Marsaglia, "Xorshift RNGs", Journal of Statistical Software 8, 2003. */
+/* A number from 0.5 to 1: those who lost a server do not all come back at once, nor do
+ * the connections of one pool. xorshift64*, S. Vigna, "An experimental exploration of
+ * Marsaglia's xorshift generators, scrambled", 2016: the product carries what differs in
+ * low bits into high ones. */
 static double jitter(as_connection *connection) {
   uint64_t x = connection->random;
   x ^= x << 13;
   x ^= x >> 7;
   x ^= x << 17;
   connection->random = x;
+  x *= UINT64_C(0x2545F4914F6CDD1D);
   return 0.5 + (double)(x >> 12) / 9007199254740992.0;
 }
 

@@ -16,6 +16,7 @@ void as_lanes_init(as_lanes *lanes, as_mem *mem) {
   lanes->buckets = NULL;
   lanes->bucket_count = 0;
   lanes->quarantines = 0;
+  lanes->losses = 0;
 }
 
 static void del_collection(as_mem *mem, as_collection *collection) {
@@ -42,6 +43,7 @@ static void del_lane(as_lanes *lanes, as_lane *lane) {
   as_list_remove(&lane->stopped_node);
   as_list_remove(&lane->bucket_node);
   if (lane->quarantine_ends_ms > 0) lanes->quarantines--;
+  if (lane->has_lost_writes) lanes->losses--;
   as_buffer_free(&lane->meta_key);
   as_buffer_free(&lane->stop_reason);
   as_mem_free(lanes->mem, lane, sizeof *lane);
@@ -109,6 +111,7 @@ static as_status add_lane(as_lanes *lanes, uint32_t code, as_slice meta_key,
   as_list_init(&lane->bucket_node);
   as_list_init(&lane->stopped_node);
   as_list_init(&lane->parked);
+  as_list_init(&lane->waiting);
   as_buffer_init(&lane->stop_reason, lanes->mem);
   as_buffer_init(&lane->meta_key, lanes->mem);
   lane->connection = AS_LANE_UNPLACED;
@@ -137,7 +140,8 @@ as_status as_lanes_open(as_lanes *lanes, as_slice meta_key, as_lane **out_lane) 
 }
 
 static void del_if_unused(as_lanes *lanes, as_lane *lane) {
-  bool is_needed = lane->holders > 0 || lane->owed > 0 || lane->quarantine_ends_ms > 0;
+  bool is_needed = lane->holders > 0 || lane->owed > 0 || lane->has_lost_writes ||
+                   lane->quarantine_ends_ms > 0;
   if (!is_needed) del_lane(lanes, lane);
 }
 
@@ -147,9 +151,27 @@ void as_lanes_close(as_lanes *lanes, as_lane *lane) {
   del_if_unused(lanes, lane);
 }
 
-void as_lanes_quarantine(as_lanes *lanes, as_lane *lane, double end_ms) {
-  if (lane->quarantine_ends_ms == 0) lanes->quarantines++;
-  lane->quarantine_ends_ms = end_ms;
+void as_lanes_lose_write(as_lanes *lanes, as_lane *lane) {
+  if (!lane->has_lost_writes) lanes->losses++;
+  lane->has_lost_writes = true;
+}
+
+void as_lanes_end_losses(as_lanes *lanes, uint32_t connection,
+                         double quarantine_ends_ms) {
+  if (lanes->losses == 0) return;
+  as_list_node *next;
+  for (as_list_node *node = as_list_first(&lanes->all); node != NULL; node = next) {
+    next = as_list_after(&lanes->all, node);
+    as_lane *lane = AS_LIST_OWNER(node, as_lane, node);
+    if (!lane->has_lost_writes || lane->connection != connection) continue;
+    lane->has_lost_writes = false;
+    lanes->losses--;
+    if (quarantine_ends_ms > 0) {
+      if (lane->quarantine_ends_ms == 0) lanes->quarantines++;
+      lane->quarantine_ends_ms = quarantine_ends_ms;
+    }
+    del_if_unused(lanes, lane);
+  }
 }
 
 void as_lanes_end_quarantines(as_lanes *lanes, double now_ms) {

@@ -33,10 +33,13 @@ typedef struct as_lane {
   uint32_t code;             /* of its meta key */
   as_list_node bucket_node;  /* among those with a code like its own */
   as_buffer meta_key;        /* of the session */
+  bool has_lost_writes;      /* in a stream that is gone and was not killed yet */
   double quarantine_ends_ms; /* until then it refuses writes; 0: it does not */
   bool is_stopped;
+  bool is_pausing;           /* stopped for pause_ms, not for want of a script alone */
   as_list_node stopped_node; /* among those that are stopped */
-  as_list parked;            /* as_request through node, in the order of their sending */
+  as_list parked;            /* as_request through node: taken back, in stream order */
+  as_list waiting;           /* as_request: submitted since, behind all taken back */
   double retry_at_ms;        /* when they are sent again, once in_queue is 0 */
   double pause_ms;           /* how long it was stopped the last time, in a row */
   as_status stop_status;     /* what the server said */
@@ -80,6 +83,7 @@ typedef struct as_lanes {
   as_list *buckets;     /* as_lane through bucket_node, by code */
   size_t bucket_count;  /* a power of two, or 0 */
   uint32_t quarantines; /* lanes that are in quarantine */
+  uint32_t losses;      /* lanes that have lost writes */
   as_list stopped;      /* as_lane through stopped_node */
   size_t parked_bytes;  /* of requests that are parked */
   uint32_t count;
@@ -95,11 +99,15 @@ AS_MUST_USE as_status as_lanes_open(as_lanes *lanes, as_slice meta_key,
                                     as_lane **out_lane);
 
 /* One who opened it is done with it, and with its hashes; it goes as soon as nobody holds
- * it, nothing is owed and it is not in quarantine. */
+ * it, nothing is owed, and no lost write of it can still be executed. */
 void as_lanes_close(as_lanes *lanes, as_lane *lane);
 
-/* Until a time it refuses writes. */
-void as_lanes_quarantine(as_lanes *lanes, as_lane *lane, double end_ms);
+/* A stream is gone amid a write of this lane, whether anybody waits for it or not. */
+void as_lanes_lose_write(as_lanes *lanes, as_lane *lane);
+
+/* The lost stream of a connection was killed; or it could not be, and lanes that have
+ * lost writes in it refuse writes until `quarantine_ends_ms` (0: it was killed). */
+void as_lanes_end_losses(as_lanes *lanes, uint32_t connection, double quarantine_ends_ms);
 
 /* Ends quarantines whose time is over. */
 void as_lanes_end_quarantines(as_lanes *lanes, double now_ms);

@@ -13,23 +13,44 @@ static const char *const LATER[] = {"LOADING ", "BUSY ", "TRYAGAIN "};
 
 static const char *const NO_SCRIPT = "NOSCRIPT ";
 
+/* How EXEC, when it is refused itself, says why. */
+static const char *const ABORTED = "EXECABORT Transaction discarded because of: ";
+
 static bool says_later(as_slice error) {
   for (size_t i = 0; i < sizeof LATER / sizeof LATER[0]; i++)
     if (as_slice_starts_with(error, LATER[i])) return true;
   return false;
 }
 
-/* Nothing of such a request was carried out if a part of it was not. */
-static bool is_whole(const as_request *request) {
-  return request->is_atomic || request->commands == 1;
+static bool lacks_script(as_slice error) {
+  return as_slice_starts_with(error, NO_SCRIPT);
 }
 
-static bool park(as_connection *connection, as_request *request, as_slice bytes) {
-  as_lane *lane = request->lane;
+static as_slice cause_of(as_slice error) {
+  if (!as_slice_starts_with(error, ABORTED)) return error;
+  size_t length = strlen(ABORTED);
+  return as_slice_of(error.data + length, error.length - length);
+}
+
+/* Whether no part of a request of which one was refused was carried out. */
+static bool is_refused_whole(const as_request *request) {
+  size_t count = as_replies_count(&request->replies);
+  if (request->is_atomic) return true;
+  for (size_t i = 0; i < count; i++) {
+    const as_reply *reply = as_replies_at(&request->replies, i);
+    if (reply->type != AS_REPLY_ERROR) return false;
+    as_slice error = as_replies_text(&request->replies, reply);
+    if (!says_later(error) && !lacks_script(error)) return false;
+  }
+  return count == request->commands;
+}
+
+static bool park(as_connection *connection, as_list *list, as_request *request,
+                 as_slice bytes) {
   as_buffer_clear(&request->bytes);
   if (as_buffer_append_slice(&request->bytes, bytes) != AS_OK) return false;
   as_list_remove(&request->node);
-  as_list_push_back(&lane->parked, &request->node);
+  as_list_push_back(list, &request->node);
   request->is_parked = true;
   request->is_sealed = false;
   request->is_unwanted = false;
@@ -40,15 +61,26 @@ static bool park(as_connection *connection, as_request *request, as_slice bytes)
 
 static bool park_queued(as_connection *connection, as_request *request) {
   as_slice bytes = as_connection_request_bytes(connection, request);
-  if (!park(connection, request, bytes)) return false;
+  if (!park(connection, &request->lane->parked, request, bytes)) return false;
   connection->owed -= request->joined;
   request->lane->in_queue--;
   return true;
 }
 
+static double longer(double pause_ms) {
+  return fmin(fmax(pause_ms * 2, PAUSE_FIRST_MS), PAUSE_LAST_MS);
+}
+
+/* The pause begins with the last refusal, and grows once however many there are. */
 static void stop(as_connection *connection, as_lane *lane, as_slice error,
-                 double pause_ms, double now_ms) {
-  lane->retry_at_ms = now_ms + pause_ms;
+                 double now_ms) {
+  if (!lacks_script(error)) {
+    if (!lane->is_pausing) lane->pause_ms = longer(lane->pause_ms);
+    lane->is_pausing = true;
+  } else if (lane->is_stopped) {
+    return;
+  }
+  lane->retry_at_ms = now_ms + (lane->is_pausing ? lane->pause_ms : 0);
   lane->stop_status = as_server_error_status(error);
   as_buffer_clear(&lane->stop_reason);
   /* Without memory for the words, the status alone tells. */
@@ -59,28 +91,20 @@ static void stop(as_connection *connection, as_lane *lane, as_slice error,
   as_list_push_back(&connection->lanes->stopped, &lane->stopped_node);
 }
 
-static double longer(double pause_ms) {
-  return fmin(fmax(pause_ms * 2, PAUSE_FIRST_MS), PAUSE_LAST_MS);
-}
-
 /* The server did not carry the request out: its lane stops. */
 static bool take_back_refused(as_connection *connection, as_request *request,
                               as_slice error, double now_ms) {
-  as_lane *lane = request->lane;
-  bool lacks_script = as_slice_starts_with(error, NO_SCRIPT);
-  if (lacks_script) {
+  uint32_t carried_out = is_refused_whole(request) ? 0 : 1;
+  if (lacks_script(error)) {
     if (request->script_reloads >= MAX_SCRIPT_RELOADS) return false;
     if (!as_connection_reload_scripts(connection)) return false;
     request->script_reloads++;
-  } else {
-    lane->pause_ms = longer(lane->pause_ms);
   }
   /* Its words stand in the replies, which parking forgets. */
-  stop(connection, lane, error, lacks_script ? 0 : lane->pause_ms, now_ms);
-  if (is_whole(request)) request->attempts--;
-  if (park_queued(connection, request)) return true;
-  if (is_whole(request)) request->attempts++;
-  return false;
+  stop(connection, request->lane, error, now_ms);
+  if (!park_queued(connection, request)) return false;
+  request->attempts -= 1 - carried_out;
+  return true;
 }
 
 bool as_stop_take_back(as_connection *connection, as_request *request, double now_ms) {
@@ -88,10 +112,10 @@ bool as_stop_take_back(as_connection *connection, as_request *request, double no
   if (lane == NULL || request->wanted == 0) return false;
   const as_reply *error = as_answer_error(request);
   if (error != NULL) {
-    as_slice text = as_replies_text(&request->replies, error);
+    as_slice text = cause_of(as_replies_text(&request->replies, error));
     bool is_script = request->kind == AS_REQUEST_COMMANDS;
     bool is_refused = connection->config->retries && says_later(text);
-    if (is_refused || (is_script && as_slice_starts_with(text, NO_SCRIPT)))
+    if (is_refused || (is_script && lacks_script(text)))
       return take_back_refused(connection, request, text, now_ms);
   }
   if (lane->is_stopped && !request->is_write) return park_queued(connection, request);
@@ -106,7 +130,7 @@ bool as_stop_take_along(as_connection *connection, as_request *request) {
 
 void as_stop_park_new(as_connection *connection, as_request *request, double now_ms) {
   as_slice bytes = as_connection_request_bytes(connection, request);
-  bool is_parked = park(connection, request, bytes);
+  bool is_parked = park(connection, &request->lane->waiting, request, bytes);
   as_connection_rollback(connection, request);
   if (is_parked) return;
   as_operations_complete_all(connection->operations, request, AS_ERR_OOM,
@@ -118,6 +142,7 @@ void as_stop_park_new(as_connection *connection, as_request *request, double now
 
 static as_request *first_parked(const as_lane *lane) {
   as_list_node *node = as_list_first(&lane->parked);
+  if (node == NULL) node = as_list_first(&lane->waiting);
   return node ? AS_LIST_OWNER(node, as_request, node) : NULL;
 }
 
@@ -131,6 +156,33 @@ static void drop(as_operations *operations, as_lanes *lanes, as_request *request
   as_lane *lane = request->lane;
   as_operations_unqueue(operations, request);
   as_lanes_settle(lanes, lane);
+}
+
+static void fail_sent_in(as_connection *connection, as_lane *lane, as_slice words,
+                         double now_ms) {
+  as_list_node *next;
+  as_lane_owe(lane); /* it may be closed, and this may be the last that it owes */
+  for (as_list_node *node = as_list_first(&lane->parked); node != NULL; node = next) {
+    as_request *each = AS_LIST_OWNER(node, as_request, node);
+    next = as_list_after(&lane->parked, node);
+    if (!each->is_write || each->attempts == 0) continue;
+    as_operations_complete_all(connection->operations, each, AS_ERR_TIMEOUT, words,
+                               now_ms);
+    unpark(connection->lanes, each);
+    drop(connection->operations, connection->lanes, each);
+  }
+  as_lanes_settle(connection->lanes, lane);
+}
+
+void as_stop_fail_sent(as_connection *connection, as_slice words, double now_ms) {
+  as_list_node *next;
+  const as_list *stopped = &connection->lanes->stopped;
+  for (as_list_node *node = as_list_first(stopped); node != NULL; node = next) {
+    as_lane *lane = AS_LIST_OWNER(node, as_lane, stopped_node);
+    next = as_list_after(stopped, node);
+    if (lane->connection == connection->number)
+      fail_sent_in(connection, lane, words, now_ms);
+  }
 }
 
 static void send_again(as_connection *connection, as_request *request, double now_ms) {
@@ -155,6 +207,7 @@ void as_stop_end_if_due(as_connection *connection, as_lane *lane, double now_ms)
   as_request *request;
   if (!lane->is_stopped || now_ms < as_stop_deadline_ms(lane)) return;
   lane->is_stopped = false;
+  lane->is_pausing = false;
   as_list_remove(&lane->stopped_node);
   as_lane_owe(lane); /* dropping the last request may free a lane that nobody holds */
   while ((request = first_parked(lane)) != NULL) send_again(connection, request, now_ms);

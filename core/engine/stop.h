@@ -15,6 +15,10 @@ bool as_stop_take_back(as_connection *connection, as_request *request, double no
  * parked ones. False: it stays in the queue. */
 bool as_stop_take_along(as_connection *connection, as_request *request);
 
+/* The stream that is gone could not be killed: writes that were taken along and may still
+ * be executed end as `timeout`, with these words. */
+void as_stop_fail_sent(as_connection *connection, as_slice words, double now_ms);
+
 /* Parks a request that was just written to the end of the output, in a lane that is
  * stopped. Without memory it completes as such. */
 void as_stop_park_new(as_connection *connection, as_request *request, double now_ms);
