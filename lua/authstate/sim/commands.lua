@@ -443,7 +443,7 @@ define("echo", 2, function(_, arguments)
 end)
 
 define("time", 1, function(keys)
-  local us = math.floor(keys.now_ms() * 1000)
+  local us = math.floor(keys.now_ms() * 1000 + 0.5)
   return { ("%.0f"):format(math.floor(us / 1e6)), ("%.0f"):format(us % 1e6) }
 end)
 

@@ -56,7 +56,8 @@ function sandbox.new(call)
       return reply
     end,
     error_reply = function(text)
-      return { err = text:sub(1, 1) == "-" and text:sub(2) or "ERR " .. text }
+      local words = text:gsub("^%-", "")
+      return { err = words:find(" ", 1, true) and words or "ERR " .. words }
     end,
     status_reply = function(text) return { ok = text } end,
     acl_check_cmd = function() return true end,
@@ -68,8 +69,9 @@ function sandbox.new(call)
   return self
 end
 
--- The flags of the first line, `#!lua flags=a,b`; nil without one.
-local function parse_flags(source)
+--- The flags of the first line, `#!lua flags=a,b`.
+-- @return set; nil without such a line
+function sandbox.flags(source)
   local line = source:match "^#!lua([^\n]*)\n"
   if not line then return nil end
   local flags = {}
@@ -82,12 +84,12 @@ end
 function Sandbox:load(source)
   local digest = core.sha1_hex(source)
   if self.chunks[digest] then return digest end
-  local chunk, message = loadstring(source:gsub("^#![^\n]*", ""), "@user_script")
+  local chunk, message = loadstring((source:gsub("^#![^\n]*", "")), "@user_script")
   if not chunk then
     return nil, { err = "ERR Error compiling script (new function): " .. message }
   end
   self.chunks[digest] = {
-    run = setfenv(chunk, self.environment), flags = parse_flags(source),
+    run = setfenv(chunk, self.environment), flags = sandbox.flags(source),
   }
   return digest
 end

@@ -37,14 +37,6 @@ local OOM = { err = "OOM command not allowed when used memory > 'maxmemory'." }
 local DISK = {
   err = "MISCONF Errors writing to the AOF file: No space left on device",
 }
-local SCRIPT_READONLY = {
-  err = "READONLY Can not run script with write flag on readonly replica.",
-}
-local SCRIPT_OOM = {
-  err = "OOM allow-oom flag is not set on the script, can not run it when used memory > "
-    .. "'maxmemory'",
-}
-
 local DURING_LOADING = {
   auth = true, hello = true, select = true, client = true, info = true, multi = true,
   exec = true, discard = true, time = true,
@@ -119,22 +111,19 @@ end
 
 -- ---- refusals ---------------------------------------------------------------------
 
--- What the condition says to a command, nil when it lets it through.
-local function refuse(self, command)
+-- Not queued by MULTI.
+local AT_ONCE = { exec = true, discard = true, multi = true }
+
+-- What the condition says to a command, nil when it lets it through. What is queued needs
+-- memory.
+local function refuse(self, command, client)
   local condition, name = self.condition, command.name
   if condition == "loading" and not DURING_LOADING[name] then return LOADING end
   if condition == "busy" and not DURING_BUSY[name] then return BUSY end
   if condition == "readonly" and command.writes then return READONLY end
-  if condition == "oom" and command.needs_memory then return OOM end
+  local is_queued = client and client.queue and not AT_ONCE[name]
+  if condition == "oom" and (command.needs_memory or is_queued) then return OOM end
   if condition == "disk" and (command.writes or name == "ping") then return DISK end
-end
-
--- What it says to a script before it begins.
-local function refuse_script(self, flags)
-  if not flags or flags["no-writes"] then return nil end
-  if self.condition == "readonly" then return SCRIPT_READONLY end
-  if self.condition == "oom" and not flags["allow-oom"] then return SCRIPT_OOM end
-  if self.condition == "disk" then return DISK end
 end
 
 -- ---- scripts ----------------------------------------------------------------------
@@ -168,8 +157,6 @@ local function run_script(self, client, script, request)
   elseif count < 0 then
     return { err = "ERR Number of keys can't be negative" }
   end
-  local refused = refuse_script(self, script.flags)
-  if refused then return refused end
   local keys, arguments = {}, {}
   for i = 4, 3 + count do keys[i - 3] = request[i] end
   for i = 4 + count, #request do arguments[i - 3 - count] = request[i] end
@@ -352,21 +339,34 @@ end
 
 -- ---- requests ---------------------------------------------------------------------
 
-local function find_command(request)
+-- What the script of a request says that it does: a set, nil when it does not say.
+local function script_flags(self, name, request)
+  if name == "eval" then return sandbox.flags(request[2] or "") end
+  local script = name == "evalsha" and self.sandbox:find(request[2] or "")
+  return script and script.flags
+end
+
+local function find_command(self, request)
   local name = request[1]:lower()
   local arity, count = ARITY[name], #request
   if not arity then return commands.find(request) end
   local is_right = arity < 0 and count >= -arity or count == arity
-  return { name = name, run_here = connection_commands[name] },
-    not is_right and commands.wrong_arity(name) or nil
+  local flags = script_flags(self, name, request)
+  local writes = flags and not flags["no-writes"]
+  return {
+    name = name, run_here = connection_commands[name], writes = writes,
+    needs_memory = writes and not flags["allow-oom"],
+  }, not is_right and commands.wrong_arity(name) or nil
 end
 
 local function unknown_command(request)
   local words = {}
-  for i = 2, #request do words[i - 1] = ("'%s' "):format(request[i]) end
+  for i = 2, #request do
+    words[i - 1] = ("'%s' "):format((request[i]:gsub("%z.*", "")))
+  end
   return {
     err = ("ERR unknown command '%s', with args beginning with: %s"):format(
-      request[1]:sub(1, 128), table.concat(words):sub(1, 128)),
+      request[1]:sub(1, 128), (table.concat(words):sub(1, 128):gsub("[\r\n]", " "))),
   }
 end
 
@@ -375,16 +375,13 @@ function execute(self, client, command, request)
   return command.run(self.databases[client.database], request)
 end
 
--- Not queued by MULTI.
-local AT_ONCE = { exec = true, discard = true, multi = true }
-
 local function answer(self, client, request)
-  local command, wrong = find_command(request)
+  local command, wrong = find_command(self, request)
   if not command then wrong = unknown_command(request) end
   if not wrong and not client.is_known and not DURING_BUSY[command.name] then
     wrong = { err = "NOAUTH Authentication required." }
   end
-  wrong = wrong or refuse(self, command)
+  wrong = wrong or refuse(self, command, client)
   if wrong and command and command.name == "exec" and client.queue then
     client.queue = nil
     return because_of(wrong)
