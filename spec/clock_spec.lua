@@ -68,6 +68,7 @@ describe("an engine that is told the time", function()
     engine = core.engine {
       pool_size = 1, batch_size = 8, batch_window_ms = 4, max_operations = 10,
       max_queued_bytes = 1000, max_value_bytes = 100, max_age_ms = math.huge,
+      quarantine_ms = 0, seed = 0,
       connect_timeout_ms = 50, health_timeout_ms = 80, database = 0,
     }
   end)
