@@ -7,19 +7,39 @@ local LEVELS = { error = 1, warn = 2, info = 3, debug = 4, verbose = 5 }
 
 local function say_nothing() end
 
+-- A function that calls the store, which fails and tells of it, and so on, ends here.
+local MAX_DEPTH = 8
+
+local function complain(what)
+  io.stderr:write("authstate: the function log ", what, "\n")
+end
+
+-- In a coroutine of its own: what it yields must not reach the task that tells, which may
+-- hold what others wait for.
+local function call(tell, ...)
+  local worker = coroutine.create(tell)
+  local is_fine, raised = coroutine.resume(worker, ...)
+  if not is_fine then
+    complain("raised: " .. tostring(raised))
+  elseif coroutine.status(worker) == "suspended" then
+    complain("called coroutine.yield, and was not finished")
+  end
+end
+
 --- @param options { log = function(level, message, fields) or nil, log_level }
 -- @return function(level, message, fields); calls `log` up to the level, in the same
 --   order. What `log` raises goes to standard error: a call that only tells of something
---   must not end halfway because of it.
+--   must not end halfway because of it. So does what is told while `log` tells of its own
+--   failures.
 function log.new(options)
   if not options.log then return say_nothing end
-  local least = LEVELS[options.log_level]
+  local least, depth = LEVELS[options.log_level], 0
   return function(level, message, fields)
     if LEVELS[level] > least then return end
-    local is_fine, raised = pcall(options.log, level, message, fields)
-    if not is_fine then
-      io.stderr:write("authstate: the function log raised: ", tostring(raised), "\n")
-    end
+    if depth == MAX_DEPTH then return complain("is called too deep: " .. message) end
+    depth = depth + 1
+    call(options.log, level, message, fields)
+    depth = depth - 1
   end
 end
 

@@ -6,8 +6,9 @@
 -- submitted, so it leaves together, and the loop waits for replies. Tasks change places
 -- only where they wait.
 --
--- A call that is made outside of a task, or in a coroutine of the program's own inside
--- one, cannot let others go on by yielding: it turns the loop itself until it is done.
+-- A call that is made outside of a task, or inside one in a coroutine of the program's
+-- own or in a function that C calls (`table.sort`, `string.gsub`), cannot let others go
+-- on by yielding: it turns the loop itself until it is done.
 --
 -- After a fork the child has no tasks but the one that forked.
 -- @module authstate.scheduler
@@ -31,6 +32,7 @@ local MAX_DEPTH = 16
 local LONGEST_RUN_MS = 10
 
 local resume, yield, running = coroutine.resume, coroutine.yield, coroutine.running
+local is_yieldable = coroutine.isyieldable
 
 -- What a coroutine of a task yields when it waits, and when the task has ended.
 local PARKED, ENDED = {}, {}
@@ -61,6 +63,16 @@ local sleepers = timers.new()
 local current           -- the task that runs
 local depth = 0         -- of turns within turns
 local alive = 0         -- how many are living
+
+-- Tasks belong to a group: how many are alive, and those whose error nobody has seen,
+-- from number `first` to `last`, with holes behind the first.
+local function empty_group(group)
+  group.alive, group.failed, group.first, group.last = 0, {}, 1, 0
+  return group
+end
+
+-- Those that were spawned outside of any `run`, for a loop of the program's own.
+local free_group = empty_group {}
 
 -- Those that can go on: a queue of task and what it is resumed with.
 local ready, ready_first, ready_last = {}, 1, 0
@@ -128,13 +140,35 @@ function scheduler.note_process()
   ready, ready_first, ready_last = {}, 1, 0
   for task in pairs(living) do living[task] = nil end
   alive = 0
+  empty_group(free_group)
   if current then
     living[current], alive = true, 1
-    current.group.alive, current.group.failed = 1, {}
+    empty_group(current.group)
+    current.group.alive = 1
   end
 end
 
 -- ---- tasks ----------------------------------------------------------------------------
+
+-- The error of a task that nobody waits for; somebody may still do so.
+local function note_unseen(task)
+  local group = task.group
+  group.last = group.last + 1
+  group.failed[group.last], task.failed_as = task, group.last
+end
+
+-- Somebody was told how the task ended. What is not to be told any more is not kept: a
+-- `run` may go on for months.
+local function note_seen(task)
+  local group, number = task.group, task.failed_as
+  task.was_seen = true
+  if not number then return end
+  group.failed[number], task.failed_as = nil, nil
+  while group.first <= group.last and not group.failed[group.first] do
+    group.first = group.first + 1
+  end
+  if group.first > group.last then group.first, group.last = 1, 0 end
+end
 
 local function enqueue(task, result)
   ready_last = ready_last + 2
@@ -161,15 +195,14 @@ local function finish(task, is_fine)
   local group = task.group
   living[task], alive = nil, alive - 1
   group.alive = group.alive - 1
-  if not is_fine and not task.is_cancelled then
-    group.failed[#group.failed + 1] = task
-  end
   for _, waiter in ipairs(task.waiters or {}) do
     if waiter.awaits == task then
       waiter.awaits, task.was_seen = nil, true
       scheduler.wake(waiter)
     end
   end
+  task.waiters = nil
+  if not (is_fine or task.is_cancelled or task.was_seen) then note_unseen(task) end
 end
 
 local function fail(task, message)
@@ -326,11 +359,11 @@ function scheduler.drive(is_over, argument, due_ms)
   if task then task.drives = task.drives - 1 end
 end
 
---- The task whose own coroutine runs; nil outside of tasks, and in a coroutine that the
--- program has made.
+--- The task whose own coroutine runs and can yield; nil outside of tasks, in a coroutine
+-- that the program has made, and in a function that was called from C.
 -- @local
 function scheduler.running()
-  if current and running() == current.coroutine then return current end
+  if current and running() == current.coroutine and is_yieldable() then return current end
 end
 
 --- The task that runs, also when a coroutine that the program has made runs in it.
@@ -426,9 +459,6 @@ function scheduler.sleep(ms)
   return true
 end
 
--- Those that were spawned outside of any `run`, for a loop of the program's own.
-local free_group = { alive = 0, failed = {} }
-
 local function new_task(group, fn, ...)
   group.alive = group.alive + 1
   local task = setmetatable({
@@ -495,7 +525,7 @@ function scheduler.spawn(fn, ...)
 end
 
 local function raise(task)
-  task.was_seen = true
+  note_seen(task)
   local message = task.results[1]
   if type(message) ~= "string" then error(message, 0) end
   error(task.trace, 0)
@@ -503,10 +533,8 @@ end
 
 -- Raises the first error that nobody has seen; the next ones are kept.
 local function raise_unseen(group)
-  while group.failed[1] do
-    local task = table.remove(group.failed, 1)
-    if not task.was_seen then raise(task) end
-  end
+  local task = group.failed[group.first]
+  if task then raise(task) end
 end
 
 --- One turn that does not wait, for a loop of the program's own. Raises the error of a
@@ -519,14 +547,15 @@ function scheduler.step()
     go_on()
     exchange(0)
   end
-  if free_group.failed[1] then raise_unseen(free_group) end
+  raise_unseen(free_group)
 end
 
 --- When the next step is due at the latest, in ms of clock.now_ms(); math.huge: when the
 -- descriptor is readable.
 -- @local
 function scheduler.deadline_ms()
-  if ready_first <= ready_last or free_group.failed[1] then return clock.now_ms() end
+  local has_failed = free_group.first <= free_group.last
+  if has_failed or ready_first <= ready_last then return clock.now_ms() end
   local timer = sleepers:first()
   local timer_ms = timer and timer.due_ms or math.huge
   return math.min(timer_ms, assert(scheduler.loop()):deadline_ms())
@@ -546,7 +575,7 @@ end
 function scheduler.run(fn, ...)
   check_function("run", fn, 2)
   if current then error("run: is called in a task; use spawn", 2) end
-  local group = { alive = 0, failed = {} }
+  local group = empty_group {}
   scheduler.note_process()
   local main = new_task(group, fn, ...)
   enqueue(main)
@@ -558,6 +587,19 @@ function scheduler.run(fn, ...)
 end
 
 -- ---- task objects ---------------------------------------------------------------------
+
+-- Who waits no longer is not kept: a task may be asked again and again.
+local function await_end(task, waiter, timeout_ms)
+  local waiters = task.waiters or {}
+  task.waiters, waiter.awaits = waiters, task
+  waiters[#waiters + 1] = waiter
+  local woken = scheduler.park(waiter, nil, timeout_ms)
+  waiter.awaits = nil
+  for i = task.is_done and 0 or #waiters, 1, -1 do
+    if waiters[i] == waiter then table.remove(waiters, i) break end
+  end
+  return woken
+end
 
 --- Waits until the task has ended.
 -- @function task:wait
@@ -572,7 +614,6 @@ function Task:wait(timeout_ms)
     error("wait: the task waits in a coroutine of its own, below this one in the stack; "
       .. "it cannot end before this one does", 2)
   end
-  self.waiters = self.waiters or {}
   local due_ms = clock.now_ms() + (timeout_ms or math.huge)
   if not self.is_done and current and scheduler.is_cancelled(current) then
     return scheduler.cancelled {}
@@ -581,16 +622,13 @@ function Task:wait(timeout_ms)
       return self.is_done or clock.now_ms() >= due_ms
     end, nil, due_ms)
   elseif not self.is_done then
-    self.waiters[#self.waiters + 1] = waiter
-    waiter.awaits = self
-    local woken = scheduler.park(waiter, nil, timeout_ms)
-    waiter.awaits = nil
+    local woken = await_end(self, waiter, timeout_ms)
     if woken == scheduler.CANCELLED then return scheduler.cancelled {} end
   end
   if not self.is_done then
     return nil, ("the task has not ended within %g ms"):format(timeout_ms), "timeout"
   end
-  self.was_seen = true
+  note_seen(self)
   return self.is_fine, unpack(self.results, 1, self.result_count)
 end
 
