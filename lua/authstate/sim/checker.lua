@@ -12,7 +12,7 @@
 --   5  a read gives what was stored at some moment of the call, all of one moment
 --   6  a write with `expect` met that version; one that conflicts met another one
 --   7  of the creds of a session exactly one were made where there were none
---   8  once faults have stopped, every call succeeds
+--   8  once faults have stopped, every call succeeds, and none waits in vain
 --   9  in the end every store reads what is stored
 --
 -- A position is how many changes the server had made; the state of a session at one is
@@ -22,6 +22,10 @@ local checker = {}
 
 local Checker = {}
 Checker.__index = Checker
+
+-- How long after the last fault no call runs out of time: a silent connection is given up
+-- after 10 s.
+local RECOVERY_MS = 15000
 
 -- How long after its deadline a call may be answered.
 local STEP_MS = 1
@@ -97,6 +101,12 @@ local function check_answer(self, call)
   if late_ms > STEP_MS then
     complain(self, call, "%s was answered %.3f ms after its deadline", name_of(call),
       late_ms)
+  end
+  local runs_out = call.outcome.code == "timeout" and late_ms >= 0
+  if runs_out and call.deadline_ms - self.calm_ms >= RECOVERY_MS then
+    complain(self, call, "%s was not answered within its %g ms, the last %.0f of them "
+      .. "without faults", name_of(call), call.timeout_ms,
+      call.deadline_ms - self.calm_ms)
   end
   if call.must_succeed and not call.outcome.is_fine then
     complain(self, call, "%s failed when there were no faults any more: %s (%s)",
@@ -437,11 +447,13 @@ end
 --- Judges a run.
 -- @param calls list, see history.lua
 -- @param entries list, see observation.lua
+-- @param calm_ms when the last fault was; nil: they did not stop
 -- @return list of { sentence, call, session }, empty when all is as promised
-function checker.judge(calls, entries)
+function checker.judge(calls, entries, calm_ms)
   local self = setmetatable({
     calls = calls, entries = entries, violations = {}, states = {}, applied = {},
     taken = {}, -- tombstones whose delete is known
+    calm_ms = calm_ms or math.huge,
   }, Checker)
   for _, entry in ipairs(entries) do
     local states = states_of(self, entry.session)

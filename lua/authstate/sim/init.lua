@@ -5,7 +5,7 @@
 --
 --     local sim = require "authstate.sim"
 --     local report = sim.run { seed = 7, options = { pool_size = 2 } }
---     if report.violations[1] then print(report.violations[1].sentence) end
+--     if report.violations[1] then error(sim.describe(report)) end
 --
 -- @module authstate.sim
 
@@ -23,6 +23,8 @@ local option_layers = require "authstate.option_layers"
 local scheduler = require "authstate.scheduler"
 local server = require "authstate.sim.server"
 local store = require "authstate.store"
+local story = require "authstate.sim.story"
+local suggest = require "authstate.suggest"
 local work = require "authstate.sim.work"
 
 local sim = {}
@@ -30,6 +32,7 @@ local sim = {}
 local DEFAULT_STEPS = 120
 local MAX_SEED = 2 ^ 32 - 1
 local MAX_STEPS = 1000000
+local MAX_TOLD = 3
 local STORES = 2
 local TASKS = 3 -- of each store
 local SESSIONS = { "5511000000001", "5511000000002", "a{b}c", "5511000000003" }
@@ -37,6 +40,9 @@ local SESSIONS = { "5511000000001", "5511000000002", "a{b}c", "5511000000003" }
 -- What the clock of a run and that of its server begin with.
 local BEGAN_MS = 1000000
 local SERVER_BEGAN_MS = 1790000000000
+
+-- How many of the calls are made before the faults stop.
+local TROUBLED_SHARE = 0.8
 
 local CALM_TIMEOUT_MS = 30000
 -- For connections that were begun before to fail, and for others to be tried.
@@ -51,30 +57,29 @@ sim.faults = faults.SENTENCES
 -- Choices of different things do not depend on each other.
 local STREAMS = { faults = 1, options = 2, server = 3, names = 4, work = 10 }
 
+-- Options that are not given vary with the seed; those of a profile are left alone.
 local function draw_options(seed, given)
   local drawn = dice.new(seed, STREAMS.options)
   local socket = {
-    command_timeout_ms = drawn:pick { 200, 1000, 5000 },
+    command_timeout_ms = drawn:pick { 200, 1000, 5000, 60000 },
     connect_timeout_ms = drawn:pick { 100, 1000, 2000 },
     max_age_ms = drawn:chance(0.2) and 500 or 0,
   }
   local options = {
     pool_size = drawn:integer(1, 3), enable_batching = drawn:chance(0.7),
     batch_size = drawn:pick { 2, 8, 256 }, batch_window_ms = drawn:pick { 0, 1, 10 },
-    log = function() end,
+    redis = { socket = socket },
   }
-  options = option_layers.merge_tables(options, given)
-  local redis = type(given.redis) == "table" and given.redis or {}
-  options.redis = {
-    host = "127.0.0.1", socket = option_layers.merge_tables(socket, redis.socket or {}),
-    database = redis.database, username = redis.username, password = redis.password,
-  }
-  return options
+  local base = { log = function() end, redis = { host = "127.0.0.1" } }
+  if not given.profile then base = option_layers.merge_tables(options, base) end
+  return option_layers.merge_tables(base, given)
 end
 
 local function new_world(settings)
   local seed = settings.seed
-  local loop = loops.new(BEGAN_MS)
+  local loop = loops.new(BEGAN_MS, function()
+    for task in pairs(scheduler.living) do task:cancel() end
+  end)
   local names, runs = dice.new(seed, STREAMS.names), dice.new(seed, STREAMS.server)
   local world = { settings = settings, loop = loop, stores = {}, handles = {} }
   world.options = draw_options(seed, settings.options)
@@ -104,11 +109,22 @@ local function open_stores(world)
   end
 end
 
+-- The faults stop, once.
+local function calm_down(world)
+  if world.faults.is_calm then return end
+  world.faults:stop()
+  world.calm_ms = world.loop.now_ms
+end
+
 local function worker(world, place, number, steps)
   return {
     dice = dice.new(world.settings.seed, STREAMS.work + place * 100 + number),
     history = world.history, place = place, handles = world.handles[place],
-    timeout_ms = world.options.redis.socket.command_timeout_ms, steps = steps,
+    timeout_ms = world.stores[place].server.socket.command_timeout_ms, steps = steps,
+    on_step = function()
+      local calls = #world.history.calls
+      if calls >= TROUBLED_SHARE * world.settings.steps then calm_down(world) end
+    end,
   }
 end
 
@@ -161,7 +177,7 @@ end
 local function happen(world)
   world.faults:begin(world.network)
   live(world)
-  world.faults:stop()
+  calm_down(world)
   repeat scheduler.sleep(SETTLE_MS) until world.network:is_well()
   each_store(recover, world)
   local latest_ms = world.loop.now_ms + LONGEST_LATE_MS
@@ -179,52 +195,135 @@ local function within(world, fn)
   local before = scheduler.use_loop(world.loop)
   clock.replace(function() return world.loop.now_ms end)
   entropy.replace(world.random)
-  local is_whole, message = pcall(fn)
+  local is_whole, message = pcall(fn, world)
   scheduler.use_loop(before)
   clock.replace(nil)
   entropy.replace(nil)
   return is_whole, message
 end
 
-local function check_number(name, value, max, level)
-  if type(value) ~= "number" or value % 1 ~= 0 or value < 0 or value > max then
-    error(("%s: %s; accepted: a whole number from 0 to %.0f"):format(name,
-      failure.show(value), max), level + 1)
+local function check_number(name, value, least, most, level)
+  if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > most then
+    error(("%s: %s; accepted: a whole number from %d to %.0f"):format(name,
+      failure.show(value), least, most), level + 1)
   end
 end
 
+local function check_table(name, value, level)
+  if value ~= nil and type(value) ~= "table" then
+    error(("%s: %s; accepted: a table"):format(name, failure.show(value)), level + 1)
+  end
+  return value or {}
+end
+
+local function check_faults(given, level)
+  for name in pairs(given) do
+    if name ~= "others" and not faults.SENTENCES[name] then
+      error(("faults: unknown fault %s%s; accepted: %s, others"):format(
+        failure.show(name), suggest.phrase(tostring(name), faults.NAMES),
+        table.concat(faults.NAMES, ", ")), level + 1)
+    end
+  end
+end
+
+local function check_options(given, level)
+  check_table("options.redis", given.redis, level + 1)
+  if given.writes == "plain" then
+    error('options.writes: "plain" promises less than the checker asks for; accepted: '
+      .. '"checked"', level + 1)
+  end
+end
+
+local SETTINGS = {
+  "seed", "steps", "options", "layout", "faults", "on_failure", "prepare",
+}
+
 local function check_settings(given, level)
+  if type(given) ~= "table" then
+    error(("settings: %s; accepted: a table"):format(failure.show(given)), level + 1)
+  end
+  for name in pairs(given) do
+    local is_known = false
+    for _, known in ipairs(SETTINGS) do is_known = is_known or known == name end
+    if not is_known then
+      error(("unknown setting %s%s; accepted: %s"):format(failure.show(name),
+        suggest.phrase(tostring(name), SETTINGS), table.concat(SETTINGS, ", ")),
+        level + 1)
+    end
+  end
   local settings = {
-    seed = given.seed, steps = given.steps or DEFAULT_STEPS, faults = given.faults or {},
-    options = option_layers.merge_tables(given.options or {}, { layout = given.layout }),
+    seed = given.seed or 1, steps = given.steps or DEFAULT_STEPS,
+    faults = check_table("faults", given.faults, level + 1),
+    options = option_layers.merge_tables(
+      check_table("options", given.options, level + 1), { layout = given.layout }),
   }
-  check_number("seed", settings.seed, MAX_SEED, level + 1)
-  check_number("steps", settings.steps, MAX_STEPS, level + 1)
-  if scheduler.current() then error("run: is called in a task", level + 1) end
+  check_number("seed", settings.seed, 0, MAX_SEED, level + 1)
+  check_number("steps", settings.steps, 1, MAX_STEPS, level + 1)
+  check_faults(settings.faults, level + 1)
+  check_options(settings.options, level + 1)
+  if scheduler.has_tasks() then error("run: there are tasks", level + 1) end
   return settings
 end
 
---- Lets stores live through a run.
--- @param settings { seed = number, steps = how many calls, options = of `open`, layout =
---   name or path, faults = { [name] = boolean } }
--- @return { seed, violations = list of { sentence, call, session }, calls = how many,
---   changes = how many the server made, faults = { [name] = how often }, elapsed_ms = of
---   the simulated time }
-function sim.run(settings)
-  settings = check_settings(settings, 2)
-  local world = new_world(settings)
-  local is_whole, message = within(world, function()
-    open_stores(world)
-    scheduler.run(happen, world)
-  end)
-  local entries = observation.entries(world.server.log, world.stores[1].layout, SESSIONS)
-  local violations = checker.judge(world.history.calls, entries)
-  if not is_whole then table.insert(violations, 1, { sentence = tostring(message) }) end
+-- What the checker says of a world in which all has happened.
+local function report_on(world, message)
+  local calls, log = world.history.calls, world.server.log
+  local entries = observation.entries(log, world.stores[1].layout, SESSIONS)
+  local violations = checker.judge(calls, entries, world.calm_ms)
+  if message then table.insert(violations, 1, { sentence = tostring(message) }) end
   return {
-    seed = settings.seed, violations = violations, calls = #world.history.calls,
-    changes = #world.server.log, faults = world.faults.counts,
-    elapsed_ms = world.loop.now_ms - BEGAN_MS, history = world.history, entries = entries,
+    seed = world.settings.seed, violations = violations, calls = #calls, changes = #log,
+    faults = world.faults.counts, elapsed_ms = world.loop.now_ms - BEGAN_MS,
+    run = {
+      calls = calls, entries = entries, began_ms = BEGAN_MS, server_ms = SERVER_BEGAN_MS,
+    },
   }
+end
+
+--- Lets two stores live through a run, in which all follows from the seed.
+-- @param settings { seed = number (1), steps = how many calls, about (120), options = of
+--   `open` but for where the server is, layout = name or path, faults = { [name] = true
+--   or false }: whether a fault is there, which the seed decides otherwise; `others =
+--   false`: no other ones; on_failure = function(report) that is called when something
+--   was not as promised }
+-- @return { seed, violations = list of { sentence, session, call }, calls = how many,
+--   changes = how many the server made, faults = { [name] = how often }, elapsed_ms = how
+--   long it took in the simulated time }
+-- @raise for settings and options that are wrong
+function sim.run(settings)
+  local checked = check_settings(settings, 2)
+  local world = new_world(checked)
+  local is_open, mistake = within(world, open_stores)
+  if not is_open then error(mistake, 2) end
+  if settings.prepare then settings.prepare(world) end
+  local is_whole, message = within(world, function()
+    scheduler.run(happen, world)
+    if world.loop.is_stuck then error("all waited, and nothing was to come", 0) end
+  end)
+  local report = report_on(world, not is_whole and message)
+  if report.violations[1] and settings.on_failure then settings.on_failure(report) end
+  return report
+end
+
+--- What was not as promised in a run, in words, with the last events of the sessions
+-- concerned.
+-- @param report of `run`
+-- @return text, several lines
+function sim.describe(report)
+  local lines = { ("SEED=%.0f"):format(report.seed) }
+  for i, violation in ipairs(report.violations) do
+    if i > MAX_TOLD then
+      lines[#lines + 1] = ("and %d more"):format(#report.violations - MAX_TOLD)
+      break
+    end
+    lines[#lines + 1] = violation.sentence
+    local call = violation.call
+    if violation.session then
+      local told = story.tell(report.run, violation.session, call and call.ended_ms)
+      for _, line in ipairs(told) do lines[#lines + 1] = "  " .. line end
+    end
+  end
+  return table.concat(lines, "\n")
 end
 
 return sim

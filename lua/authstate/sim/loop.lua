@@ -14,9 +14,11 @@ local loop = {}
 local TICKS_PER_MS = 1024
 
 --- @param began_ms what time it is
-function loop.new(began_ms)
+-- @param on_stuck function, called when nothing can happen any more
+function loop.new(began_ms, on_stuck)
   return setmetatable({
     now_ms = began_ms, events = events.new(), members = {}, network = nil,
+    on_stuck = on_stuck, is_stuck = false,
   }, Loop)
 end
 
@@ -109,7 +111,7 @@ local function set_now(self, at_ms)
 end
 
 --- One turn: what was submitted leaves, the time comes at which something happens, and it
--- does. Raises when that would never be.
+-- does. When that would never be, `on_stuck` is called; the next time it raises.
 -- @param timeout_ms how long to wait at most
 -- @return true
 function Loop:step(timeout_ms)
@@ -117,7 +119,10 @@ function Loop:step(timeout_ms)
   if send_members(self) then timeout_ms = 0 end
   local at_ms = math.min(self.now_ms + math.max(timeout_ms, 0), self:deadline_ms())
   if at_ms == math.huge then
-    error("sim: all wait, and nothing will ever happen", 0)
+    if self.is_stuck then error("all wait, and nothing will ever happen", 0) end
+    self.is_stuck = true
+    self.on_stuck()
+    return true
   end
   set_now(self, at_ms)
   self.events:happen(self.now_ms)

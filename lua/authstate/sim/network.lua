@@ -77,6 +77,7 @@ local function take_piece(self, stream)
     return
   end
   local piece = table.remove(stream.up, 1)
+  if piece == nil then return end -- it came when the network was healed
   if stream.is_late then self.late = self.late - 1 end
   if not stream.client or stream.client.is_dead then return end
   if piece then answer(self, stream, piece) else end_at_server(self, stream) end
@@ -128,6 +129,7 @@ local function give_piece(self, stream)
     return
   end
   local piece = table.remove(stream.down, 1)
+  if piece == nil then return end
   if not stream.is_open then
     return
   elseif piece then
@@ -226,9 +228,19 @@ function Network:hold(stream, duration_ms)
   stream.held_until_ms = math.max(stream.held_until_ms, self.loop.now_ms + duration_ms)
 end
 
+-- What is on its way comes now.
+local function hurry(self, stream, way)
+  way.at_ms = self.loop.now_ms
+  for _ = 1, #way do self.loop:after(0, way.take, self, stream) end
+end
+
 --- Streams that are silent are so no longer.
 function Network:heal()
-  for _, stream in ipairs(self:open_streams()) do stream.held_until_ms = 0 end
+  for _, stream in ipairs(self:open_streams()) do
+    stream.held_until_ms = 0
+    hurry(self, stream, stream.up)
+    hurry(self, stream, stream.down)
+  end
 end
 
 --- Whether the server can be reached and does what it is told.

@@ -261,10 +261,12 @@ local function pause(self)
 end
 
 --- What a task does.
--- @param self as in `prepare`, with `handles`, list, and `steps`, how many calls
+-- @param self as in `prepare`, with `handles`, list, `steps`, how many calls, and
+--   `on_step`, function that is called after each
 function work.live(self)
   for _ = 1, self.steps do
     step(self)
+    self.on_step()
     pause(self)
   end
 end
