@@ -149,6 +149,14 @@ function Proxy:cut(options)
   order(self, "cut", options, "how")
 end
 
+--- Loses the clients of all connections now, as a broken line does: they see it closed,
+-- the server does not. What they have sent and the server has not got (see `hold`)
+-- arrives there later, unless the server closes the connection before.
+-- @tparam table options `late_ms`: how much later
+function Proxy:lose(options)
+  order(self, "lose", options, "late_ms")
+end
+
 --- Accepts connections but passes nothing on; what arrives waits.
 -- @tparam[opt] table options `direction`: hold only `request` or `reply` bytes
 function Proxy:hold(options)
@@ -161,10 +169,13 @@ function Proxy:pass()
   order(self, "pass")
 end
 
---- Lets every piece of a reply arrive this much later.
+--- Lets every piece arrive this much later.
 -- @tparam number delay_ms
-function Proxy:delay(delay_ms)
-  order(self, "delay", { delay_ms = delay_ms }, "delay_ms")
+-- @tparam[opt] table options `direction`: `request`, `reply` (default) or `both`
+function Proxy:delay(delay_ms, options)
+  order(self, "delay", {
+    delay_ms = delay_ms, direction = (options or {}).direction,
+  }, "delay_ms direction")
 end
 
 --- Stops listening: a new connection gets ECONNREFUSED. Open connections stay.

@@ -29,7 +29,9 @@ local closing = {}   -- socket that got our FIN -> when to close it
 local listener, control_listener
 local cut_order      -- the one waiting cut order, or nil
 
-local mode = { hold_request = false, hold_reply = false, delay_ms = 0 }
+local mode = {
+  hold_request = false, hold_reply = false, delay_request_ms = 0, delay_reply_ms = 0,
+}
 local totals = { connections = 0, cuts = 0, request_bytes = 0, reply_bytes = 0 }
 local counts = {}    -- byte string -> times
 
@@ -130,7 +132,7 @@ local function close_link(link, how)
   end
   local close = how == "rst" and close_with_rst or close_with_fin
   close(link.server)
-  close(link.client)
+  if not link.is_orphan then close(link.client) end
 end
 
 -- Counting --------------------------------------------------------------------------
@@ -264,20 +266,23 @@ end
 
 local function enqueue(flow, bytes)
   if bytes ~= "" then
-    local delay_ms = flow.name == "reply" and mode.delay_ms or 0
+    local delay_ms = mode["delay_" .. flow.name .. "_ms"]
     table.insert(flow.queue, { bytes = bytes, due_ms = now_ms() + delay_ms })
   end
 end
 
+-- Whether there may be more.
 local function read_flow(link, flow)
   local bytes, message, partial = flow.source:receive(CHUNK_BYTES)
   bytes = bytes or partial or ""
-  if #bytes > 0 and not link.sealed then
+  local is_wanted = not link.sealed and not (link.is_orphan and flow.name == "reply")
+  if #bytes > 0 and is_wanted then
     enqueue(flow, filter(link, flow, bytes))
   end
   if message and message ~= "timeout" then
     flow.ended = true
   end
+  return message == nil
 end
 
 local function write_flow(flow)
@@ -296,8 +301,18 @@ local function write_flow(flow)
   end
 end
 
-local function is_held(flow)
-  return mode["hold_" .. flow.name]
+local function is_held(link, flow)
+  return mode["hold_" .. flow.name] and not link.is_orphan
+end
+
+-- The client's side of a link is gone. What it has sent reaches the server later, unless
+-- the server closes its side before.
+local function orphan(link, late_ms)
+  local request = link.request
+  while not request.ended and read_flow(link, request) do end
+  for _, item in ipairs(request.queue) do item.due_ms = now_ms() + late_ms end
+  request.ended, link.reply.queue, link.is_orphan = true, {}, true
+  close_with_rst(link.client)
 end
 
 -- Closes a link that is sealed and settled, or one of whose sides is gone.
@@ -370,13 +385,26 @@ function orders.cut(options)
   end
 end
 
+function orders.lose(options)
+  local late_ms = assert(tonumber(options.late_ms), "late_ms is missing")
+  for link in pairs(links) do
+    if not link.is_orphan and not link.sealed then
+      totals.cuts = totals.cuts + 1
+      orphan(link, late_ms)
+    end
+  end
+end
+
 function orders.hold(options)
   mode.hold_request = options.direction ~= "reply"
   mode.hold_reply = options.direction ~= "request"
 end
 
 function orders.delay(options)
-  mode.delay_ms = assert(tonumber(options.delay_ms), "delay_ms is missing")
+  local delay_ms = assert(tonumber(options.delay_ms), "delay_ms is missing")
+  local direction = options.direction or "reply"
+  if direction ~= "reply" then mode.delay_request_ms = delay_ms end
+  if direction ~= "request" then mode.delay_reply_ms = delay_ms end
 end
 
 function orders.refuse()
@@ -389,7 +417,8 @@ end
 function orders.pass()
   release_kept()
   cut_order = nil
-  mode.hold_request, mode.hold_reply, mode.delay_ms = false, false, 0
+  mode.hold_request, mode.hold_reply = false, false
+  mode.delay_request_ms, mode.delay_reply_ms = 0, 0
   listener = listener or listen(LISTEN)
 end
 
@@ -495,10 +524,10 @@ local function interests()
   for link in pairs(links) do
     for _, flow in ipairs { link.request, link.reply } do
       local item = flow.queue[1]
-      if not is_held(flow) and not flow.ended then
+      if not is_held(link, flow) and not flow.ended then
         on_readable(flow.source, read_flow, link, flow)
       end
-      if item and not is_held(flow) then
+      if item and not is_held(link, flow) then
         if item.due_ms <= now_ms() then
           table.insert(wanted.writers, flow.sink)
         else
@@ -523,7 +552,7 @@ local function turn()
   end
   for link in pairs(links) do
     for _, flow in ipairs { link.request, link.reply } do
-      if not is_held(flow) then
+      if not is_held(link, flow) then
         write_flow(flow)
       end
     end

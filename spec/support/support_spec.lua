@@ -476,6 +476,46 @@ for _, tcp in ipairs { false, true } do
       end
     end)
 
+    it("loses the client, and brings what it had sent later", function()
+      client:command "PING"
+      between:hold { direction = "request" }
+      local large = ("x"):rep(100000)
+      client:send { { "APPEND", "key", "value" }, { "SET", "large", large } }
+      between:lose { late_ms = 50 }
+      assert.equal("", read_rest())
+      between:pass()
+      client:close()
+      client = assert(resp_client.connect(between))
+      assert.equal(0, client:command("EXISTS", "key"))
+      assert.is_true(clock.wait_for(function() return server:command("GET", "large") end)
+        == large)
+      assert.equal("value", server:command("GET", "key"))
+      assert.is_true(clock.wait_for(function() return between:stats().open == 1 end))
+    end)
+
+    it("brings nothing later of a lost client that the server has closed", function()
+      local id = client:command("CLIENT", "ID")
+      between:hold { direction = "request" }
+      client.stream:send(COMMAND)
+      between:lose { late_ms = 60 }
+      assert.equal("", read_rest())
+      between:pass()
+      assert.equal(1, server:command("CLIENT", "KILL", "ID", id))
+      assert.is_true(clock.wait_for(function() return between:stats().open == 0 end))
+      clock.sleep(100)
+      assert.equal(0, server:command("EXISTS", "key"))
+    end)
+
+    it("delays what it is told to", function()
+      for direction, rounds in pairs { request = 1, reply = 1, both = 2 } do
+        between:delay(20, { direction = direction })
+        local began_ms = clock.now_ms()
+        client:command "PING"
+        assert.is_true(clock.now_ms() - began_ms >= 20 * rounds - 1)
+        between:pass()
+      end
+    end)
+
     it("cuts everything at once when told", function()
       client:command("PING")
       between:cut()
