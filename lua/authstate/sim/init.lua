@@ -298,8 +298,10 @@ function sim.run(settings)
   if settings.prepare then settings.prepare(world) end
   local is_whole, message = within(world, function()
     scheduler.run(happen, world)
-    if world.loop.is_stuck then error("all waited, and nothing was to come", 0) end
   end)
+  if world.loop.is_stuck then
+    is_whole, message = false, "all waited, and nothing was to come"
+  end
   local report = report_on(world, not is_whole and message)
   if report.violations[1] and settings.on_failure then settings.on_failure(report) end
   return report
