@@ -193,7 +193,10 @@ local function announce(self, call, found)
     is_write = true,
     commands = { index.add_command(self.store.options.prefix, self.session, proposal) },
   })
-  if not replies then return nil, message, code, details end
+  if not replies then
+    details.applied = "no" -- the index may name too much; the session is as it was
+    return nil, message, code, details
+  end
   return proposal
 end
 

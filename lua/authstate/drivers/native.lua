@@ -233,11 +233,11 @@ local function await(self, slot)
   return scheduler.park(task, cancel_operation)
 end
 
--- What an operation gets that was given up. One that was sent may have taken effect.
-local function judge(verdict, facts)
-  local code = verdict.code
-  facts.is_unknown = facts.attempts > 0
-  if code == "unavailable" and facts.is_unknown then code = "timeout" end
+-- What an operation gets that was given up. A write that was sent may have taken effect.
+local function judge(verdict, facts, is_write)
+  local code, is_sent = verdict.code, facts.attempts > 0
+  facts.is_unknown = is_write and is_sent
+  if code == "unavailable" and is_sent then code = "timeout" end
   return nil, verdict.message, code, facts
 end
 
@@ -250,12 +250,11 @@ local function ask_outcome(self, slot, is_write)
   self.verdicts[slot] = nil
   if not code then return true, facts end
   self.engine:release(slot)
-  if verdict then return judge(verdict, facts) end
-  if code == "cancelled" or is_write and code == "timeout" then
-    facts.is_unknown = attempts > 0
-  elseif is_write then
+  if verdict then return judge(verdict, facts, is_write) end
+  if is_write then
     -- It may have taken effect the first time, whatever the server says the second time.
-    facts.is_unknown = attempts > 1
+    local is_given_up = code == "cancelled" or code == "timeout"
+    facts.is_unknown = attempts > (is_given_up and 0 or 1)
   end
   return nil, message, code, facts
 end
@@ -265,8 +264,8 @@ end
 local CLOSED = "the store is closed"
 
 -- The store was closed under a call that had submitted something.
-local function lost_by_closing()
-  return nil, CLOSED, "closed", { attempts = 1, is_unknown = true }
+local function lost_by_closing(is_write)
+  return nil, CLOSED, "closed", { attempts = 1, is_unknown = is_write }
 end
 
 -- What is to be said when the queue is full.
@@ -342,8 +341,8 @@ local function perform(self, request, submit, take)
     await(self, slot)
     self.requests[slot] = nil
     local is_fine
-    if not self.engine then return lost_by_closing() end
-    is_fine, message, code, facts = ask_outcome(self, slot, request.changes ~= nil)
+    if not self.engine then return lost_by_closing(request.is_write) end
+    is_fine, message, code, facts = ask_outcome(self, slot, request.is_write)
     if is_fine then
       facts = message
       local result, reason, reply, element = take(self, slot, request)
@@ -373,7 +372,7 @@ end
 --   around them), shapes = list (see core/binding/engine.h), deadline_ms = number,
 --   is_write = boolean, lane = see `lane`, or nil }
 -- @return list of replies, nil, nil, facts; or nil, message, code, facts with `attempts`
---   (0: never sent), `elapsed_ms`, `is_unknown` (sent, and given up without a reply), and
+--   (0: never sent), `elapsed_ms`, `is_unknown` (a write that may have taken effect), and
 --   for a value that cannot be opened `reply` and `element`
 function Native:perform(request)
   return perform(self, request, submit_commands, take_replies)
@@ -466,7 +465,7 @@ Native.block = block
 --- What became of what was submitted the quick way and has no result.
 -- @return false when it must be begun again, the other way; or nil, message, code, facts
 function Native:finish_quickly(slot, timeout_ms, is_write)
-  if not self.engine then return lost_by_closing() end
+  if not self.engine then return lost_by_closing(is_write) end
   local is_fine, message, code, facts = ask_outcome(self, slot, is_write)
   if not is_fine then
     local request = { deadline_ms = clock.now_ms() + timeout_ms - facts.elapsed_ms }
