@@ -112,6 +112,7 @@ local function fail_quickly(session, kind, id, slot, is_write)
     session = session.id, started_ms = started_ms, deadline_ms = started_ms + timeout_ms,
   }
   local key = store.layout.key(session.id, kind, id)
+  if code == "fenced" then session.writer:note_fenced() end
   local details
   message, code, details =
     select(2, store:fail(call, message, code, facts, { { "HMGET", key } }))
@@ -189,9 +190,9 @@ local ENCODERS = { set_value = "encode_value", set_text = "encode_text" }
 local function submit_write(session, kind, id, value, put)
   local store, writer = session.store, session.writer
   store:note_process()
-  local hash = writer.hashes[kind]
-  if not hash or session.pin ~= writer.kept_generation or not writer.kept_types[kind] or
-     not writer.turns:is_open() then
+  local hash, pin = writer.hashes[kind], session.pin
+  if not hash or not pin or pin ~= writer.kept_generation or
+     not writer.kept_types[kind] or not writer.turns:is_open() then
     return nil
   end
   local layout, options = store.layout, store.options

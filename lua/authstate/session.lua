@@ -49,6 +49,13 @@ end
 
 -- ---- reading ----------------------------------------------------------------------
 
+-- A list from its element `first` on. (unpack fails near 8,000 values.)
+local function copy_from(list, first)
+  local copied = {}
+  for i = first, #list do copied[i - first + 1] = list[i] end
+  return copied
+end
+
 -- Takes over what a read of `meta` in the same transaction found, which was sent at a
 -- `moment` of the writer. Only a load pins a
 -- handle to a session that is not there.
@@ -66,12 +73,12 @@ end
 local function read_pinned(self, call, commands, shapes)
   local pin = self.pin
   commands[#commands + 1] = { "HGET", self.writer.meta_key, "gen" }
-  shapes[#commands] = "raw"
   local replies, message, code, details =
     self.store:perform(call, { commands = commands, shapes = shapes })
   if not replies then return nil, message, code, details end
   local generation = table.remove(replies)
   if (generation or writer.NOTHING) ~= pin then
+    self.writer:note_fenced()
     return failure.new("fenced", "another generation of the session is stored; load it "
       .. "again", { session = self.id, sent = true })
   end
@@ -121,7 +128,7 @@ end
 --- Reads under the handle's generation; pins a handle that has none.
 -- @param call from Store:begin
 -- @param commands list of commands
--- @param shapes one for each
+-- @param shapes those of the first replies; the last one is "raw", and of all that follow
 -- @return one reply for each; or E
 -- @local
 function Session:read(call, commands, shapes)
@@ -143,6 +150,7 @@ local function read_fields(self, call, key, fields, shape)
     generation = tonumber(self.pin), deadline_ms = call.deadline_ms,
   }
   if values then return values end
+  if code == "fenced" then self.writer:note_fenced() end
   return store:fail(call, message, code, facts, { { "HMGET", key } })
 end
 
@@ -241,7 +249,7 @@ end
 -- What was loaded, from its replies; nil alone when there is no session; or E.
 local function assemble(self, types, replies, found, shape)
   local layout = self.store.layout
-  local maps = { unpack(replies, 2) }
+  local maps = copy_from(replies, 2)
   local loaded = {
     version = found.version, generation = found.generation and tonumber(found.generation),
   }
@@ -258,7 +266,7 @@ end
 
 local function load_session_now(self, call, shape)
   for _ = 1, MAX_LOADS do
-    local types, moment = { unpack(self.known_types) }, self.writer.moment
+    local types, moment = copy_from(self.known_types, 1), self.writer.moment
     local replies, message, code, details = load_whole(self, call, types, shape)
     if not replies then return nil, message, code, details end
     local found = meta.parse_all(replies[1], self.writer:token())
@@ -311,9 +319,8 @@ function Session:count(call)
     if not found then return nil, message, code, details end
     types = found.types
   end
-  local commands, shapes = layout.arrangement.count_all(layout, self.id, types), {}
-  for i = 1, #commands do shapes[i] = "raw" end
-  local replies, message, code, details = self:read(call, commands, shapes)
+  local commands = layout.arrangement.count_all(layout, self.id, types)
+  local replies, message, code, details = self:read(call, commands, { "raw" })
   if not replies then return nil, message, code, details end
   return layout.arrangement.numbers(layout, self.id, types, replies)
 end

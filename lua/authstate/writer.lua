@@ -86,6 +86,12 @@ function Writer:note_types(generation, types)
   for _, kind in ipairs(types) do self.kept_types[kind] = true end
 end
 
+--- A read has found another generation. The server would not refuse a plain write: the
+-- next one asks.
+function Writer:note_fenced()
+  self.kept_generation = nil
+end
+
 --- Whether a batch can be written without asking the server who writes: the store is
 -- told so, and nothing in `meta` changes but the version.
 function Writer:goes_plain(pin, batch)

@@ -217,6 +217,34 @@ describe("plain writes", function()
       fails("fenced", old.keys:get("t", { "b" }))
       assert.equal(2, session.keys:count "t")
     end)
+
+    -- It was acknowledged, and stood in Redis beside the tombstone.
+    it("after a delete, for a new handle", function()
+      assert(session.keys:get("t", { "first" }))
+      assert(session.keys:set { t = { a = 1 } })
+      assert(session:delete())
+      fails("fenced", store:session("s").keys:set { t = { b = 1 } })
+      assert.equal(0, server:command("EXISTS", "authstate:{s}:k:t"))
+    end)
+
+    it("once a read has found that another process has deleted the session", function()
+      for _, ids in ipairs { { "first" }, { "first", "a" }, "count" } do
+        local handle, other = store:session "s", open()
+        assert(handle:load_or_create(sample.creds))
+        assert(handle.keys:set { t = { first = 1 } })
+        assert(handle.keys:get("t", { "first" }))
+        assert(handle.keys:set { t = { first = 2 } })
+        assert(other:session("s"):delete())
+        if ids == "count" then
+          fails("fenced", handle.keys:count "t")
+        else
+          fails("fenced", handle.keys:get("t", ids))
+        end
+        fails("fenced", handle.keys:set { t = { first = 3 } })
+        assert.equal(0, server:command("EXISTS", "authstate:{s}:k:t"))
+        other:close()
+      end
+    end)
   end)
 
   it("refuse an expected version: nobody would look at it", function()
