@@ -20,6 +20,7 @@ local server_scripts = require "authstate.server_scripts"
 local session = require "authstate.session"
 local suggest = require "authstate.suggest"
 local tls = require "authstate.tls"
+local turns = require "authstate.turns"
 local url = require "authstate.url"
 local writer = require "authstate.writer"
 
@@ -81,6 +82,10 @@ local function new_driver(options, server, keeper, made_tls)
   }
 end
 
+local function new_waiting(options)
+  return turns.waiting(options.queue_max_operations, options.queue_max_bytes)
+end
+
 --- Opens a store. With `redis` this does no I/O; without, it starts the private server of
 -- `data_dir` or joins the one that runs there.
 -- @param given table of options, see doc/interfaces.md; a mistake is raised at level 2
@@ -121,6 +126,7 @@ function store.open(given)
     process = guard and process.number(), -- who uses it; nil: nobody yet
     log = tell,
     opened_ms = clock.now_ms(),
+    waiting = new_waiting(options),
     writers = setmetatable({}, { __mode = "v" }),
   }, Store)
 end
@@ -128,7 +134,7 @@ end
 -- A child that was forked after this store was used begins anew: with a connection, a
 -- name and a place among the users of its own.
 local function begin_after_fork(self)
-  self.own_token = nil
+  self.own_token, self.waiting = nil, new_waiting(self.options)
   scheduler.note_process()
   self.driver:begin()
   for _, each in pairs(self.writers) do each:forget() end
@@ -486,7 +492,7 @@ end
 --   { operations, bytes } }; or E
 function Store:stats()
   if self.is_closed then return failure.new("closed", "the store is closed") end
-  local counted = self.driver:statistics()
+  local counted, waiting = self.driver:statistics(), self.waiting
   local count = counted.batches
   return {
     uptime_ms = self.now_ms() - self.opened_ms,
@@ -503,7 +509,10 @@ function Store:stats()
       reconnects = math.max(counted.streams - counted.used_connections, 0),
     },
     wire = { bytes_out = counted.bytes_out, bytes_in = counted.bytes_in },
-    queued = { operations = counted.queued_operations, bytes = counted.queued_bytes },
+    queued = {
+      operations = counted.queued_operations + waiting.operations,
+      bytes = counted.queued_bytes + waiting.bytes,
+    },
   }
 end
 

@@ -12,8 +12,17 @@ Turns.__index = Turns
 
 local turns = {}
 
-function turns.new()
+--- What waits in all sessions of a store, and how much may.
+function turns.waiting(max_operations, max_bytes)
+  return {
+    operations = 0, bytes = 0, max_operations = max_operations, max_bytes = max_bytes,
+  }
+end
+
+--- @param waiting see above
+function turns.new(waiting)
   return setmetatable({
+    waiting = waiting,
     is_writing = false, -- a write has its turn
     is_unsent = false,  -- and was not sent yet
     queue = {},         -- those that wait: { is_write, task, is_granted }
@@ -86,13 +95,19 @@ local function is_over(waiter)
   return waiter.is_granted or waiter.is_refused or clock.now_ms() >= waiter.deadline_ms
 end
 
--- Waits for the turn. True; or E.
-local function wait(self, call, is_write)
-  local task = scheduler.running()
-  local waiter = { is_write = is_write, task = task, deadline_ms = call.deadline_ms }
-  if task and scheduler.is_cancelled(task) then
-    return scheduler.cancelled { session = call.session }
+local function refuse_when_full(waiting, call)
+  local bytes = waiting.bytes + (call.bytes or 0)
+  if waiting.operations < waiting.max_operations and bytes <= waiting.max_bytes then
+    return true
   end
+  return failure.new("overloaded", ("the queue is full: %.0f calls with %.0f bytes wait "
+    .. "behind writes of their sessions; queue_max_operations is %.0f, queue_max_bytes "
+    .. "%.0f"):format(waiting.operations, waiting.bytes, waiting.max_operations,
+    waiting.max_bytes), { session = call.session })
+end
+
+local function wait_for_turn(self, call, is_write, task)
+  local waiter = { is_write = is_write, task = task, deadline_ms = call.deadline_ms }
   self.queue[#self.queue + 1] = waiter
   if task then
     local woken = scheduler.park(task, nil, call.deadline_ms - clock.now_ms())
@@ -114,13 +129,29 @@ local function wait(self, call, is_write)
     .. "time; nothing was sent", { session = call.session })
 end
 
+-- Waits for the turn. True; or E.
+local function wait(self, call, is_write)
+  local task = scheduler.running()
+  if task and scheduler.is_cancelled(task) then
+    return scheduler.cancelled { session = call.session }
+  end
+  local waiting, bytes = self.waiting, call.bytes or 0
+  local is_accepted, message, code, details = refuse_when_full(waiting, call)
+  if not is_accepted then return nil, message, code, details end
+  waiting.operations, waiting.bytes = waiting.operations + 1, waiting.bytes + bytes
+  local is_entered
+  is_entered, message, code, details = wait_for_turn(self, call, is_write, task)
+  waiting.operations, waiting.bytes = waiting.operations - 1, waiting.bytes - bytes
+  return is_entered, message, code, details
+end
+
 --- Begins a read. True; or E.
 function Turns:enter_read(call)
   if self:is_open() then return true end
   return wait(self, call, false)
 end
 
---- Begins a write, which must end with `leave_write`. True; or E.
+--- Begins a write of `call.bytes`, which must end with `leave_write`. True; or E.
 function Turns:enter_write(call)
   if not self.is_writing and self:is_open() then
     self.is_writing, self.is_unsent = true, true

@@ -50,7 +50,7 @@ function writer.new(store, session)
     store = store,
     session = session,
     meta_key = store.layout.meta_key(session),
-    turns = turns.new(),
+    turns = turns.new(store.waiting),
     own_lane = nil,  -- in the engine of the store
     hashes = {},     -- by type: what the quick way of reading wants; see `hash`
     hash_count = 0,
@@ -73,7 +73,7 @@ end
 function Writer:forget()
   self.own_token, self.seq, self.seen, self.unsettled = nil, nil, nil, nil
   self.applied, self.last_seq = nil, nil
-  self.turns = turns.new()
+  self.turns = turns.new(self.store.waiting)
   self.own_lane, self.hashes, self.hash_count = nil, {}, 0
   self.kept_generation, self.kept_types = nil, {}
 end
@@ -386,6 +386,7 @@ end
 -- @return { generation, version }, or { exists = true } when `creates` was asked and
 --   another process was first; or E
 function Writer:commit(call, handle, batch, options)
+  call.bytes = batch.bytes
   return in_turn(self, call, commit, handle, batch, options)
 end
 

@@ -153,6 +153,61 @@ describe("a store with many tasks", function()
     end)
   end)
 
+  -- Nothing bounded them: each writer of a session waits here, not in the queue.
+  describe("whose calls wait behind a write of their session", function()
+    -- How many of `count` writes of one session were accepted, and what was queued.
+    local function write(options, count, value)
+      local between = proxy.start { server = server }
+      open(options, between.url)
+      local session, codes, queued = store:session "s", {}, nil
+      assert(session.keys:set { t = { a = 1 } })
+      between:hold()
+      run(function()
+        for number = 1, count do
+          spawn(function()
+            local version, message, code, details =
+              session.keys:set { t = { ["n" .. number] = value } }
+            codes[number] = code or version
+            if version then return end
+            fails("overloaded", version, message, code, details)
+            assert.match("^the queue is full: %d+ calls with %d+ bytes wait behind "
+              .. "writes of their sessions; queue_max_operations is %d+, queue_max_bytes "
+              .. "%d+$", message)
+            assert.same({ false, "no", true, "s" },
+              { details.sent, details.applied, details.retry, details.session })
+          end)
+        end
+        assert(sleep(0))
+        assert(sleep(0))
+        queued = store:stats().queued
+        between:pass()
+      end)
+      assert.same({ operations = 0, bytes = 0 }, store:stats().queued)
+      local stored = session.keys:count "t"
+      between:stop()
+      local accepted = 0
+      for number = 1, count do
+        if codes[number] ~= "overloaded" then
+          accepted = accepted + 1
+          assert.equal(number + 1, codes[number])
+        end
+      end
+      assert.equal(accepted + 1, stored)
+      return accepted, queued
+    end
+
+    it("refuses those that are too many", function()
+      local accepted, queued = write({ queue_max_operations = 5 }, 12, 1)
+      assert.same({ 6, 6 }, { accepted, queued.operations })
+    end)
+
+    it("refuses those that are too large", function()
+      local accepted, queued = write({ queue_max_bytes = 10000 }, 12, ("x"):rep(2400))
+      assert.equal(5, accepted)
+      assert.is_true(queued.bytes > 4 * 2400 and queued.bytes < 14000, queued.bytes)
+    end)
+  end)
+
   it("moves values of 10 MiB both ways at once over one connection", function()
     open { max_value_bytes = 16 * MIB, queue_max_bytes = 512 * MIB }
     local choose = random.new()
