@@ -126,7 +126,7 @@ static as_batch_config read_batch(lua_State *L) {
 
 /* core.engine{ pool_size, batch_size, batch_window_ms, max_age_ms, max_operations,
  * max_queued_bytes, max_value_bytes, connect_timeout_ms, connect_hint, health_timeout_ms,
- * database, user, password, scripts } */
+ * retries, quarantine_ms, seed, database, user, password, scripts } */
 static int engine_new(lua_State *L) {
   luaL_checktype(L, CONFIG, LUA_TTABLE);
   lua_settop(L, CONFIG);
@@ -560,8 +560,8 @@ static void push_result(lua_State *L, as_bound_engine *bound,
 
 /* engine:drain(out) -> n: out[1], out[2], ... become slot, result, slot, result, ... The
  * result of an authstate_read is its value, of an authstate_set its version, and the slot
- * is released; any other is the
- * engine itself as a light userdata (engine:address()): ask outcome and take. */
+ * is released; any other is the engine itself as a light userdata (engine:address()): ask
+ * outcome and take. */
 static int engine_drain(lua_State *L) {
   enum { AT_MOST = 256 };
   as_bound_engine *bound = as_binding_engine_check(L, 1);

@@ -57,8 +57,7 @@ local function copy_from(list, first)
 end
 
 -- Takes over what a read of `meta` in the same transaction found, which was sent at a
--- `moment` of the writer. Only a load pins a
--- handle to a session that is not there.
+-- `moment` of the writer. Only a load pins a handle to a session that is not there.
 local function pin_to(self, found, moment, is_load)
   self.writer:learn(found, moment)
   if found.generation and not found.is_deleted then
