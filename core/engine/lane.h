@@ -8,7 +8,8 @@
  * (LOADING, BUSY, NOSCRIPT, ...), the lane is stopped: what was sent behind the request
  * is taken back as its replies come, what is submitted waits, and all is sent again in
  * order (PROTOCOL 1.3). A write behind it that did take effect cannot be taken back; it
- * is complete.
+ * is complete, and what stood before it can no longer be done in order: that ends with
+ * the server's words, not carried out.
  *
  * as_hash is a Redis hash of a lane. as_collection is what is asked of a hash between two
  * flushes: fields to read, or fields with values to set and fields to delete. */

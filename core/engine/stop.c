@@ -107,10 +107,47 @@ static bool take_back_refused(as_connection *connection, as_request *request,
   return true;
 }
 
+static as_request *first_parked(const as_lane *lane) {
+  as_list_node *node = as_list_first(&lane->parked);
+  if (node == NULL) node = as_list_first(&lane->waiting);
+  return node ? AS_LIST_OWNER(node, as_request, node) : NULL;
+}
+
+static void unpark(as_lanes *lanes, as_request *request) {
+  as_list_remove(&request->node);
+  request->is_parked = false;
+  lanes->parked_bytes -= request->bytes.length;
+}
+
+static void drop(as_operations *operations, as_lanes *lanes, as_request *request) {
+  as_lane *lane = request->lane;
+  as_operations_unqueue(operations, request);
+  as_lanes_settle(lanes, lane);
+}
+
+/* A write took effect. What was refused before it, and is done later, would undo it, or
+ * read what came after it. */
+static void end_overtaken(as_connection *connection, as_lane *lane, double now_ms) {
+  as_list_node *node;
+  while ((node = as_list_first(&lane->parked)) != NULL) {
+    as_request *each = AS_LIST_OWNER(node, as_request, node);
+    as_status status = lane->stop_status;
+    as_slice words = as_buffer_slice(&lane->stop_reason);
+    if (each->is_write && each->attempts > 0) { /* on a stream that is lost */
+      status = AS_ERR_TIMEOUT;
+      words = as_slice_text(as_status_sentence(status));
+    }
+    as_operations_complete_all(connection->operations, each, status, words, now_ms);
+    unpark(connection->lanes, each);
+    drop(connection->operations, connection->lanes, each);
+  }
+}
+
 bool as_stop_take_back(as_connection *connection, as_request *request, double now_ms) {
   as_lane *lane = request->lane;
-  if (lane == NULL || request->wanted == 0) return false;
-  const as_reply *error = as_answer_error(request);
+  if (lane == NULL) return false;
+  /* Of one that nobody waits for the replies are not kept. */
+  const as_reply *error = request->wanted > 0 ? as_answer_error(request) : NULL;
   if (error != NULL) {
     as_slice text = cause_of(as_replies_text(&request->replies, error));
     bool is_script = request->kind == AS_REQUEST_COMMANDS;
@@ -118,8 +155,10 @@ bool as_stop_take_back(as_connection *connection, as_request *request, double no
     if (is_refused || (is_script && lacks_script(text)))
       return take_back_refused(connection, request, text, now_ms);
   }
-  if (lane->is_stopped && !request->is_write) return park_queued(connection, request);
-  if (error == NULL) lane->pause_ms = 0;
+  if (lane->is_stopped && !request->is_write)
+    return request->wanted > 0 && park_queued(connection, request);
+  if (lane->is_stopped) end_overtaken(connection, lane, now_ms);
+  if (request->wanted > 0 && error == NULL) lane->pause_ms = 0;
   return false;
 }
 
@@ -138,24 +177,6 @@ void as_stop_park_new(as_connection *connection, as_request *request, double now
   as_lane *lane = request->lane;
   as_operations_unqueue(connection->operations, request);
   as_lanes_settle(connection->lanes, lane);
-}
-
-static as_request *first_parked(const as_lane *lane) {
-  as_list_node *node = as_list_first(&lane->parked);
-  if (node == NULL) node = as_list_first(&lane->waiting);
-  return node ? AS_LIST_OWNER(node, as_request, node) : NULL;
-}
-
-static void unpark(as_lanes *lanes, as_request *request) {
-  as_list_remove(&request->node);
-  request->is_parked = false;
-  lanes->parked_bytes -= request->bytes.length;
-}
-
-static void drop(as_operations *operations, as_lanes *lanes, as_request *request) {
-  as_lane *lane = request->lane;
-  as_operations_unqueue(operations, request);
-  as_lanes_settle(lanes, lane);
 }
 
 static void fail_sent_in(as_connection *connection, as_lane *lane, as_slice words,

@@ -286,7 +286,10 @@ static int number_of(const talk *talk, uint32_t slot) {
 static void submit(talk *talk, int number);
 
 /* An operation that was not executed may fail for want of memory: never sent, or its
- * script could not be loaded again. It is submitted again. */
+ * script could not be loaded again. One whose script was missing fails also when a write
+ * behind it took effect meanwhile. A plain write whose stream was lost, and that could
+ * not be sent again before what came behind it, is of unknown outcome. All are submitted
+ * again. */
 static void pull(talk *talk) {
   as_completion completion;
   while (as_engine_next_completion(talk->engine, &completion)) {
@@ -294,8 +297,10 @@ static void pull(talk *talk) {
     bool has_no_script = completion.status == AS_ERR_SERVER &&
                          (completion.message.length == 0 || /* no memory for the words */
                           as_slice_starts_with(completion.message, "NOSCRIPT "));
-    bool is_unexecuted = completion.attempts == 0 || has_no_script;
-    bool is_retried = is_unexecuted && heap.failed > 0;
+    bool is_unknown =
+        completion.status == AS_ERR_TIMEOUT && completion.kind == AS_REQUEST_WRITE;
+    bool is_retried =
+        has_no_script || ((completion.attempts == 0 || is_unknown) && heap.failed > 0);
     if (completion.status == AS_OK)
       check_reply(&completion, number);
     else if (number < COMMANDS && number % 6 == 5)
