@@ -64,8 +64,9 @@ static int lane_close(lua_State *L) {
 static int lane_quarantine_ms(lua_State *L) {
   const bound_lane *bound = luaL_checkudata(L, 1, LANE_TYPE);
   double now_ms = luaL_checknumber(L, 2);
-  if (bound->lane == NULL || bound->owner->engine == NULL) return 0;
-  double end_ms = as_engine_quarantine_ends_ms(bound->lane, now_ms);
+  double end_ms = 0;
+  if (bound->lane != NULL && bound->owner->engine != NULL)
+    end_ms = as_engine_quarantine_ends_ms(bound->lane, now_ms);
   lua_pushnumber(L, end_ms > 0 ? end_ms - now_ms : 0);
   return 1;
 }

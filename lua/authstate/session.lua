@@ -89,7 +89,7 @@ end
 local function read_first(self, call, commands, shapes, is_load)
   table.insert(commands, 1, meta.command(self.writer.meta_key, self.writer:token()))
   table.insert(shapes, 1, "raw")
-  local moment = self.writer.moment
+  local moment = self.writer:mark()
   local replies, message, code, details = self.store:perform(call,
     { commands = commands, shapes = shapes, atomic = true })
   if not replies then return nil, message, code, details end
@@ -265,7 +265,7 @@ end
 
 local function load_session_now(self, call, shape)
   for _ = 1, MAX_LOADS do
-    local types, moment = copy_from(self.known_types, 1), self.writer.moment
+    local types, moment = copy_from(self.known_types, 1), self.writer:mark()
     local replies, message, code, details = load_whole(self, call, types, shape)
     if not replies then return nil, message, code, details end
     local found = meta.parse_all(replies[1], self.writer:token())

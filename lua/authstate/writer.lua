@@ -8,6 +8,7 @@
 -- effect once. A refused write uses up no seq. When the outcome of a write is unknown,
 -- the next one first reads what the server recorded.
 
+local clock = require "authstate.clock"
 local entropy = require "authstate.entropy"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
@@ -129,12 +130,23 @@ local function settle(self, found)
   return is_forgotten and "maybe" or "no"
 end
 
+-- Bytes of a lost connection may still come: no read tells what becomes of a write.
+local function is_in_quarantine(self)
+  return self.own_lane and self.own_lane:quarantine_ms(clock.now_ms()) > 0
+end
+
+--- What `learn` must know of the time at which a read is sent.
+function Writer:mark()
+  return not is_in_quarantine(self) and self.moment
+end
+
 --- Learns from what a read of `meta` found. One that was sent before a write tells
 -- nothing of it, whenever its reply comes.
 -- @param found see meta.parse
--- @param moment what `moment` was when the read was sent
+-- @param moment what `mark` gave when the read was sent
 function Writer:learn(found, moment)
-  if moment ~= self.moment or self.seq and not self.unsettled then return end
+  if self.seq and not self.unsettled then return end
+  if moment ~= self.moment or is_in_quarantine(self) then return end
   if self.unsettled then
     self.applied, self.last_seq = settle(self, found), self.unsettled
     self.unsettled = nil
@@ -151,7 +163,7 @@ end
 --- Reads the state of the session and the time of the server.
 -- @return what meta.parse says, with server_us; or E
 function Writer:read_meta(call)
-  local moment = self.moment
+  local moment = self:mark()
   local replies, message, code, details = self.store:perform(call, {
     commands = { meta.command(self.meta_key, self:token()), { "TIME" } },
   })
@@ -159,6 +171,11 @@ function Writer:read_meta(call)
   local found = meta.parse(replies[1])
   found.server_us = tonumber(replies[2][1]) * 1e6 + tonumber(replies[2][2])
   self:learn(found, moment)
+  if not self.seq or self.unsettled then
+    return failure.new("unavailable", "a connection was lost amid writes of this "
+      .. "session, and the server does not let us end it (CLIENT KILL): writes are not "
+      .. "sent yet", { session = call.session })
+  end
   return found
 end
 

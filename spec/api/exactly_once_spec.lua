@@ -77,6 +77,39 @@ describe("a write that was withdrawn", function()
   end)
 end)
 
+describe("a write whose connection cannot be ended", function()
+  -- A read told that it had not taken effect, while its bytes were still on their way; the
+  -- next write got its number, and was taken for it.
+  it("is of unknown outcome as long as its bytes may come", function()
+    local server = redis_server.start()
+    server:command("ACL", "SETUSER", "user", "on", ">word", "~*", "+@all",
+      "-client|kill")
+    local between = proxy.start { server = server, count = "EVALSHA" }
+    local store = assert(authstate.open {
+      redis = { url = between.url, username = "user", password = "word" },
+    })
+    local session = store:session "s"
+    assert.equal(1, session.keys:set { t = { i = 1 } })
+    between:cut_request { from = "EVALSHA", after_bytes = 60 }
+    fails("timeout", session.keys:set { t = { i = 2 } })
+    between:pass()
+    is_absent(session:load_creds())
+    local seq, applied = session:last_commit()
+    assert.same({ 2, "maybe" }, { seq, applied })
+    fails("unavailable", session.keys:set { t = { i = 3 } })
+    -- A handle that knows nothing of it.
+    session = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    fails("unavailable", store:session("s").keys:set { t = { i = 3 } })
+    fails("unavailable", store:session("s"):delete())
+    assert.same({ i = 1 }, store:session("s").keys:get("t", { "i" }))
+    store:close()
+    between:stop()
+    server:stop()
+  end)
+end)
+
 describe("a write whose connection breaks", function()
   local server, between, direct, store, session
 
