@@ -89,12 +89,15 @@ function case.load(name)
     table.concat(words, ", "))
 end
 
---- The case with those of its peers only whose program is named; ours always stays.
+--- The case with those of its peers only whose program is named. Ours always stays, and so
+-- does what a case that draws a conclusion compares it with.
 -- @param wanted { [program] = true }
 function case.with_programs(loaded, wanted)
   local peers = {}
+  local ours = loaded.peers[1].program
   for i, entry in ipairs(loaded.peers) do
-    if i == 1 or wanted[entry.program] then peers[#peers + 1] = entry end
+    local is_compared = loaded.conclude and entry.program == ours
+    if i == 1 or is_compared or wanted[entry.program] then peers[#peers + 1] = entry end
   end
   return setmetatable({ peers = peers }, { __index = loaded })
 end
