@@ -163,6 +163,9 @@ static as_greeting_result advance(as_greeting *greeting, uint32_t kind) {
   const as_reply *reply = as_replies_at(&greeting->reply, 0);
   as_slice text = as_replies_text(&greeting->reply, reply);
   bool is_error = reply->type == AS_REPLY_ERROR;
+  /* Not refused: the next stream asks again. */
+  if (is_error && as_server_error_says_later(text))
+    return fail(greeting, as_server_error_status(text), text);
   if (kind == STEP_KILL)
     return is_error ? AS_GREETING_DONE_KILL_REFUSED : AS_GREETING_DONE;
   if (is_error) {

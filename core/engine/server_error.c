@@ -25,6 +25,14 @@ static const struct {
     {"WRONGTYPE ", AS_ERR_WRONG_TYPE},
 };
 
+static const char *const later[] = {"LOADING ", "BUSY ", "TRYAGAIN "};
+
+bool as_server_error_says_later(as_slice text) {
+  for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
+    if (as_slice_starts_with(text, later[i])) return true;
+  return false;
+}
+
 as_status as_server_error_status(as_slice text) {
   for (size_t i = 0; i < sizeof server_errors / sizeof server_errors[0]; i++)
     if (as_slice_starts_with(text, server_errors[i].prefix))

@@ -10,4 +10,7 @@
 /* The status of an error reply; AS_ERR_SERVER for a code that means nothing special. */
 AS_MUST_USE as_status as_server_error_status(as_slice text);
 
+/* Whether it says: not carried out, ask again. */
+bool as_server_error_says_later(as_slice text);
+
 #endif

@@ -8,19 +8,10 @@
 
 enum { PAUSE_FIRST_MS = 10, PAUSE_LAST_MS = 1000, MAX_SCRIPT_RELOADS = 3 };
 
-/* Errors that say: not carried out, ask again. */
-static const char *const LATER[] = {"LOADING ", "BUSY ", "TRYAGAIN "};
-
 static const char *const NO_SCRIPT = "NOSCRIPT ";
 
 /* How EXEC, when it is refused itself, says why. */
 static const char *const ABORTED = "EXECABORT Transaction discarded because of: ";
-
-static bool says_later(as_slice error) {
-  for (size_t i = 0; i < sizeof LATER / sizeof LATER[0]; i++)
-    if (as_slice_starts_with(error, LATER[i])) return true;
-  return false;
-}
 
 static bool lacks_script(as_slice error) {
   return as_slice_starts_with(error, NO_SCRIPT);
@@ -40,7 +31,7 @@ static bool is_refused_whole(const as_request *request) {
     const as_reply *reply = as_replies_at(&request->replies, i);
     if (reply->type != AS_REPLY_ERROR) return false;
     as_slice error = as_replies_text(&request->replies, reply);
-    if (!says_later(error) && !lacks_script(error)) return false;
+    if (!as_server_error_says_later(error) && !lacks_script(error)) return false;
   }
   return count == request->commands;
 }
@@ -151,7 +142,7 @@ bool as_stop_take_back(as_connection *connection, as_request *request, double no
   if (error != NULL) {
     as_slice text = cause_of(as_replies_text(&request->replies, error));
     bool is_script = request->kind == AS_REQUEST_COMMANDS;
-    bool is_refused = connection->config->retries && says_later(text);
+    bool is_refused = connection->config->retries && as_server_error_says_later(text);
     if (is_refused || (is_script && lacks_script(text)))
       return take_back_refused(connection, request, text, now_ms);
   }

@@ -297,6 +297,35 @@ describe("a session whose lost stream cannot be ended", function()
       end
     end)
 
+  -- A script that ran long when a stream was lost put sessions in quarantine.
+  it("is not in quarantine when the server cannot say it now: the next stream ends it",
+    function()
+      for _, command in ipairs { "CLIENT ID", "INFO server", "CLIENT KILL" } do
+        for _, words in ipairs { "BUSY Redis is busy", "LOADING Redis is loading" } do
+          local p, lane = ready()
+          local names = { [write(p, lane, "1")] = 1 }
+          p:flush()
+          p:write()
+          p:closed()
+          p.received[0] = ""
+          local refused = 0
+          p.answers[command] = function()
+            refused = refused + 1
+            return refused <= 3 and "-" .. words .. "\r\n" or nil
+          end
+          p:pump()
+          for _ = 1, 3 do
+            assert.same({}, p:codes())
+            p:pass(p.engine:deadline_ms() - p.now_ms)
+            p:pump()
+          end
+          assert.same({ "1" }, results(p, names), command)
+          assert.same({ "CLIENT KILL ID 1", "EVALSHA sha 1" }, p:operations())
+          assert.equal(0, quarantine_ms(p, lane))
+        end
+      end
+    end)
+
   it("takes writes at once without a quarantine_ms", function()
     local p, lane = quarantined { quarantine_ms = 0 }
     assert.equal(0, quarantine_ms(p, lane))

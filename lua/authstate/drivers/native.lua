@@ -289,8 +289,8 @@ end
 -- @return slot; or nil, message, code
 local function submit_or_make_room(self, submit, request)
   local slot, message, code = submit(self, request)
-  if code ~= "overloaded" then return slot, message, code end
-  if not scheduler.has_tasks() then
+  if slot then return slot end
+  if code == "overloaded" and not scheduler.has_tasks() then
     self.latest_ms = request.deadline_ms
     self.loop:step(0)
     self:deliver()
