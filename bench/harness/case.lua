@@ -89,8 +89,8 @@ function case.load(name)
     table.concat(words, ", "))
 end
 
---- The case with those of its peers only whose program is named. Ours always stays, and so
--- does what a case that draws a conclusion compares it with.
+--- The case with those of its peers only whose program is named. Ours stays, and so does
+-- what a case that draws a conclusion compares it with.
 -- @param wanted { [program] = true }
 function case.with_programs(loaded, wanted)
   local peers = {}
