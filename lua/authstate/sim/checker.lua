@@ -5,7 +5,8 @@
 --
 --   1  every call is answered once, at most one step after its deadline
 --   2  a write that was acknowledged took effect, while the call lasted, with the version
---      that was told; one that was told as not applied did not, now or later
+--      that was told; one that was told as not applied, or by last_commit afterwards,
+--      did not, now or later
 --   3  no write takes effect twice, none in part, and nothing that nobody wrote
 --   4  of one session in one store what was called first takes effect first; a read sees
 --      what was written before it
@@ -184,6 +185,10 @@ local function check_effect(self, call, entry)
     complain(self, call, "%s was told `%s`, not applied, and took effect in change %d",
       name_of(call), outcome.code, entry.position)
   end
+  if call.settled == "no" then
+    complain(self, call, "%s was told by last_commit as not applied, and took effect in "
+      .. "change %d", name_of(call), entry.position)
+  end
   if call.expect and entry.version ~= call.expect + 1 then
     complain(self, call, "%s expected version %d and made %d", name_of(call), call.expect,
       entry.version)
@@ -207,8 +212,9 @@ local function check_write(self, call)
     end
   elseif wrote(call) then
     complain(self, call, "%s was acknowledged and never took effect", name_of(call))
-  elseif not call.outcome.is_fine and call.outcome.details.applied == "yes" then
-    complain(self, call, "%s was told `%s`, applied, and did not take effect",
+  elseif not call.outcome.is_fine and
+         (call.outcome.details.applied == "yes" or call.settled == "yes") then
+    complain(self, call, "%s was told `%s`, then applied, and did not take effect",
       name_of(call), call.outcome.code)
   end
 end
@@ -360,7 +366,9 @@ local function check_order(self, calls)
   for _, call in ipairs(calls) do
     local states = states_of(self, call.session)
     local effect = effect_of(self, call)
-    if effect and not call.is_composite and effect.session == call.session then
+    local may_be_late = self.are_late_writes_allowed and not call.outcome.is_fine
+    if effect and not call.is_composite and not may_be_late and
+       effect.session == call.session then
       local index = index_at(states, effect.position)
       if index < low then
         complain(self, call, "%s took effect in change %d, before what was called before "
@@ -447,13 +455,16 @@ end
 --- Judges a run.
 -- @param calls list, see history.lua
 -- @param entries list, see observation.lua
--- @param calm_ms when the last fault was; nil: they did not stop
+-- @param conditions { calm_ms = when the last fault was, nil: they did not stop,
+--   are_late_writes_allowed = boolean: a write of unknown outcome may take effect behind
+--   later reads, since the server did not let the client end a lost connection }
 -- @return list of { sentence, call, session }, empty when all is as promised
-function checker.judge(calls, entries, calm_ms)
+function checker.judge(calls, entries, conditions)
   local self = setmetatable({
     calls = calls, entries = entries, violations = {}, states = {}, applied = {},
     taken = {}, -- tombstones whose delete is known
-    calm_ms = calm_ms or math.huge,
+    calm_ms = conditions.calm_ms or math.huge,
+    are_late_writes_allowed = conditions.are_late_writes_allowed,
   }, Checker)
   for _, entry in ipairs(entries) do
     local states = states_of(self, entry.session)

@@ -11,7 +11,7 @@ Faults.__index = Faults
 --- All faults, and what each is.
 faults.SENTENCES = {
   cut = "bytes come in pieces that are cut anywhere",
-  delay = "bytes take up to 1.5 s",
+  delay = "bytes take 15 ms, or up to 1.5 s",
   partial = "the socket takes a part of what is sent, and the rest later",
   reset = "a connection breaks",
   kick = "the server closes a connection",
@@ -26,6 +26,7 @@ faults.SENTENCES = {
   disk = "the server cannot write its disk",
   busy = "the server runs a script that does not end",
   noscript = "the server forgets all scripts",
+  nokill = "the server lets no client end another connection",
   garbage = "the server answers what is no reply",
 }
 
@@ -42,6 +43,9 @@ local SHARE = 0.45
 
 local LATEST_MS = 30000
 
+-- How long bytes take, about, when nothing delays them.
+local LATENCY_MS = 0.3
+
 local CONDITIONS = {
   loading = true, readonly = true, oom = true, disk = true, busy = true,
 }
@@ -51,7 +55,7 @@ local CONDITIONS = {
 --- How long a piece takes.
 function Faults:delay_ms()
   local dice = self.dice
-  local delay_ms = 0.05 + dice:fraction() * 0.4
+  local delay_ms = self.latency_ms * (0.2 + dice:fraction())
   if self.is_on.delay and dice:chance(0.1) then delay_ms = dice:exponential(15) end
   if self.is_on.delay and dice:chance(0.01) then delay_ms = dice:fraction() * 1500 end
   return delay_ms
@@ -167,6 +171,7 @@ end
 -- @param network see network.lua
 function Faults:begin(network)
   self.network, self.loop = network, network.loop
+  network.server.refuses_kill = self.is_on.nokill
   for _, name in ipairs(faults.NAMES) do
     local mean_ms = self.means_ms[name]
     if self.is_on[name] and happenings[name] then
@@ -179,10 +184,11 @@ end
 -- starting.
 function Faults:stop()
   self.is_calm, self.spoils_next = true, false
-  self.is_on = {}
+  self.is_on, self.latency_ms = {}, LATENCY_MS
   self.condition_number = self.condition_number + 1
   self.network:heal()
   self.network.server.condition = nil
+  self.network.server.refuses_kill = false
 end
 
 --- @param dice see dice.lua
@@ -191,7 +197,7 @@ end
 function faults.new(dice, wanted)
   local self = setmetatable({
     dice = dice, is_on = {}, means_ms = {}, counts = {}, is_calm = false,
-    spoils_next = false, condition_number = 0,
+    spoils_next = false, condition_number = 0, latency_ms = LATENCY_MS,
   }, Faults)
   for _, name in ipairs(faults.NAMES) do
     local is_drawn = dice:chance(SHARE)
@@ -201,6 +207,7 @@ function faults.new(dice, wanted)
     self.is_on[name] = is_wanted
     self.means_ms[name] = dice:pick(MEANS_MS)
   end
+  if self.is_on.delay then self.latency_ms = dice:pick { LATENCY_MS, 3, 15 } end
   return self
 end
 

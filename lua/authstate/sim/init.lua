@@ -33,6 +33,7 @@ local DEFAULT_STEPS = 120
 local MAX_SEED = 2 ^ 32 - 1
 local MAX_STEPS = 1000000
 local MAX_TOLD = 3
+local MAX_PAUSES = 100
 local STORES = 2
 local TASKS = 3 -- of each store
 local SESSIONS = { "5511000000001", "5511000000002", "a{b}c", "5511000000003" }
@@ -45,8 +46,10 @@ local SERVER_BEGAN_MS = 1790000000000
 local TROUBLED_SHARE = 0.8
 
 local CALM_TIMEOUT_MS = 30000
--- For connections that were begun before to fail, and for others to be tried.
+-- For connections that were begun before to fail, and for others to be tried. When a
+-- server did not let a client end its lost connection, its sessions refuse writes.
 local SETTLE_MS = 4000
+local QUARANTINE_MS = 31000
 local LONGEST_LATE_MS = 45000
 
 --- The names of all faults and what each of them is.
@@ -81,7 +84,10 @@ local function new_world(settings)
     for task in pairs(scheduler.living) do task:cancel() end
   end)
   local names, runs = dice.new(seed, STREAMS.names), dice.new(seed, STREAMS.server)
-  local world = { settings = settings, loop = loop, stores = {}, handles = {} }
+  local world = {
+    settings = settings, loop = loop, stores = {}, handles = {}, unknown = {},
+    writing = {},
+  }
   world.options = draw_options(seed, settings.options)
   world.server = server.new {
     now_ms = function() return SERVER_BEGAN_MS + loop.now_ms end,
@@ -101,6 +107,7 @@ local function open_stores(world)
   for place = 1, STORES do
     local opened = assert(store.open(world.options))
     world.stores[place], world.handles[place] = opened, {}
+    world.unknown[place], world.writing[place] = {}, {}
     for i, id in ipairs(SESSIONS) do
       world.handles[place][i] = { session = opened:session(id), number = 1 }
     end
@@ -120,6 +127,7 @@ local function worker(world, place, number, steps)
   return {
     dice = dice.new(world.settings.seed, STREAMS.work + place * 100 + number),
     history = world.history, place = place, handles = world.handles[place],
+    unknown = world.unknown[place], writing = world.writing[place],
     timeout_ms = world.stores[place].server.socket.command_timeout_ms, steps = steps,
     on_step = function()
       local calls = #world.history.calls
@@ -178,6 +186,7 @@ local function happen(world)
   world.faults:begin(world.network)
   live(world)
   calm_down(world)
+  if world.server.refused_kills > 0 then scheduler.sleep(QUARANTINE_MS) end
   repeat scheduler.sleep(SETTLE_MS) until world.network:is_well()
   each_store(recover, world)
   local latest_ms = world.loop.now_ms + LONGEST_LATE_MS
@@ -200,6 +209,18 @@ local function within(world, fn)
   clock.replace(nil)
   entropy.replace(nil)
   return is_whole, message
+end
+
+-- After an error in the middle of a run: its tasks end, so that another one can begin.
+local function end_tasks()
+  for task in pairs(scheduler.living) do task:cancel() end
+  scheduler.run(function()
+    for _ = 1, MAX_PAUSES do
+      local first = next(scheduler.living)
+      if next(scheduler.living, first) == nil then break end
+      scheduler.sleep(1)
+    end
+  end)
 end
 
 local function check_number(name, value, least, most, level)
@@ -269,7 +290,9 @@ end
 local function report_on(world, message)
   local calls, log = world.history.calls, world.server.log
   local entries = observation.entries(log, world.stores[1].layout, SESSIONS)
-  local violations = checker.judge(calls, entries, world.calm_ms)
+  local violations = checker.judge(calls, entries, {
+    calm_ms = world.calm_ms, are_late_writes_allowed = world.server.refused_kills > 0,
+  })
   if message then table.insert(violations, 1, { sentence = tostring(message) }) end
   return {
     seed = world.settings.seed, violations = violations, calls = #calls, changes = #log,
@@ -299,6 +322,7 @@ function sim.run(settings)
   local is_whole, message = within(world, function()
     scheduler.run(happen, world)
   end)
+  if scheduler.has_tasks() then within(world, end_tasks) end
   if world.loop.is_stuck then
     is_whole, message = false, "all waited, and nothing was to come"
   end

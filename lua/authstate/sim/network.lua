@@ -11,6 +11,9 @@ Network.__index = Network
 
 local network = {}
 
+-- How late bytes of a connection may come after its client has gone.
+local LATEST_MS = 30000
+
 --- @param loop see loop.lua; its network is this one from now on
 -- @param server see server.lua
 -- @param faults see faults.lua
@@ -199,6 +202,7 @@ local function abandon(self, stream)
   elseif fate == "late" then
     stream.held_until_ms = math.max(stream.held_until_ms, self.loop.now_ms + late_ms)
   end
+  stream.held_until_ms = math.min(stream.held_until_ms, self.loop.now_ms + LATEST_MS)
   stream.is_late = true
   self.late = self.late + #stream.up + 1
   post(self, stream, stream.up, false)

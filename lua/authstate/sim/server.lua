@@ -51,6 +51,7 @@ function server.new(options)
     now_ms = options.now_ms, random = options.random, password = options.password,
     on_kill = options.on_kill or function() end,
     databases = {}, log = {}, clients = {}, condition = nil,
+    refuses_kill = false, refused_kills = 0, -- how often, or the ids for it
     unit = nil, -- the changes of what runs
   }, Server)
   local function note(key, field, value)
@@ -225,6 +226,7 @@ end
 -- Only by ID; nobody ends itself.
 function client_subcommands.kill(self, client, request)
   if self.refuses_kill then
+    self.refused_kills = self.refused_kills + 1
     return {
       err = "NOPERM this user has no permissions to run the 'client|kill' command",
     }
@@ -382,6 +384,9 @@ local function answer(self, client, request)
     wrong = { err = "NOAUTH Authentication required." }
   end
   wrong = wrong or refuse(self, command, client)
+  if wrong and command and command.name == "client" then
+    self.refused_kills = self.refused_kills + 1
+  end
   if wrong and command and command.name == "exec" and client.queue then
     client.queue = nil
     return because_of(wrong)

@@ -194,27 +194,50 @@ end
 
 -- ---- one step -----------------------------------------------------------------------
 
+-- After a read: whether the store knows now what became of the last write of the session
+-- whose outcome was unknown. Each has a number, and the next write may get the same.
+local function settle(self, handle, call)
+  local unknown = self.unknown[call.session]
+  local seq, applied = handle.session:last_commit()
+  if call.is_write or call.operation == "delete" then
+    local is_unknown = call.outcome.details and call.outcome.details.applied == "maybe"
+    self.unknown[call.session] = is_unknown and applied == "maybe" and
+      { call = call, seq = seq } or nil
+  elseif unknown and unknown.seq == seq and applied ~= "maybe" then
+    unknown.call.settled = applied
+    self.unknown[call.session] = nil
+  end
+end
+
 --- Does a call that `prepare` gave, and notes it.
 -- @return outcome
 local function carry_out(self, call, run)
+  local is_write = call.is_write or call.operation == "delete"
+  if is_write then
+    self.unknown[call.session] = nil
+    self.writing[call.session] = (self.writing[call.session] or 0) + 1
+  end
   self.history:begin(call)
   local is_whole, outcome = pcall(run)
   if not is_whole then
     outcome = failed(tostring(outcome), "raised", { applied = "maybe" })
   end
   self.history:finish(call, outcome)
+  if is_write then self.writing[call.session] = self.writing[call.session] - 1 end
+  if (self.writing[call.session] or 0) == 0 then settle(self, call.via, call) end
   return outcome
 end
 
 --- A call of an operation, ready to be carried out.
--- @param self { dice, history, place (of the store), timeout_ms (by default) }
+-- @param self { dice, history, place (of the store), timeout_ms (by default), unknown and
+--   writing (tables of the store: by session, what became of its last write) }
 -- @param operation name
 -- @param handle { session = the handle, number, version = the newest it has seen }
 -- @param options { timeout_ms, expect }; nil for none
 -- @return call, and the function that does it
 function work.prepare(self, operation, handle, options)
   local call = {
-    store = self.place, session = handle.session.id, handle = handle.number,
+    store = self.place, session = handle.session.id, handle = handle.number, via = handle,
     operation = operation, timeout_ms = options and options.timeout_ms or self.timeout_ms,
     expect = options and options.expect, is_write = WRITES[operation] or false,
     is_composite = operation == "load_or_create",
