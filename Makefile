@@ -80,7 +80,7 @@ FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 .DEFAULT_GOAL := help
 .PHONY: help deps test-deps build install doc options luals rocks test lint demo readme \
-        check valgrind node fuzz coverage clean
+        check valgrind node sim fuzz coverage clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -194,11 +194,15 @@ LCOV         ?= lcov
 GENHTML      ?= genhtml
 COVERAGE_MIN ?= 90
 
-check: valgrind fuzz node ## all specs under the sanitizers, C under valgrind, fuzzing, Node
+# Simulated runs; `make test` has 500, or as many as SIM_SEEDS says.
+CHECK_SEEDS  := $(or $(SIM_SEEDS),10000)
+
+check: valgrind fuzz node sim ## all specs under the sanitizers, C under valgrind, fuzzing, Node
 	@$(MAKE) --no-print-directory SANITIZE=1 test
 	@echo "check: all specs under AddressSanitizer and UndefinedBehaviorSanitizer," \
 	  "$(words $(C_SPECS)) C specs and a session under valgrind," \
 	  "$(words $(FUZZ_TARGETS)) parsers fuzzed for $(FUZZ_SECONDS) s each," \
+	  "$(CHECK_SEEDS) simulated runs," \
 	  "a session shared with Node: clean"
 
 valgrind: test-deps build ## the specs of C programs, and one real session, under valgrind
@@ -210,6 +214,10 @@ valgrind: test-deps build ## the specs of C programs, and one real session, unde
 
 node: test-deps build build/node/installed ## sessions that Node and we share, live
 	@$(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" spec/node/hbinduni_hash_live.lua
+
+sim: build ## stores that live through simulated faults (SIM_SEEDS=10000, SEED=7 for one)
+	@AUTHSTATE_BUILD=$(FLAVOUR) LUAJIT=$(LUAJIT) bin/authstate sim \
+	  $(if $(SEED),--seed $(SEED),--seeds $(CHECK_SEEDS))
 
 fuzz: test-deps build build/fuzz/fuzzer ## fuzz each parser for FUZZ_SECONDS (FUZZ_TARGETS=cbor)
 	@$(LUA_ENV) $(LUAJIT) spec/fuzz/seeds.lua build/fuzz/seeds

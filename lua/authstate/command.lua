@@ -24,7 +24,8 @@ local DONE, FAILED, USAGE = 0, 1, 2
 local exit_process = os.exit
 
 local NAMES = {
-  "import", "export", "sessions", "get", "inspect", "delete", "run", "check", "demo",
+  "import", "export", "sessions", "get", "inspect", "delete", "run", "check", "sim",
+  "demo",
 }
 
 -- What every command understands that opens a store.

@@ -29,6 +29,7 @@ calls.list = {
   { "run", "@write.lua", writes = true },
   { "check", "@layout.lua", has_no_store = true },
   { "check", "@profile.lua", has_no_store = true },
+  { "sim", "--seeds", "2", has_no_store = true },
   { "demo", has_own_server = true },
 }
 

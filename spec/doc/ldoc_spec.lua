@@ -4,6 +4,7 @@
 
 local lfs = require "lfs"
 local public_api = require "spec.doc.public_api"
+local sim = require "authstate.sim"
 local temporary = require "spec.support.temporary"
 local visitor = require "spec.rock.visitor"
 
@@ -65,6 +66,9 @@ describe("the pages of make doc", function()
         if IN_THE_MODULE[name] and receiver == "authstate" then module = "authstate" end
         wanted[module .. "#" .. prefix .. name] = true
       end
+    end
+    for name, value in pairs(sim) do
+      if type(value) == "function" then wanted["authstate.sim#" .. name] = true end
     end
     assert.same(wanted, described)
   end)

@@ -317,7 +317,7 @@ function sim.run(settings)
   local checked = check_settings(settings, 2)
   local world = new_world(checked)
   local is_open, mistake = within(world, open_stores)
-  if not is_open then error(mistake, 2) end
+  if not is_open then error((tostring(mistake):gsub("^[^\n]-:%d+: ", "")), 2) end
   if settings.prepare then settings.prepare(world) end
   local is_whole, message = within(world, function()
     scheduler.run(happen, world)
