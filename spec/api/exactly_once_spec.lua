@@ -78,8 +78,8 @@ describe("a write that was withdrawn", function()
 end)
 
 describe("a write whose connection cannot be ended", function()
-  -- A read told that it had not taken effect, while its bytes were still on their way; the
-  -- next write got its number, and was taken for it.
+  -- A read told that it had not taken effect, while its bytes were still on their way;
+  -- the next write got its number, and was taken for it.
   it("is of unknown outcome as long as its bytes may come", function()
     local server = redis_server.start()
     server:command("ACL", "SETUSER", "user", "on", ">word", "~*", "+@all",
