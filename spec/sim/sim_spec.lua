@@ -101,6 +101,30 @@ describe("stores that live through faults", function()
     end
   end)
 
+  -- It was `nil` without a message, which means that Redis says there is nothing.
+  it("do not take an answer that no script gives for an absence", function()
+    local report = run {
+      seed = 1, faults = { others = false },
+      prepare = function(world)
+        local request, count = world.server.request, 0
+        world.server.request = function(self, client, words)
+          local is_script = words[1] == "EVALSHA" and not world.faults.is_calm
+          if is_script then count = count + 1 end
+          if is_script and count % 5 == 0 then return { ok = "OK" } end
+          return request(self, client, words)
+        end
+      end,
+    }
+    local misunderstood = 0
+    for _, call in ipairs(report.run.calls) do
+      if call.outcome.code == "server" then
+        misunderstood = misunderstood + 1
+        assert.equal("maybe", call.outcome.details.applied)
+      end
+    end
+    assert.is_true(misunderstood > 0)
+  end)
+
   for name in pairs(sim.faults) do
     it("do so when " .. sim.faults[name], function()
       for seed = 1, 10 do
