@@ -149,6 +149,15 @@ local function find_writers(self)
   end
 end
 
+-- Which store has which name.
+local function find_owners(self)
+  for _, call in ipairs(self.calls) do
+    for _, entry in ipairs(call.tag and self.applied[call.tag] or {}) do
+      if entry.writer then self.owners[entry.writer] = call.store end
+    end
+  end
+end
+
 local function has_same_cells(call, entry)
   for cell, tag in pairs(call.cells) do
     if entry.cells[cell] == nil and tag ~= false then return false end
@@ -242,27 +251,41 @@ local function is_deleted_as(state, generation)
   return state.is_tombstone and state.generation == generation
 end
 
-local function is_new_tombstone(state, self)
+-- Whether a state is one that a store's own delete made, and that no other call is known
+-- to have made. `which` has store, generation (nil for any), taken and owners.
+local function is_own_delete(state, which)
   local entry = state.entry
-  return entry and entry.is_tombstone and not self.taken[entry]
+  return entry and entry.is_tombstone and not which.taken[entry] and
+    which.owners[entry.writer] == which.store and
+    (which.generation == nil or which.generation == entry.generation)
 end
 
--- The entry that a delete which was acknowledged made; none for one that found nothing.
--- One that was sent twice may be told of a later generation.
-local function check_delete(self, call)
-  local generation = call.outcome.generation
-  local states = states_of(self, call.session)
+-- The state that a delete which was acknowledged left: what its store has made, or what
+-- it found. One that was sent twice may be told of a later generation.
+local function find_delete(self, call)
+  local generation, states = call.outcome.generation, states_of(self, call.session)
   local first, last = index_at(states, call.began_at), index_at(states, call.ended_at)
-  local found = find_state(states, first, last, is_deleted_as, generation) or
-    find_state(states, first + 1, last, is_new_tombstone, self)
-  if not found then
+  local which = {
+    store = call.store, generation = generation, taken = self.taken, owners = self.owners,
+  }
+  local found = find_state(states, first + 1, last, is_own_delete, which)
+  which.generation = nil
+  found = found or find_state(states, first + 1, last, is_own_delete, which) or
+    find_state(states, first, last, is_deleted_as, generation)
+  return found and states[found]
+end
+
+local function check_delete(self, call)
+  local state = find_delete(self, call)
+  if not state then
     complain(self, call, "%s was acknowledged (generation %.0f) and never took effect",
-      name_of(call), generation)
+      name_of(call), call.outcome.generation)
     return
   end
-  local entry = states[found].entry
+  local entry = state.entry
+  local owner = entry and self.owners[entry.writer]
   if entry and entry.is_tombstone and entry.position > call.began_at and
-     not self.taken[entry] then
+     (owner == nil or owner == call.store) and not self.taken[entry] then
     self.taken[entry], call.deleted = true, entry
   end
 end
@@ -462,7 +485,8 @@ end
 function checker.judge(calls, entries, conditions)
   local self = setmetatable({
     calls = calls, entries = entries, violations = {}, states = {}, applied = {},
-    taken = {}, -- tombstones whose delete is known
+    taken = {},  -- tombstones whose delete is known
+    owners = {}, -- the store of a writer's name
     calm_ms = conditions.calm_ms or math.huge,
     are_late_writes_allowed = conditions.are_late_writes_allowed,
   }, Checker)
@@ -471,6 +495,7 @@ function checker.judge(calls, entries, conditions)
     states[#states + 1] = next_state(states[#states], entry)
   end
   find_writers(self)
+  find_owners(self)
   check_deletes(self)
   check_calls(self)
   check_end(self)
