@@ -175,9 +175,10 @@ end
 function Native:deliver()
   local engine, out, waiters = self.engine, self.drained, self.waiters
   if self.keeper then
-    local losses, deadline_ms = self.loop:losses(engine), first_deadline_ms(self)
+    local losses = self.loop:losses(engine)
+    local deadline_ms = losses > self.losses and first_deadline_ms(self) or math.huge
     -- When nobody waits, there is time until somebody does.
-    if losses > self.losses and deadline_ms < math.huge then
+    if deadline_ms < math.huge then
       self.losses = losses
       revive(self, deadline_ms)
     end
