@@ -172,10 +172,8 @@ function Writer:read_meta(call)
   found.server_us = tonumber(replies[2][1]) * 1e6 + tonumber(replies[2][2])
   self:learn(found, moment)
   if not self.seq or self.unsettled then
-    local left_ms = self.own_lane and self.own_lane:quarantine_ms(clock.now_ms()) or 0
-    return failure.new("unavailable", ("a connection was lost amid writes of this "
-      .. "session, and the server does not let us end it (CLIENT KILL): for %.0f ms "
-      .. "more, writes are not sent"):format(left_ms), { session = call.session })
+    return failure.new("unavailable", self.store.driver:refusal(self.own_lane),
+      { session = call.session })
   end
   return found
 end

@@ -277,8 +277,10 @@ local function overload(self)
     config.max_operations, config.max_queued_bytes)
 end
 
--- What is to be said of a session that refuses writes.
-local function quarantine(lane)
+--- What is to be said of a session that refuses writes.
+-- @param lane of the session, or nil
+-- @return a sentence, with how much longer
+function Native.refusal(_, lane)
   local left_ms = lane and lane:quarantine_ms(clock.now_ms()) or QUARANTINE_MS
   return ("a connection was lost amid writes of this session, and the server does not "
     .. "let us end it (CLIENT KILL): for %.0f ms more, writes are not sent")
@@ -299,7 +301,7 @@ local function submit_or_make_room(self, submit, request)
     slot, message, code = submit(self, request)
   end
   if code == "overloaded" then message = overload(self) end
-  if code == "unavailable" then message = quarantine(request.lane) end
+  if code == "unavailable" then message = self:refusal(request.lane) end
   return slot, message, code
 end
 
