@@ -163,12 +163,10 @@ void as_connection_rollback(as_connection *connection, as_request *request) {
   connection->output.length = request->begin - connection->output_begin;
 }
 
-/* What must not be sent ends at once. */
-static void refuse(as_connection *connection, as_request *request, double now_ms) {
+void as_connection_end(as_connection *connection, as_request *request, as_status status,
+                       as_slice message, double now_ms) {
   as_lane *lane = request->lane;
-  as_connection_rollback(connection, request);
-  as_operations_complete_all(connection->operations, request, AS_ERR_UNAVAILABLE,
-                             as_slice_text(NOT_SENT), now_ms);
+  as_operations_complete_all(connection->operations, request, status, message, now_ms);
   as_operations_unqueue(connection->operations, request);
   as_lanes_settle(connection->lanes, lane);
 }
@@ -176,14 +174,16 @@ static void refuse(as_connection *connection, as_request *request, double now_ms
 /* A write that was accepted before its lane came into quarantine. */
 static bool is_late_for_quarantine(const as_request *request, double now_ms) {
   return request->is_write && request->lane != NULL &&
-         request->lane->quarantine_ends_ms > now_ms;
+         as_lane_is_in_quarantine(request->lane, now_ms);
 }
 
 void as_connection_submit(as_connection *connection, as_request *request, double now_ms) {
   request->end = output_end(connection);
   request->is_queued = true;
   if (is_late_for_quarantine(request, now_ms)) {
-    refuse(connection, request, now_ms);
+    as_connection_rollback(connection, request);
+    as_connection_end(connection, request, AS_ERR_UNAVAILABLE, as_slice_text(NOT_SENT),
+                      now_ms);
     return;
   }
   if (request->lane != NULL && request->lane->is_stopped) {

@@ -107,6 +107,11 @@ as_slice as_connection_request_bytes(const as_connection *connection,
  * there are none, or no memory. */
 bool as_connection_reload_scripts(as_connection *connection);
 
+/* Ends a request of a lane that stands neither in the queue nor in the output: its
+ * callers are told, and it is gone. */
+void as_connection_end(as_connection *connection, as_request *request, as_status status,
+                       as_slice message, double now_ms);
+
 /* The caller was told; the slot stays until its reply is read. A request that nobody
  * wants any more and that was not sent stays until the discard that must follow. */
 void as_connection_abandon(as_connection *connection, as_operation *operation);

@@ -155,12 +155,8 @@ as_status as_engine_begin(as_engine *engine, as_lane *lane, bool is_atomic,
   return status;
 }
 
-static bool is_in_quarantine(const as_lane *lane, double now_ms) {
-  return lane->quarantine_ends_ms > now_ms;
-}
-
 as_status as_engine_mark_write(as_engine *engine, double now_ms) {
-  if (is_in_quarantine(engine->draft->lane, now_ms)) return AS_ERR_UNAVAILABLE;
+  if (as_lane_is_in_quarantine(engine->draft->lane, now_ms)) return AS_ERR_UNAVAILABLE;
   engine->draft->is_write = true;
   return AS_OK;
 }
@@ -181,7 +177,7 @@ as_status as_engine_argument(as_engine *engine, as_slice argument) {
 
 as_status as_engine_begin_write(as_engine *engine, as_lane *lane, double now_ms) {
   as_batch *batch;
-  if (is_in_quarantine(lane, now_ms)) return AS_ERR_UNAVAILABLE;
+  if (as_lane_is_in_quarantine(lane, now_ms)) return AS_ERR_UNAVAILABLE;
   AS_TRY(admit(engine, lane, &batch));
   AS_TRY(as_batch_begin_write(batch, lane, now_ms));
   engine->draft_batch = batch;
@@ -446,7 +442,7 @@ bool as_engine_has_completions(const as_engine *engine) {
 }
 
 double as_engine_quarantine_ends_ms(const as_lane *lane, double now_ms) {
-  return is_in_quarantine(lane, now_ms) ? lane->quarantine_ends_ms : 0;
+  return as_lane_is_in_quarantine(lane, now_ms) ? lane->quarantine_ends_ms : 0;
 }
 
 double as_engine_first_deadline_ms(const as_engine *engine) {

@@ -110,6 +110,11 @@ void as_lanes_lose_write(as_lanes *lanes, as_lane *lane);
  * lost writes in it refuse writes until `quarantine_ends_ms` (0: it was killed). */
 void as_lanes_end_losses(as_lanes *lanes, uint32_t connection, double quarantine_ends_ms);
 
+/* Whether a lane refuses writes now. */
+static inline bool as_lane_is_in_quarantine(const as_lane *lane, double now_ms) {
+  return lane->quarantine_ends_ms > now_ms;
+}
+
 /* Ends quarantines whose time is over. */
 void as_lanes_end_quarantines(as_lanes *lanes, double now_ms);
 

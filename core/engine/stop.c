@@ -128,9 +128,8 @@ static void end_overtaken(as_connection *connection, as_lane *lane, double now_m
       status = AS_ERR_TIMEOUT;
       words = as_slice_text(as_status_sentence(status));
     }
-    as_operations_complete_all(connection->operations, each, status, words, now_ms);
     unpark(connection->lanes, each);
-    drop(connection->operations, connection->lanes, each);
+    as_connection_end(connection, each, status, words, now_ms);
   }
 }
 
@@ -163,11 +162,8 @@ void as_stop_park_new(as_connection *connection, as_request *request, double now
   bool is_parked = park(connection, &request->lane->waiting, request, bytes);
   as_connection_rollback(connection, request);
   if (is_parked) return;
-  as_operations_complete_all(connection->operations, request, AS_ERR_OOM,
-                             as_slice_text(as_status_sentence(AS_ERR_OOM)), now_ms);
-  as_lane *lane = request->lane;
-  as_operations_unqueue(connection->operations, request);
-  as_lanes_settle(connection->lanes, lane);
+  as_connection_end(connection, request, AS_ERR_OOM,
+                    as_slice_text(as_status_sentence(AS_ERR_OOM)), now_ms);
 }
 
 static void fail_sent_in(as_connection *connection, as_lane *lane, as_slice words,
@@ -178,10 +174,8 @@ static void fail_sent_in(as_connection *connection, as_lane *lane, as_slice word
     as_request *each = AS_LIST_OWNER(node, as_request, node);
     next = as_list_after(&lane->parked, node);
     if (!each->is_write || each->attempts == 0) continue;
-    as_operations_complete_all(connection->operations, each, AS_ERR_TIMEOUT, words,
-                               now_ms);
     unpark(connection->lanes, each);
-    drop(connection->operations, connection->lanes, each);
+    as_connection_end(connection, each, AS_ERR_TIMEOUT, words, now_ms);
   }
   as_lanes_settle(connection->lanes, lane);
 }
@@ -210,9 +204,8 @@ static void send_again(as_connection *connection, as_request *request, double no
     as_connection_submit(connection, request, now_ms);
     return;
   }
-  as_operations_complete_all(connection->operations, request, status,
-                             as_slice_text(as_status_sentence(status)), now_ms);
-  drop(connection->operations, connection->lanes, request);
+  as_connection_end(connection, request, status,
+                    as_slice_text(as_status_sentence(status)), now_ms);
 }
 
 void as_stop_end_if_due(as_connection *connection, as_lane *lane, double now_ms) {
