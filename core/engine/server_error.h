@@ -7,6 +7,9 @@
 #include "base/error.h"
 #include "base/slice.h"
 
+/* The error itself: EXEC, when it is refused, says why behind words of its own. */
+as_slice as_server_error_cause(as_slice text);
+
 /* The status of an error reply; AS_ERR_SERVER for a code that means nothing special. */
 AS_MUST_USE as_status as_server_error_status(as_slice text);
 

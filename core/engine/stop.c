@@ -10,17 +10,8 @@ enum { PAUSE_FIRST_MS = 10, PAUSE_LAST_MS = 1000, MAX_SCRIPT_RELOADS = 3 };
 
 static const char *const NO_SCRIPT = "NOSCRIPT ";
 
-/* How EXEC, when it is refused itself, says why. */
-static const char *const ABORTED = "EXECABORT Transaction discarded because of: ";
-
 static bool lacks_script(as_slice error) {
   return as_slice_starts_with(error, NO_SCRIPT);
-}
-
-static as_slice cause_of(as_slice error) {
-  if (!as_slice_starts_with(error, ABORTED)) return error;
-  size_t length = strlen(ABORTED);
-  return as_slice_of(error.data + length, error.length - length);
 }
 
 /* Whether no part of a request of which one was refused was carried out. */
@@ -139,7 +130,7 @@ bool as_stop_take_back(as_connection *connection, as_request *request, double no
   /* Of one that nobody waits for the replies are not kept. */
   const as_reply *error = request->wanted > 0 ? as_answer_error(request) : NULL;
   if (error != NULL) {
-    as_slice text = cause_of(as_replies_text(&request->replies, error));
+    as_slice text = as_server_error_cause(as_replies_text(&request->replies, error));
     bool is_script = request->kind == AS_REQUEST_COMMANDS;
     bool is_refused = connection->config->retries && as_server_error_says_later(text);
     if (is_refused || (is_script && lacks_script(text)))
