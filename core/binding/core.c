@@ -8,6 +8,7 @@
 #include "binding/codec.h"
 #include "binding/engine.h"
 #include "binding/ffi.h"
+#include "binding/keyring.h"
 #include "binding/lane.h"
 #include "binding/loop.h"
 #include "binding/system.h"
@@ -22,6 +23,7 @@ int luaopen_authstate_core(lua_State *L) {
   as_binding_codec_open(L);
   lua_pushliteral(L, AS_FFI(AS_FFI_TEXT));
   lua_setfield(L, -2, "declarations");
+  as_binding_keyring_open(L);
   as_binding_lane_open(L);
   as_binding_engine_open(L);
   as_binding_loop_open(L);

@@ -38,7 +38,7 @@ return {
     codec = {
       below = { "base" },
       headers = { "^zlib%.h$", "^openssl/evp%.h$" },
-      calls = { "^inflate", "^EVP_" },
+      calls = { "^inflate", "^EVP_", "^OPENSSL_cleanse$" },
     },
     cache = { below = { "base" }, headers = {}, calls = {} },
     io = { below = { "base", "engine/engine.h" }, headers = ANY, calls = ANY },

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#include "binding/keyring.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "binding/type.h"
+#include "binding/value.h"
+#include "codec/keyring.h"
+#include "io/random.h"
+
+static const char *const KEYRING_TYPE = "authstate.keyring";
+
+static const lua_Number DEFAULT_MAX_BYTES = 8.0 * 1024 * 1024;
+static const lua_Number MAX_GENERATION = 9007199254740992.0; /* 2^53 */
+
+/* More than this is given back rather than kept for the next value. */
+enum { MAX_KEPT_BYTES = 256 * 1024 };
+
+typedef struct bound_keyring {
+  as_mem mem;
+  as_keyring ring;
+  as_random_pool *random; /* where nonces come from */
+  as_buffer value;        /* one that was encrypted or decrypted */
+  /* `value` holds one from which Lua values are being made: a finalizer may call us
+   * meanwhile. Stays true when Lua raises its out-of-memory error. */
+  bool is_taken;
+} bound_keyring;
+
+static bound_keyring *check_keyring(lua_State *L) {
+  return luaL_checkudata(L, 1, KEYRING_TYPE);
+}
+
+/* Only a string: lua_tolstring would also take a number, and change it. */
+static as_slice check_text(lua_State *L, int index) {
+  luaL_checktype(L, index, LUA_TSTRING);
+  size_t length;
+  const char *text = lua_tolstring(L, index, &length);
+  return as_slice_of(text, length);
+}
+
+/* session, generation, type, id from index 3 on. */
+static as_record_place check_place(lua_State *L) {
+  lua_Number generation = luaL_checknumber(L, 4);
+  luaL_argcheck(L, generation >= 0 && generation <= MAX_GENERATION, 4,
+                "a generation expected");
+  as_record_place place = {
+      .session = check_text(L, 3),
+      .generation = (uint64_t)generation,
+      .type = check_text(L, 5),
+      .id = check_text(L, 6),
+  };
+  return place;
+}
+
+static size_t check_max_bytes(lua_State *L, int index) {
+  lua_Number max_bytes = luaL_optnumber(L, index, DEFAULT_MAX_BYTES);
+  luaL_argcheck(L, max_bytes >= 0 && max_bytes <= (lua_Number)(SIZE_MAX / 4), index,
+                "a number of bytes expected");
+  return (size_t)max_bytes;
+}
+
+/* nil, message, code */
+static int push_failure(lua_State *L, as_status status, const as_codec_error *error) {
+  lua_pushnil(L);
+  lua_pushstring(L, as_codec_error_text(error, status));
+  lua_pushstring(L, as_status_code(status));
+  return 3;
+}
+
+/* Wipes and gives back what holds plain values. */
+static void wipe_value(bound_keyring *bound) {
+  if (bound->value.data != NULL) as_aead_wipe(bound->value.data, bound->value.capacity);
+  as_buffer_free(&bound->value);
+}
+
+static int keyring_close(lua_State *L) {
+  bound_keyring *bound = check_keyring(L);
+  as_keyring_free(&bound->ring);
+  if (!bound->is_taken) wipe_value(bound);
+  return 0;
+}
+
+static int keyring_collect(lua_State *L) {
+  bound_keyring *bound = check_keyring(L);
+  as_keyring_free(&bound->ring);
+  wipe_value(bound);
+  as_random_pool_del(bound->random);
+  bound->random = NULL;
+  return 0;
+}
+
+/* Adds the key whose id and bytes are the two uppermost on the stack. */
+static void add_key(lua_State *L, bound_keyring *bound) {
+  lua_Number id = lua_tonumber(L, -2);
+  luaL_argcheck(L, lua_type(L, -2) == LUA_TNUMBER && id >= 0 && id < AS_KEYRING_IDS, 1,
+                "an id from 0 to 255 expected");
+  luaL_argcheck(L,
+                lua_type(L, -1) == LUA_TSTRING && lua_objlen(L, -1) == AS_AEAD_KEY_BYTES,
+                1, "keys of 32 bytes expected");
+  const uint8_t *key = (const uint8_t *)lua_tostring(L, -1);
+  as_status status = as_keyring_add(&bound->ring, (uint8_t)id, key);
+  if (status != AS_OK) luaL_error(L, "AES-256-GCM: %s", as_status_sentence(status));
+}
+
+static int keyring_new(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_Integer primary = luaL_checkinteger(L, 2);
+  bool is_required = lua_toboolean(L, 3);
+  bound_keyring *bound = lua_newuserdata(L, sizeof *bound);
+  memset(bound, 0, sizeof *bound);
+  as_mem_init(&bound->mem);
+  as_keyring_init(&bound->ring, &bound->mem);
+  as_buffer_init(&bound->value, &bound->mem);
+  luaL_getmetatable(L, KEYRING_TYPE);
+  lua_setmetatable(L, -2);
+  lua_pushnil(L);
+  while (lua_next(L, 1) != 0) {
+    add_key(L, bound);
+    lua_pop(L, 1);
+  }
+  bool is_there =
+      primary >= 0 && primary < AS_KEYRING_IDS && bound->ring.keys[primary] != NULL;
+  luaL_argcheck(L, is_there, 2, "the id of one of the keys expected");
+  bound->ring.primary = (int)primary;
+  bound->ring.is_required = is_required;
+  bound->random = as_random_pool_new();
+  return 1;
+}
+
+static int keyring_encrypt(lua_State *L) {
+  as_codec_error error;
+  uint8_t nonce[AS_AEAD_NONCE_BYTES];
+  bound_keyring *bound = check_keyring(L);
+  as_slice stored = check_text(L, 2);
+  as_record_place place = check_place(L);
+  if (as_random_pool_take(bound->random, nonce, sizeof nonce) != AS_OK)
+    return luaL_error(L, "getrandom fails");
+  as_buffer_clear(&bound->value);
+  as_status status =
+      as_keyring_encrypt(&bound->ring, &place, nonce, stored, &bound->value, &error);
+  if (status != AS_OK) return push_failure(L, status, &error);
+  lua_pushlstring(L, (const char *)bound->value.data, bound->value.length);
+  if (bound->value.capacity > MAX_KEPT_BYTES) as_buffer_free(&bound->value);
+  return 1;
+}
+
+/* Makes a Lua value of a stored one and pushes it. */
+typedef as_status (*push_stored)(lua_State *L, as_slice stored, size_t max_value_bytes,
+                                 as_codec_error *error);
+
+static as_status push_bytes(lua_State *L, as_slice stored, size_t max_value_bytes,
+                            as_codec_error *error) {
+  (void)max_value_bytes;
+  (void)error;
+  lua_pushlstring(L, (const char *)stored.data, stored.length);
+  return AS_OK;
+}
+
+/* Room for a value, in the keyring, or on the Lua stack when that is taken. */
+static uint8_t *make_room(lua_State *L, bound_keyring *bound, size_t length) {
+  if (bound->is_taken) return lua_newuserdata(L, length);
+  as_buffer_clear(&bound->value);
+  return as_buffer_reserve(&bound->value, length) == AS_OK ? bound->value.data : NULL;
+}
+
+static int open_value(lua_State *L, push_stored push) {
+  as_codec_error error;
+  as_slice value;
+  bound_keyring *bound = check_keyring(L);
+  as_slice stored = check_text(L, 2);
+  as_record_place place = check_place(L);
+  size_t max_bytes = check_max_bytes(L, 7);
+  /* What is longer is refused before it is decrypted. */
+  size_t length = stored.length <= max_bytes ? stored.length : 0;
+  bool is_ours = !bound->is_taken;
+  uint8_t *room = make_room(L, bound, length);
+  as_codec_error_clear(&error);
+  if (room == NULL && length > 0) return push_failure(L, AS_ERR_OOM, &error);
+  as_status status =
+      as_keyring_decrypt(&bound->ring, &place, stored, max_bytes, room, &value, &error);
+  if (status == AS_OK) {
+    bound->is_taken = true;
+    status = push(L, value, max_bytes, &error);
+    bound->is_taken = !is_ours;
+  }
+  if (is_ours && bound->value.capacity > MAX_KEPT_BYTES) wipe_value(bound);
+  return status == AS_OK ? 1 : push_failure(L, status, &error);
+}
+
+static int keyring_decrypt(lua_State *L) {
+  return open_value(L, push_bytes);
+}
+
+static int keyring_decode(lua_State *L) {
+  return open_value(L, as_value_push);
+}
+
+static int keyring_json_decode(lua_State *L) {
+  return open_value(L, as_value_push_json);
+}
+
+static int keyring_key_id(lua_State *L) {
+  int id = as_keyring_key_id(check_text(L, 2));
+  if (id < 0) return 0;
+  lua_pushinteger(L, id);
+  return 1;
+}
+
+static const luaL_Reg METHODS[] = {
+    {"encrypt", keyring_encrypt},
+    {"decrypt", keyring_decrypt},
+    {"decode", keyring_decode},
+    {"json_decode", keyring_json_decode},
+    {"key_id", keyring_key_id},
+    {"close", keyring_close},
+    {NULL, NULL},
+};
+
+void as_binding_keyring_open(lua_State *L) {
+  as_binding_new_type(L, KEYRING_TYPE, METHODS, keyring_collect);
+  lua_pushcfunction(L, keyring_new);
+  lua_setfield(L, -2, "keyring");
+}
