@@ -26,16 +26,22 @@
 -- number, 0 for the first of the round), as
 --
 --     operation NUMBER                                the number in the round
---     record TYPE ID LENGTH                           then LENGTH bytes and a line feed
+--     record TYPE ID LENGTH                           and so on, see record_file.lua
 --
 -- The bytes are the JSON text that its values make, or what is stored when the peer gives
 -- it out as it is ("form" in a case).
+--
+-- Peers of a codec (codec_rounds.lua) need no server and no work file: `prepare` tells
+-- `method`, "decode" or "encode", and the files `texts` and `stored`, which have the same
+-- records as JSON text and as they are stored, all of one type together (see
+-- record_file.lua). `run` goes `count` times over the type with number `first`; what it
+-- keeps is what it makes of all of that type's records, of one of them, or of none.
 
 local processor = require "bench.harness.processor"
 local programs = require "bench.harness.programs"
+local record_file = require "bench.harness.record_file"
 
 local LINE = "([^\n]*)\n"
-local RECORD = "^record\t([^\t\n]+)\t([^\t\n]+)\t(%d+)\n()"
 
 local Peer = { __name = "bench.peer" }
 Peer.__index = Peer
@@ -84,7 +90,8 @@ end
 --- Starts a peer and waits until it is ready.
 -- @param entry a peer of a case, see case.lua
 -- @param place { directory = its own, server, source, sessions, target,
---   work = path of the file, processors = see processor.split }
+--   work = path of the file, processors = see processor.split }; without a server, target
+--   and work when the program needs none
 -- @return the peer; or nil and a sentence
 function peer.start(entry, place)
   local words, message = programs.find(entry.program)
@@ -103,7 +110,8 @@ function peer.start(entry, place)
     quote(answers), quote(self.errors_path)), "we"))
   self.output = assert(io.open(answers, "rb"))
   local fields = {
-    method = entry.method, storage = entry.storage, socket = place.server.socket,
+    method = entry.method, storage = entry.storage,
+    socket = place.server and place.server.socket,
     source = place.source, target = place.target, work = place.work,
     results = self.results_path, sessions = place.sessions,
   }
@@ -130,15 +138,6 @@ function Peer:run(first, count, keep)
   return measured
 end
 
--- One record at `at` in `text`: it and where the next one begins; or nil.
-local function parse_record(text, at)
-  local kind, id, length, head_end = text:match(RECORD, at)
-  if not kind then return nil end
-  local stop = head_end + tonumber(length)
-  if text:sub(stop, stop) ~= "\n" then return nil end
-  return { kind = kind, id = id, bytes = text:sub(head_end, stop - 1) }, stop + 1
-end
-
 --- What the peer kept of the round before.
 -- @return { [number in the round] = list of { kind, id, bytes } }; or nil and a sentence
 function Peer:results()
@@ -151,7 +150,7 @@ function Peer:results()
       kept[tonumber(number)] = list
       at = text:find("\n", at, true) + 1
     else
-      local record, next_at = parse_record(text, at)
+      local record, next_at = record_file.parse(text, at)
       if not record or not list then
         return failure(self, ("its results cannot be read at byte %d: %q"):format(at - 1,
           text:sub(at):match(LINE) or ""))

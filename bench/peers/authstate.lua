@@ -13,6 +13,7 @@
 
 local authstate = require "authstate"
 local core = require "authstate.core"
+local record_file = require "bench.harness.record_file"
 
 local peer
 
@@ -221,8 +222,7 @@ local function write_kept(kept)
   for number, result in pairs(kept) do
     file:write(("operation\t%d\n"):format(number))
     peer.method.each(result.operation, result.value, function(kind, id, value)
-      local text = peer.method.to_text(value)
-      file:write(("record\t%s\t%s\t%d\n"):format(kind, id, #text), text, "\n")
+      record_file.write(file, kind, id, peer.method.to_text(value))
     end)
   end
   assert(file:close())
