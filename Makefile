@@ -256,8 +256,8 @@ coverage: test-deps ## run all specs, measure the lines of core/: build/coverage
 BENCH_PEERS := build/bench/hiredis \
                $(if $(PEERS),$(if $(findstring node,$(PEERS)),build/node/installed), \
                build/node/installed)
-BENCH_KNOBS := $(foreach knob,ROUNDS WARMUP OPERATIONS FIXTURE TYPE PEERS SEED OUT PROCESSORS, \
-               $(if $($(knob)),'$(knob)=$($(knob))'))
+BENCH_KNOBS := $(foreach knob,ROUNDS WARMUP OPERATIONS FIXTURE SESSION TYPE PEERS SEED OUT \
+               PROCESSORS,$(if $($(knob)),'$(knob)=$($(knob))'))
 NPM         ?= npm
 
 build/bench/hiredis: bench/peers/hiredis.c | deps
@@ -273,7 +273,7 @@ build/node/installed: bench/peers/package.json bench/peers/package-lock.json
 
 .PHONY: bench
 bench: build $(BENCH_PEERS) ## ours and peers in one run (CASE=read_100 ROUNDS=30 TYPE=session ...)
-	$(call install,lua-socket lua-filesystem)
+	$(call install,lua-socket lua-filesystem lua-cjson liblz4-1 libzstd1)
 	@$(LUA_ENV) LUAJIT=$(LUAJIT) $(LUAJIT) bench/run.lua $(BENCH_KNOBS) $(CASE)
 
 clean: ## remove build/

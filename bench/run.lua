@@ -10,10 +10,12 @@ local figures = require "bench.harness.figures"
 local html = require "bench.harness.html"
 local knobs = require "bench.harness.knobs"
 local machine = require "bench.harness.machine"
+local measured = require "bench.harness.measured"
 local random = require "spec.support.random"
 local results = require "bench.harness.results"
 local rounds = require "bench.harness.rounds"
 local session_file = require "authstate.session_file"
+local sessions = require "bench.harness.sessions"
 local core = require "authstate.core"
 
 local FAILED, CALLED_WRONGLY = 1, 2
@@ -54,6 +56,34 @@ local function run_case(loaded, fixture, values)
   return expect(FAILED, ran, message)
 end
 
+-- What the cases of a run are about, each read when a case first needs it.
+local function new_sources(values)
+  local sources = {}
+  function sources.fixture()
+    local path = values.SESSION or sessions.fixture_path(values.FIXTURE or "large")
+    sources.read = sources.read or expect(FAILED, session_file.read(path))
+    return sources.read
+  end
+  function sources.sessions()
+    sources.list = sources.list or expect(FAILED, sessions.list(values))
+    return sources.list
+  end
+  return sources
+end
+
+-- Measures a case, adds it to the document, and gives its lines.
+local function add_case(document, loaded, sources, values)
+  if not loaded.measure then
+    results.add(document, run_case(loaded, sources.fixture(), values))
+    return figures.lines(document.cases[#document.cases], values)
+  end
+  results.add_measured(document, loaded, expect(FAILED, loaded.measure {
+    sessions = sources.sessions(), knobs = values,
+    on_round = show_progress(loaded.name, values.ROUNDS) or function() end,
+  }))
+  return measured.lines(document.cases[#document.cases])
+end
+
 local function write_reports(document, folder)
   expect(FAILED, os.execute("mkdir -p '" .. folder:gsub("'", "'\\''") .. "'") == 0,
     folder .. ": cannot be made")
@@ -67,12 +97,10 @@ local values, names = knobs.parse(arg)
 expect(CALLED_WRONGLY, values, names)
 local cases = {}
 for i, name in ipairs(case.expand(names)) do cases[i] = load_case(name, values) end
-local fixture = expect(FAILED,
-  session_file.read("spec/fixtures/" .. values.FIXTURE .. ".json.gz"))
+local sources = new_sources(values)
 local document = results.new(machine.describe(), values)
 for _, loaded in ipairs(cases) do
-  results.add(document, run_case(loaded, fixture, values))
-  print(table.concat(figures.lines(document.cases[#document.cases], values), "\n"))
+  print(table.concat(add_case(document, loaded, sources, values), "\n"))
   print()
 end
 document.ended = os.date "!%Y-%m-%dT%H:%M:%SZ"

@@ -27,6 +27,16 @@
 --         goal      how many times our time it is meant to take, at least
 --         cpu_goal_us   the client CPU that one operation is meant to take, at most
 --         at        its place on the axis
+--
+-- or, when it is about the codec and not about operations on a server,
+--
+--     name, sentence
+--     measure       function(context): context has `sessions` (sessions.lua), `knobs` and
+--                   `on_round`, function(round); gives
+--                   { tables = list (tables.lua), goals = list (goals.lua),
+--                     sentences = list, versions = { [program] = version },
+--                     figures = what else results.json has of it }; or nil and a sentence
+--                   when a peer failed or did not do the same work
 
 local programs = require "bench.harness.programs"
 local storages = require "bench.harness.storages"
@@ -42,6 +52,7 @@ local LISTS = {
     "engine_one", "engine_read", "engine_read_100", "engine_pre_key", "engine_write",
     "engine_lone", "engine_pool",
   },
+  codec = { "codec_size", "codec_memory", "codec_decode", "codec_encode" },
 }
 
 local case = {}
@@ -49,9 +60,9 @@ local case = {}
 -- Every word that may be said, in order.
 local function list_words()
   local words = { unpack(NAMES) }
-  for name, list in pairs(LISTS) do
+  for _, name in ipairs { "engine", "codec" } do
     words[#words + 1] = name
-    for _, each in ipairs(list) do words[#words + 1] = each end
+    for _, each in ipairs(LISTS[name]) do words[#words + 1] = each end
   end
   return words
 end
@@ -69,7 +80,9 @@ end
 
 local function check(loaded, name)
   assert(loaded.name == name, "a case has the name of its file")
-  assert(type(loaded.sentence) == "string" and type(loaded.work) == "function")
+  assert(type(loaded.sentence) == "string")
+  if loaded.measure then return loaded end
+  assert(type(loaded.work) == "function")
   assert(loaded.operations >= 1 and #loaded.peers >= 1)
   for _, entry in ipairs(loaded.peers) do
     assert(type(entry.program) == "table" or programs.has(entry.program), entry.name)
@@ -90,9 +103,11 @@ function case.load(name)
 end
 
 --- The case with those of its peers only whose program is named. Ours stays, and so does
--- what a case that draws a conclusion compares it with.
+-- what a case that draws a conclusion compares it with. A case that measures by itself
+-- looks at the knob.
 -- @param wanted { [program] = true }
 function case.with_programs(loaded, wanted)
+  if loaded.measure then return loaded end
   local peers = {}
   local ours = loaded.peers[1].program
   for i, entry in ipairs(loaded.peers) do

@@ -73,8 +73,9 @@ function figures.lines(case, knobs)
   local lines = {
     ("%s: %s"):format(case.name, case.sentence),
     ("%s session%s; %d operations a round, %d rounds after %d; %s; ratios are medians "
-      .. "[quartiles]"):format(knobs.FIXTURE, knobs.TYPE and ", " .. knobs.TYPE or "",
-      case.operations, knobs.ROUNDS, knobs.WARMUP, figures.processors(case)),
+      .. "[quartiles]"):format(knobs.SESSION or knobs.FIXTURE or "large",
+      knobs.TYPE and ", " .. knobs.TYPE or "", case.operations, knobs.ROUNDS,
+      knobs.WARMUP, figures.processors(case)),
     "",
     FORMAT:format("", "wall", "CPU", "wall time", "client CPU", ""),
     FORMAT:format("", "/operation", "/operation", "of ours", "of ours", ""),

@@ -2,6 +2,7 @@
 --- A results document as one HTML page that needs nothing besides itself.
 
 local figures = require "bench.harness.figures"
+local measured = require "bench.harness.measured"
 local plot = require "bench.harness.plot"
 
 local html = {}
@@ -23,6 +24,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); }
 td { white-space: nowrap; }
 th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
+.numbers th:not(:first-child), .numbers td:not(:first-child) { text-align: right; }
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; fill: var(--ink); }
 .name { text-anchor: end; } .tick { text-anchor: middle; fill: var(--soft); }
 .value { fill: var(--soft); paint-order: stroke; stroke: var(--paper);
@@ -112,7 +114,10 @@ function html.page(document)
     "<p>A ratio is what a peer took of our time in the same round, so more than 1 is "
       .. "slower than ours. Times are medians.</p>",
   }
-  for _, case in ipairs(document.cases) do parts[#parts + 1] = section_of(case) end
+  for _, case in ipairs(document.cases) do
+    local make = measured.is_one(case) and measured.html or section_of
+    parts[#parts + 1] = make(case)
+  end
   parts[#parts + 1] = "</body></html>\n"
   return table.concat(parts, "\n")
 end

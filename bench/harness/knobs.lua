@@ -11,7 +11,9 @@ local ROWS = {
   { "ROUNDS", "number", 30, "rounds that count" },
   { "WARMUP", "number", 3, "rounds before them" },
   { "OPERATIONS", "number", nil, "operations of a round; default: what the case says" },
-  { "FIXTURE", "word", "large", "the session in spec/fixtures: large or small" },
+  { "FIXTURE", "word", nil,
+    "the session in spec/fixtures: large or small; default: large, of a codec both" },
+  { "SESSION", "word", nil, "a session's file; of a codec besides the fixtures" },
   { "TYPE", "word", nil, "type of the records; default: what the case says" },
   { "PEERS", "list", nil, "programs that take part besides ours; default: all" },
   { "PROCESSORS", "word", nil,
@@ -36,7 +38,7 @@ function parsers.list(text)
   local set = {}
   for name in text:gmatch "[^, ]+" do
     if not programs.has(name) then
-      return nil, "a list of authstate, hiredis, node"
+      return nil, "a list of " .. table.concat(programs.names(), ", ")
     end
     set[name] = true
   end
@@ -63,7 +65,7 @@ local function check(values)
   if values.OPERATIONS == 0 then
     return nil, "OPERATIONS: 0 is no round; accepted: 1 or more"
   end
-  if not FIXTURES[values.FIXTURE] then
+  if values.FIXTURE and not FIXTURES[values.FIXTURE] then
     return nil, ("FIXTURE: %q is no fixture; accepted: large, small")
       :format(values.FIXTURE)
   end

@@ -9,6 +9,9 @@
 --           goal, cpu_goal_us, at,
 --           wall, cpu = { operation_us, ratio = { q1, median, q3 }, ratios, verdict },
 --           rounds = list of { wall_s, cpu_s, operations, records, digests } } } }
+--
+-- A case that measures by itself is { name, sentence, tables, goals, sentences, figures }
+-- there, see case.lua.
 
 local authstate = require "authstate"
 
@@ -61,6 +64,27 @@ function results.add(document, ran)
     records = peers[1].rounds[1].records, spread = ran.spread, peers = peers,
     processors = ran.processors, axis = ran.case.axis,
     sentences = authstate.array(sentences),
+  })
+end
+
+local function arrays_of(tables)
+  for _, one in ipairs(tables) do
+    authstate.array(one.columns)
+    for _, cells in ipairs(authstate.array(one.rows)) do authstate.array(cells) end
+  end
+  return authstate.array(tables)
+end
+
+--- Adds what a case measured by itself to a document.
+-- @param case see case.lua
+-- @param measured what its `measure` gave
+function results.add_measured(document, case, measured)
+  for name, version in pairs(measured.versions) do document.versions[name] = version end
+  table.insert(document.cases, {
+    name = case.name, sentence = case.sentence,
+    tables = arrays_of(measured.tables),
+    goals = authstate.array(measured.goals),
+    sentences = authstate.array(measured.sentences), figures = measured.figures,
   })
 end
 
