@@ -10,14 +10,24 @@ local tables = require "bench.harness.tables"
 local TOTAL = "total"
 local MOST_OF_FLOOR, MOST_OF_JSON, MOST_OF_FLOOR_COMPRESSED = 1.18, 0.30, 1.10
 
--- Stores whose bytes are counted: options of `open`, and what they are handed.
+local KEY = ("ab"):rep(32)
+
+-- Stores whose bytes are counted: name of a sum, what the table says, options of `open`,
+-- and what they are handed.
 local STORES = {
-  { name = "stored", options = {}, form = "text" },
-  { name = "stored_from_values", options = {}, form = "values" },
-  { name = "high_compression", form = "text",
+  { name = "stored", title = "default options", options = {}, form = "text" },
+  { name = "stored_from_values", title = "default options, from values", options = {},
+    form = "values" },
+  { name = "high_compression", title = "profile high-compression", form = "text",
     options = { profile = "high-compression" } },
-  { name = "encrypted", form = "text", options = { encryption =
-    { keys = { [1] = ("ab"):rep(32) }, primary = 1 } } },
+  { name = "stored_lz4", title = "compression lz4", form = "text",
+    options = { compression = "lz4" } },
+  { name = "stored_zstd", title = "compression zstd", form = "text",
+    options = { compression = "zstd" } },
+  { name = "stored_gzip", title = "compression gzip", form = "text",
+    options = { compression = "gzip" } },
+  { name = "encrypted", title = "encryption", form = "text",
+    options = { encryption = { keys = { [1] = KEY }, primary = 1 } } },
 }
 
 -- Columns: title, name of a sum in bytes, what it is divided by, how it is written.
@@ -28,10 +38,8 @@ local COLUMNS = {
   { "stored", "stored" },
   { "of floor", "stored", "floor", "%.3f" },
   { "of JSON", "stored", "json", "%.3f" },
-  { "from values", "stored_from_values" },
-  { "high c.", "high_compression" },
+  { "high-compression", "high_compression" },
   { "of floor", "high_compression", "floor", "%.3f" },
-  { "encrypted", "encrypted" },
   { "gzip of JSON", "gzip", "json", "%.3f" },
   { "LZ4 of JSON", "lz4", "json", "%.3f" },
   { "zstd of JSON", "zstd", "json", "%.3f" },
@@ -97,6 +105,18 @@ local function table_of(session, rows)
   return one
 end
 
+-- What each store keeps of the whole session.
+local function table_of_stores(session, total)
+  local one = { title = session.name .. ": bytes by options",
+    columns = { "", "stored", "of floor", "of JSON" }, rows = {} }
+  for i, store in ipairs(STORES) do
+    one.rows[i] = { store.title, tables.cell(total[store.name]),
+      tables.cell(share(total, store.name, "floor"), "%.3f"),
+      tables.cell(share(total, store.name, "json"), "%.3f") }
+  end
+  return one
+end
+
 local function goals_of(name, total)
   return {
     goals.at_most(name, "stored of the floor", share(total, "stored", "floor"),
@@ -119,6 +139,7 @@ local function measure(context)
     count_stored(rows, session, server, missing)
     local total = add_total(rows)
     table.insert(result.tables, table_of(session, rows))
+    table.insert(result.tables, table_of_stores(session, total))
     for _, goal in ipairs(goals_of(session.name, total)) do
       table.insert(result.goals, goal)
     end
@@ -128,7 +149,7 @@ local function measure(context)
   server:stop()
   for _, store in ipairs(STORES) do
     if missing[store.name] then
-      table.insert(result.sentences, ("%s: not measured: %s"):format(store.name,
+      table.insert(result.sentences, ("%s: not measured: %s"):format(store.title,
         missing[store.name]))
     end
   end

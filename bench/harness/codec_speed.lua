@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- What the cases of a codec's speed have in common: ours, ours once more, lua-cjson and
--- Node, as a table of times and ratios for each session.
+--- What the cases of a codec's speed have in common: ours, ours once more, ours with
+-- encryption, lua-cjson and Node, as a table of times and ratios for each session.
 
 local authstate = require "authstate"
 local codec_rounds = require "bench.harness.codec_rounds"
@@ -11,6 +11,9 @@ local statistics = require "bench.harness.statistics"
 local stored = require "bench.harness.stored"
 
 local TOTAL = codec_rounds.TOTAL
+
+-- How many of the peers are ours, which take part whatever PEERS says.
+local OURS = 3
 
 local codec_speed = {}
 
@@ -32,14 +35,15 @@ local function list_entries(method, lists, knobs)
     { name = "authstate", program = "authstate_codec", form = form_of_ours,
       stored = lists },
     { name = "again", program = "authstate_codec", form = form_of_ours, stored = lists },
+    { name = "encrypted", program = "encrypted_codec", form = form_of_ours,
+      stored = lists },
     { name = "cjson", program = "cjson", form = "cjson" },
     { name = "node", program = "node_codec", form = "json" },
   }
   local chosen = {}
   for i, entry in ipairs(entries) do
     entry.method = method
-    local is_ours = i <= 2
-    if is_ours or not knobs.PEERS or knobs.PEERS[entry.program] then
+    if i <= OURS or not knobs.PEERS or knobs.PEERS[entry.program] then
       chosen[#chosen + 1] = entry
     end
   end
@@ -69,9 +73,10 @@ end
 
 -- Goals of a peer: its total, and each type.
 local function add_goals(list, session, measured, limits)
-  local name = measured.entry.name
-  list[#list + 1] = goals.at_least(session.name, name .. " takes of ours, in total",
-    measured.ratio[TOTAL].median, limits.total)
+  local name, total = measured.entry.name, measured.ratio[TOTAL].median
+  local what = name .. " takes of ours, in total"
+  list[#list + 1] = limits.most and goals.at_most(session.name, what, total, limits.most)
+    or goals.at_least(session.name, what, total, limits.total)
   if not limits.type then return end
   local of_types = {}
   for _, part in ipairs(session.types) do
@@ -115,8 +120,8 @@ end
 
 --- A function `measure` of a case, see case.lua.
 -- @param method "decode" or "encode"
--- @param limits { [peer] = { total, type } }: how many times our time it is meant to take
---   at least, for the whole session and for each type
+-- @param limits { [peer] = { total, type, most } }: how many times our time it is meant
+--   to take at least, for the whole session and for each type; or at most
 function codec_speed.measure(method, limits)
   return function(context)
     local result = { tables = {}, goals = {}, sentences = {}, versions = {},

@@ -11,6 +11,7 @@ local programs = {}
 local known = {
   authstate = { LUAJIT, "bench/peers/authstate.lua", file = "bench/peers/authstate.lua" },
   authstate_codec = { LUAJIT, CODEC, "authstate", file = CODEC },
+  encrypted_codec = { LUAJIT, CODEC, "encrypted", file = CODEC },
   cjson = { LUAJIT, CODEC, "cjson", file = CODEC },
   hiredis = { "build/bench/hiredis", file = "build/bench/hiredis" },
   -- A round does not pay for the garbage of the round before, so Node is let collect it.

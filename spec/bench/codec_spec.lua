@@ -80,6 +80,23 @@ describe("make bench CASE=codec", function()
     assert.matches("\ntotal +479 +337214 +67772 +%d+ +", printed)
   end)
 
+  it("counts what is stored with other options, or says why not", function()
+    local total = document.cases[1].figures[1].types[12]
+    assert.equal("total", total.name)
+    assert.is_true(total.stored_from_values > total.floor)
+    assert.matches("\ndefault options, from values +" .. total.stored_from_values
+      .. " ", printed)
+    for name, title in pairs {
+      high_compression = "profile high-compression", stored_lz4 = "compression lz4",
+      stored_zstd = "compression zstd", stored_gzip = "compression gzip",
+      encrypted = "encryption",
+    } do
+      local line = "\n" .. title:gsub("%p", "%%%0") .. " +%d+ +[%d.]+ +[%d.]+\n"
+      local why = "\n" .. title:gsub("%p", "%%%0") .. ": not measured: %a"
+      assert.is_true(printed:find(total[name] and line or why) ~= nil, title)
+    end
+  end)
+
   it("compares the memory of a server", function()
     local bytes = document.cases[2].figures[1].dataset_bytes
     assert.is_true(bytes.typed > 67772 and bytes.hash > 337214)
@@ -89,16 +106,18 @@ describe("make bench CASE=codec", function()
   it("compares times with those of ours, by type and in total", function()
     for i = 3, 4 do
       local peers = document.cases[i].figures[1].peers
-      assert.equal(3, #peers)
-      assert.equal("cjson", peers[3].name)
+      assert.equal(4, #peers)
+      assert.equal("encrypted", peers[3].name)
+      assert.equal("cjson", peers[4].name)
       for _, name in ipairs { "total", "creds", "session", "sender-key" } do
+        assert.is_true(peers[4].ratio[name].q1 > 0)
         assert.is_true(peers[3].ratio[name].q1 > 0)
         assert.is_true(peers[1].rounds[2][name] > 0)
         assert.equal(1, peers[1].ratio[name].median)
       end
     end
-    local ratio = "[%d.]+ %[[%d.]+ %.%. [%d.]+%]"
-    assert.matches("\nsession +[%d.]+ us +" .. ratio .. " +" .. ratio .. "\n", printed)
+    local ratios = (" +[%d.]+ %[[%d.]+ %.%. [%d.]+%]"):rep(3)
+    assert.matches("\nsession +[%d.]+ us" .. ratios .. "\n", printed)
     assert.matches("\nsmall: in total a ratio between [%d.]+ and [%d.]+ tells", printed)
   end)
 
@@ -107,6 +126,8 @@ describe("make bench CASE=codec", function()
     for _, goal in ipairs {
       "stored of the floor, goal at most 1.18", "stored of JSON, goal at most 0.30",
       "memory in typed, of base64 JSON in one hash, goal at most 0.33",
+      "encrypted takes of ours, in total, goal at most 1.60",
+      "encrypted takes of ours, in total, goal at most 1.40",
       "cjson takes of ours, in total, goal at least 3.00",
       "cjson takes of ours, each type, goal at least 1.20",
       "cjson takes of ours, in total, goal at least 1.50",
