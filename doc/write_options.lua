@@ -93,6 +93,7 @@ local LISTS = {
   { title = "redis, as a table", prefix = "redis.", rows = options.redis_rows },
   { title = "redis.socket", prefix = "redis.socket.", rows = options.socket_rows },
   { title = "redis.tls", prefix = "redis.tls.", rows = options.tls_rows },
+  { title = "encryption", prefix = "encryption.", rows = options.encryption_rows },
 }
 
 io.write(HEAD)

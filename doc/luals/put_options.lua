@@ -10,13 +10,15 @@ local CLASSES = {
   { "authstate.socket", options.socket_rows },
   { "authstate.tls", options.tls_rows },
   { "authstate.redis", options.redis_rows },
+  { "authstate.encryption", options.encryption_rows },
   { "authstate.options", options.rows },
 }
 
 local TYPES = {
   string = "string", number = "integer", boolean = "boolean",
   redis = "string|authstate.redis", socket = "authstate.socket",
-  tls = "authstate.tls",
+  tls = "authstate.tls", encryption = "authstate.encryption",
+  keys = "table<integer, authstate.bytes|string|{ file: string }>",
   log = "fun(level: authstate.log_level, message: string, fields: table)",
   log_level = "authstate.log_level",
 }

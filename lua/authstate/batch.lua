@@ -3,6 +3,7 @@
 -- the layout that they go to. Making one checks sizes and touches no server.
 
 local core = require "authstate.core"
+local encryption = require "authstate.encryption"
 local failure = require "authstate.failure"
 local new_table = require "table.new"
 
@@ -17,7 +18,8 @@ local MAX_RECORDS = 500000
 -- What the commit script is told of creds.registered when the creds do not say.
 local REGISTERED_UNKNOWN = "-"
 
---- @param context { layout, session (its id), max_value_bytes, max_commit_bytes }
+--- @param context { layout, session (its id), max_value_bytes, max_commit_bytes,
+--   keyring = what encrypts the values, or nil }
 function batch.new(context)
   return setmetatable({
     context = context, groups = {}, by_key = {}, has_creds = false, registered = "",
@@ -32,7 +34,10 @@ local function group_of(self, kind, id)
   local group = self.by_key[key]
   if not group then
     local remembered = layout.arrangement.type_to_remember(kind)
-    group = { key = key, kind = remembered, deletes = {}, sets = {}, records = {} }
+    group = {
+      key = key, kind = remembered, deletes = {}, sets = {}, records = {},
+      secrets = {}, -- of values to encrypt: type and id, at their places in `sets`
+    }
     self.by_key[key] = group
     -- Creds go first: the commit script looks for them in KEYS[2].
     table.insert(self.groups, kind == "creds" and 1 or #self.groups + 1, group)
@@ -80,19 +85,25 @@ local function admit(self, kind, id, bytes)
   return true
 end
 
---- Puts in a stored value. True, or E.
-function Batch:set(kind, id, stored)
-  if #stored > self.context.max_value_bytes then
+-- Puts in a stored value, which is encrypted before it is sent, or not.
+local function put_stored(self, kind, id, stored, is_secret)
+  local bytes = #stored + (is_secret and encryption.OVERHEAD_BYTES or 0)
+  if bytes > self.context.max_value_bytes then
     local what = "the value of " .. failure.record(kind, id)
-    return too_large(self, kind, id, what, #stored, "max_value_bytes")
+    return too_large(self, kind, id, what, bytes, "max_value_bytes")
   end
   local group, field = group_of(self, kind, id)
   local is_claimed, message, code = claim(self, group, kind, id, field)
   if not is_claimed then return nil, message, code end
-  local sets = group.sets
-  sets[#sets + 1] = field
-  sets[#sets + 1] = stored
-  return admit(self, kind, id, #stored + #field)
+  local sets, at = group.sets, #group.sets
+  sets[at + 1], sets[at + 2] = field, stored
+  if is_secret then group.secrets[at + 1], group.secrets[at + 2] = kind, id end
+  return admit(self, kind, id, bytes + #field)
+end
+
+--- Puts in a value as it is to be stored. True, or E.
+function Batch:set(kind, id, stored)
+  return put_stored(self, kind, id, stored, false)
 end
 
 --- Puts in a deletion. True, or E.
@@ -105,13 +116,13 @@ function Batch:delete(kind, id)
   return admit(self, kind, id, #field)
 end
 
---- Puts in the credentials. True, or E.
+--- Puts in the encoded credentials. True, or E.
 -- @param registered true, false, or nil when unknown
 function Batch:set_creds(stored, registered)
   self.has_creds = true
   self.registered = REGISTERED_UNKNOWN
   if registered ~= nil then self.registered = registered and "1" or "0" end
-  return self:set("creds", "creds", stored)
+  return put_stored(self, "creds", "creds", stored, self.context.keyring ~= nil)
 end
 
 -- A value that cannot be encoded is a mistake of the caller (code "invalid", which the
@@ -127,7 +138,7 @@ end
 
 local function put(self, kind, id, stored, message, code)
   if not stored then return refuse(self, kind, id, message, code) end
-  return self:set(kind, id, stored)
+  return put_stored(self, kind, id, stored, self.context.keyring ~= nil)
 end
 
 --- Encodes a Lua value and puts it in; `authstate.null` deletes.
@@ -193,11 +204,35 @@ function Batch:set_session(texts, on_record)
   return true
 end
 
---- What a plain write is told: { key, field, value, ... }, false for a deletion.
-function Batch:changes()
+-- The fields and values to set, as they are sent: encrypted for a generation. A list; or
+-- E.
+local function sealed_sets(self, group, generation)
+  local keyring, secrets = self.context.keyring, group.secrets
+  if not keyring then return group.sets end
+  local sealed, place = new_table(#group.sets, 0), {
+    session = self.context.session, generation = tonumber(generation),
+  }
+  for i = 1, #group.sets, 2 do
+    local stored, kind, id = group.sets[i + 1], secrets[i], secrets[i + 1]
+    if kind then
+      local message, code
+      stored, message, code =
+        keyring:encrypt(stored, place.session, place.generation, kind, id)
+      if not stored then return encryption.fail(place, kind, id, message, code) end
+    end
+    sealed[i], sealed[i + 1] = group.sets[i], stored
+  end
+  return sealed
+end
+
+--- What a plain write is told: { key, field, value, ... }, false for a deletion; or E.
+-- @param generation decimal, that it goes to
+function Batch:changes(generation)
   local changes, at = new_table(3 * self.records, 0), 0
   for _, group in ipairs(self.groups) do
-    local sets, deletes, key = group.sets, group.deletes, group.key
+    local deletes, key = group.deletes, group.key
+    local sets, message, code, details = sealed_sets(self, group, generation)
+    if not sets then return nil, message, code, details end
     for i = 1, #deletes do
       changes[at + 1], changes[at + 2], changes[at + 3] = key, deletes[i], false
       at = at + 3
@@ -226,18 +261,23 @@ function Batch:commands()
   return commands
 end
 
---- The keys to be written, and the arguments of the commit script that follow its head.
-function Batch:arguments(head)
+--- The keys to be written, and the arguments of the commit script that follow its head;
+-- or E.
+-- @param head arguments
+-- @param generation decimal, that the values go to
+function Batch:arguments(head, generation)
   local keys, arguments = {}, head
   for _, group in ipairs(self.groups) do
+    local sets, message, code, details = sealed_sets(self, group, generation)
+    if not sets then return nil, message, code, details end
     keys[#keys + 1] = group.key
     local at = #arguments
     arguments[at + 1] = group.kind
     arguments[at + 2] = tostring(#group.deletes)
-    arguments[at + 3] = tostring(#group.sets / 2)
+    arguments[at + 3] = tostring(#sets / 2)
     for i = 1, #group.deletes do arguments[at + 3 + i] = group.deletes[i] end
     at = #arguments
-    for i = 1, #group.sets do arguments[at + i] = group.sets[i] end
+    for i = 1, #sets do arguments[at + i] = sets[i] end
   end
   return keys, arguments
 end

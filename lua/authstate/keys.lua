@@ -84,8 +84,13 @@ local function read_ids(self, kind, ids, shape, options)
   local layout = session.store.layout
   local fields, key = new_table(#ids, 0), nil
   for i = 1, #ids do key, fields[i] = layout.key(session.id, kind, ids[i]) end
-  local values, message, code, details = session:read_fields(call, key, fields, shape)
-  if not values then return name_record(kind, ids, message, code, details) end
+  local values, generation, code, details =
+    session:read_fields(call, key, fields, shape)
+  if not values then return name_record(kind, ids, generation, code, details) end
+  local message
+  values, message, code, details =
+    session:open_list(shape, generation, kind, ids, values)
+  if not values then return nil, message, code, details end
   if #ids == 1 then prepare_quick(session, kind) end
   local found = new_table(0, #ids)
   for i = 1, #ids do
@@ -132,19 +137,32 @@ local function submit_read(self, kind, id, shape)
     store.server.socket.command_timeout_ms)
 end
 
+-- What a read of one id found that went the quick way: { [id] = value }; or E.
+local function open_single(session, shape, generation, kind, ids, stored)
+  local list, message, code, details =
+    session:open_list(shape, generation, kind, ids, { stored })
+  if not list then return nil, message, code, details end
+  return { [ids[1]] = list[1] }
+end
+
 local function read(self, kind, ids, shape, options)
   if options == nil and is_single(ids) then
     local id, driver = ids[1], self.session.store.driver
-    local slot, task = submit_read(self, kind, id, SHAPES[shape])
+    local session = self.session
+    local generation = session.pin
+    local slot, task = submit_read(self, kind, id, SHAPES[session:asked(shape)])
     if slot then
       local result
       if task then result = yield(PARKED) else result = driver:block(slot) end
       if result ~= driver.unfinished then
+        if session.store.opener then
+          return open_single(session, shape, generation, kind, ids, result)
+        end
         local found = new_table(0, 1)
         found[id] = result
         return found
       end
-      local is_again, message, code, details = fail_quickly(self.session, kind, id, slot)
+      local is_again, message, code, details = fail_quickly(session, kind, id, slot)
       if is_again ~= false then return nil, message, code, details end
     end
   end
@@ -202,6 +220,9 @@ local function submit_write(session, kind, id, value, put)
   local stored, encode = value, ENCODERS[put]
   if encode == "encode_text" and type(value) ~= "string" then return nil end
   if encode then stored = layout[encode](kind, value, options.max_value_bytes) end
+  if stored and encode and store.keyring then
+    stored = store.keyring:encrypt(stored, session.id, tonumber(pin), kind, id)
+  end
   if type(stored) ~= "string" or #stored > options.max_value_bytes or
      #stored > options.max_commit_bytes then
     return nil

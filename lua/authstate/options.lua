@@ -98,8 +98,8 @@ options.rows = {
       .. "connection has made unsure." },
   { name = "durability", later = true,
     sentence = "How many replicas must have a write before it is acknowledged." },
-  { name = "encryption", later = true,
-    sentence = "The keys that stored values are encrypted with." },
+  { name = "encryption", kind = "table",
+    sentence = "Encrypts stored values, with the options below; see `security.md`." },
   { name = "owner", later = true,
     sentence = "The name under which this process holds leases." },
   { name = "debug", already = { false }, later = true,
@@ -144,6 +144,18 @@ options.tls_rows = {
       .. "everything. For trials." },
 }
 
+--- The rows of `encryption`.
+options.encryption_rows = {
+  { name = "keys", kind = "table",
+    sentence = "`{ [id] = key }`: a key is 32 bytes (`authstate.bytes`), 64 hexadecimal "
+      .. "digits, base64, or `{ file = path }`; an id is a number from 0 to 255." },
+  { name = "primary", kind = "number", min = 0, max = 255,
+    sentence = "Id of the key that encrypts; all others only read what they wrote." },
+  { name = "required", kind = "boolean", default = false,
+    sentence = "Whether a value that is not encrypted is refused as `corrupt`, rather "
+      .. "than read." },
+}
+
 --- The rows of `redis`, when it is a table.
 options.redis_rows = {
   { name = "url", kind = "string",
@@ -175,6 +187,7 @@ function options.full_names()
   for prefix, rows in pairs {
     [""] = options.rows, ["redis."] = options.redis_rows,
     ["redis.socket."] = options.socket_rows, ["redis.tls."] = options.tls_rows,
+    ["encryption."] = options.encryption_rows,
   } do
     for _, row in ipairs(rows) do known[prefix .. row.name] = true end
   end
@@ -316,6 +329,43 @@ local function check_redis(given, faults)
   complain(faults, named, right.url, 'option "redis": %s', reason)
 end
 
+-- What is wrong with one of the keys, as far as can be told without decoding it.
+local function key_fault(id, key)
+  if type(id) ~= "number" or id % 1 ~= 0 or id < 0 or id > 255 then
+    return ("%s is no id of a key; accepted: a whole number from 0 to 255"):format(
+      type(id) == "number" and tostring(id) or "a " .. type(id))
+  elseif type(key) == "table" and (type(key.file) ~= "string" or key.file == "" or
+     key.file:find "%c" or next(key, next(key)) ~= nil) then
+    return ("the key %d is a table; accepted: { file = path }"):format(id)
+  end
+end
+
+-- Keys are said all at once: with a metatable they are not merged with those of a
+-- profile.
+local KEYS = { __name = "authstate.encryption_keys" }
+
+-- What is right of the option `encryption`, by itself.
+local function check_encryption(given, faults)
+  local right = check_rows(options.encryption_rows, given, "encryption.", faults)
+  if not right.keys then return right end
+  local keys = setmetatable({}, KEYS)
+  for id, key in pairs(right.keys) do
+    local wrong = key_fault(id, key)
+    if wrong then
+      complain(faults, "encryption.keys", right.keys, 'option "encryption.keys": %s',
+        wrong)
+    else
+      keys[id] = key
+    end
+  end
+  if next(right.keys) == nil then
+    complain(faults, "encryption.keys", right.keys,
+      'option "encryption.keys": there is no key; accepted: { [id] = key }')
+  end
+  right.keys = keys
+  return right
+end
+
 local function check_data_dir(path, faults)
   if path and (path == "" or path:find("\0", 1, true)) then
     complain(faults, "data_dir", path,
@@ -342,6 +392,9 @@ end
 local function check_given(given, has_server, faults)
   local right = check_rows(options.rows, given, "", faults)
   if given.redis ~= nil then right.redis = check_redis(given.redis, faults) end
+  if right.encryption then
+    right.encryption = check_encryption(right.encryption, faults)
+  end
   check_prefix(right.prefix, faults)
   check_data_dir(right.data_dir, faults)
   check_place(has_server, given.data_dir, faults)
@@ -395,6 +448,26 @@ local function check_tls(server, faults)
   end
 end
 
+-- The encryption, with what is not said.
+local function complete_encryption(said, origins, faults)
+  local complete = add_defaults(options.encryption_rows, layers.merge_tables(said, {}))
+  for _, name in ipairs { "keys", "primary" } do
+    if complete[name] == nil then
+      complain(faults, "encryption", said,
+        'option "encryption": %s is missing; accepted: { keys = { [1] = key }, primary '
+        .. "= 1 }", name)
+      return complete
+    end
+  end
+  if complete.keys[complete.primary] == nil then
+    complain(faults, "encryption.primary", complete.primary,
+      'option "encryption.primary": %d is none of encryption.keys; accepted: the id of '
+      .. "one of them", complete.primary)
+    faults[#faults].origin = origins["encryption.primary"]
+  end
+  return complete
+end
+
 -- The server that `redis` names, with all that is not said.
 local function complete_server(redis, origins, faults)
   local named = redis.url and "redis.url" or "redis.path"
@@ -445,6 +518,9 @@ function options.check(given, below, origins)
   else
     checked.socket = complete_socket(checked.redis and checked.redis.socket)
     checked.redis = nil
+  end
+  if checked.encryption and #faults == 0 then
+    checked.encryption = complete_encryption(checked.encryption, origins, faults)
   end
   if #faults > 0 then return nil, faults end
   return add_defaults(options.rows, checked)

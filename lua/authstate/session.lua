@@ -9,6 +9,7 @@
 
 local batch = require "authstate.batch"
 local core = require "authstate.core"
+local encryption = require "authstate.encryption"
 local failure = require "authstate.failure"
 local keys = require "authstate.keys"
 local meta = require "authstate.meta"
@@ -117,6 +118,73 @@ function Session:begin(options, level)
   return call
 end
 
+-- ---- opening what was read ---------------------------------------------------------
+
+-- What replies are asked for as, when it is not the driver that opens their values.
+local RAW = { value = "raw", json = "raw", value_map = "raw", json_map = "raw" }
+
+--- The shape in which to ask for values.
+-- @local
+function Session:asked(shape)
+  return self.store.opener and RAW[shape] or shape
+end
+
+-- Where values belong that were read with a generation: decimal, nil for none.
+local function place_of(self, generation)
+  return { session = self.id, generation = tonumber(generation or 0) }
+end
+
+-- E for a value that cannot be opened.
+local function fail_to_open(self, place, kind, id, message, code)
+  self.store.log("warn", message, { code = code, node = self.store.node,
+    session = self.id })
+  return encryption.fail(place, kind, id, message, code)
+end
+
+--- Opens values of one type in their list, where those that are absent are nil or false.
+-- @param shape that was wanted
+-- @param generation that they were read with, decimal; nil for none
+-- @return the list; or E
+-- @local
+function Session:open_list(shape, generation, kind, ids, list)
+  local opener = self.store.opener
+  if not opener or not RAW[shape] then return list end
+  local place = place_of(self, generation)
+  for i = 1, #ids do
+    local value, message, code = nil, nil, nil
+    if list[i] then
+      value, message, code = opener:open(shape, place, kind, ids[i], list[i])
+    end
+    if message then return fail_to_open(self, place, kind, ids[i], message, code) end
+    list[i] = value
+  end
+  return list
+end
+
+local MAP_SHAPES = { value_map = "value", json_map = "json" }
+
+-- Makes { [field] = value } of the flat replies of HGETALL, from `first` on, in their
+-- places. The replies; or E.
+local function open_maps(self, shape, generation, types, replies, first)
+  local opener, layout = self.store.opener, self.store.layout
+  if not opener or not MAP_SHAPES[shape] then return replies end
+  local place = place_of(self, generation)
+  for at = first, #replies do
+    local flat, map = replies[at], {}
+    for i = 1, #flat, 2 do
+      local field = flat[i]
+      local kind, id =
+        layout.arrangement.place(layout, self.id, types, at - first + 1, field)
+      local value, message, code =
+        opener:open(MAP_SHAPES[shape], place, kind, id, flat[i + 1])
+      if message then return fail_to_open(self, place, kind, id, message, code) end
+      map[field] = value
+    end
+    replies[at] = map
+  end
+  return replies
+end
+
 local function read_commands(self, call, commands, shapes)
   if self.pin then return read_pinned(self, call, commands, shapes) end
   local replies, message, code, details = read_first(self, call, commands, shapes, false)
@@ -134,27 +202,29 @@ function Session:read(call, commands, shapes)
   return in_order(self, call, read_commands, commands, shapes)
 end
 
+-- The values, and the generation that they were read with; or E.
 local function read_fields(self, call, key, fields, shape)
   if not self.pin or not call.lane then
     local command = { "HMGET", key }
     for i = 1, #fields do command[i + 2] = fields[i] end
-    local replies, message, code, details =
-      read_first(self, call, { command }, { shape }, false)
-    if not replies then return nil, message, code, details end
-    return replies[1]
+    local replies, found, code, details =
+      read_first(self, call, { command }, { self:asked(shape) }, false)
+    if not replies then return nil, found, code, details end
+    return replies[1], found.generation
   end
-  local store = self.store
+  local store, pin = self.store, self.pin
   local values, message, code, facts = store.driver:read {
-    lane = call.lane, key = key, fields = fields, shape = shape,
-    generation = tonumber(self.pin), deadline_ms = call.deadline_ms,
+    lane = call.lane, key = key, fields = fields, shape = self:asked(shape),
+    generation = tonumber(pin), deadline_ms = call.deadline_ms,
   }
-  if values then return values end
+  if values then return values, pin end
   if code == "fenced" then self.writer:note_fenced() end
   return store:fail(call, message, code, facts, { { "HMGET", key } })
 end
 
 --- Reads fields of one hash as stored values, joined with other reads of this turn.
--- @return list, holes for those that are absent; or E
+-- @return list, holes for those that are absent, to be opened by `open_list`, and the
+--   generation that goes with it; or E
 -- @local
 function Session:read_fields(call, key, fields, shape)
   return in_order(self, call, read_fields, key, fields, shape)
@@ -172,7 +242,7 @@ end
 local function load_creds_now(self, call, shape)
   local key, field = self.store.layout.key(self.id, "creds", "creds")
   local replies, found, code, details = read_first(self, call,
-    { { "HMGET", key, field } }, { shape }, true)
+    { { "HMGET", key, field } }, { self:asked(shape) }, true)
   if not replies then
     if code == "corrupt" and details.reply then
       details.type, details.id = "creds", "creds"
@@ -180,9 +250,13 @@ local function load_creds_now(self, call, shape)
     end
     return nil, found, code, details
   end
-  local creds = replies[1][1]
+  local list, message
+  list, message, code, details = self:open_list(shape, found.generation, "creds",
+    { "creds" }, replies[1])
+  if not list then return nil, message, code, details end
+  local creds = list[1]
   if creds == nil then return nil end
-  local is_right, message
+  local is_right
   is_right, message, code, details = check_stored_creds(self, creds, shape)
   if not is_right then return nil, message, code, details end
   return creds, found.version
@@ -211,7 +285,7 @@ local function load_whole(self, call, types, shape)
   local commands = layout.arrangement.read_all(layout, self.id, types)
   table.insert(commands, 1, { "HGETALL", self.writer.meta_key })
   local replies, message, code, details = self.store:perform(call,
-    { commands = commands, shapes = { "raw", shape }, atomic = true })
+    { commands = commands, shapes = { "raw", self:asked(shape) }, atomic = true })
   if replies then return replies end
   if code == "corrupt" and details.reply then
     details.type, details.id =
@@ -272,6 +346,9 @@ local function load_session_now(self, call, shape)
     if not extend_known_types(self, found.types) then
       pin_to(self, found, moment, true)
       self.writer:note_types(found.generation, found.types)
+      replies, message, code, details =
+        open_maps(self, shape, found.generation, types, replies, 2)
+      if not replies then return nil, message, code, details end
       return assemble(self, types, replies, found, shape)
     end
   end
@@ -353,7 +430,7 @@ function Session:batch_context()
   return {
     layout = self.store.layout, session = self.id,
     max_value_bytes = options.max_value_bytes,
-    max_commit_bytes = options.max_commit_bytes,
+    max_commit_bytes = options.max_commit_bytes, keyring = self.store.keyring,
   }
 end
 
@@ -383,7 +460,8 @@ end
 
 -- Writes a batch of keys without asking who else writes.
 local function write_plainly(self, call, filled)
-  local changes = filled:changes()
+  local changes, message, code, details = filled:changes(self.pin)
+  if not changes then return nil, message, code, details end
   local version, reason, fault, facts = self.store.driver:write {
     lane = call.lane, changes = changes, deadline_ms = call.deadline_ms, is_write = true,
   }

@@ -4,6 +4,7 @@
 
 local clock = require "authstate.clock"
 local embedded = require "authstate.embedded"
+local encryption = require "authstate.encryption"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
 local layout = require "authstate.layout"
@@ -67,6 +68,21 @@ local function make_tls(server, applied, level)
   return made
 end
 
+-- See encryption.new; what cannot be a key is the caller's mistake.
+local function make_keyring(options, made_layout, applied, level)
+  local said = options.encryption
+  if not said then return nil end
+  if not made_layout.envelope then
+    error(applied:place("encryption", said) .. ('option "encryption": the layout "%s" '
+      .. "keeps JSON texts that others read; accepted: a layout with envelopes, such as "
+      .. '"typed", or no encryption'):format(options.layout), level + 1)
+  end
+  local made, option, value, sentence = encryption.new(said)
+  if made == false then error(applied:place(option, value) .. sentence, level + 1) end
+  said.keys = nil -- the keyring has copies, which are wiped when the store is closed
+  return made
+end
+
 local function new_driver(options, server, keeper, made_tls)
   return native.new {
     server = server,
@@ -98,6 +114,7 @@ function store.open(given)
   end
   local server, guard, tell = options.redis, nil, log.new(options)
   local made_tls = make_tls(server, applied, LEVEL)
+  local keyring = make_keyring(options, made_layout, applied, LEVEL)
   if not server then
     local started, message, code, details = embedded.start(options, tell)
     if not started then
@@ -119,6 +136,8 @@ function store.open(given)
     options = options,
     profile = applied,
     layout = made_layout,
+    keyring = keyring, -- nil: values are not encrypted
+    opener = keyring and encryption.opener(keyring, options.max_value_bytes),
     server = server,
     node = url.show(server),
     driver = new_driver(options, server, guard, made_tls),
@@ -516,6 +535,18 @@ function Store:stats()
   }
 end
 
+-- Tasks that were answered at the end may still have values to open: their turn comes
+-- first.
+local function wipe_keys(self)
+  local keyring = self.keyring
+  if not keyring then return end
+  if scheduler.has_tasks() then
+    scheduler.spawn(function() keyring:close() end)
+  else
+    keyring:close()
+  end
+end
+
 --- Closes the store; the private server is shut down when nobody else uses it. Every
 -- later call answers `closed`. Closing twice does nothing.
 -- @return true; or E when the private server did not shut down
@@ -525,9 +556,12 @@ function Store:close()
   self.is_closed = true
   if not self.guard then
     self.driver:close()
+    wipe_keys(self)
     return true
   end
-  return self.guard:leave(self.driver)
+  local is_left, message, code, details = self.guard:leave(self.driver)
+  wipe_keys(self)
+  return is_left, message, code, details
 end
 
 return store

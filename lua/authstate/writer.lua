@@ -178,19 +178,24 @@ function Writer:read_meta(call)
   return found
 end
 
+-- What a write without a pin says when nothing is stored: it joins whoever opens a
+-- generation first, unless its values are encrypted for the one that it proposes.
+function Writer:first_pin()
+  return self.store.keyring and "-" or ""
+end
+
 local function fenced(call, message)
   return failure.new("fenced", message, { session = call.session, sent = true })
 end
 
 -- Whether the handle may write to what is stored. Gives the pin to write under and
 -- whether the write opens a generation; or E.
-local function admit(call, pin, found, has_creds)
+local function admit(self, call, pin, found, has_creds)
   if not found.generation then
     if pin and pin ~= writer.NOTHING then
       return fenced(call, "the session is gone; load it again")
     end
-    -- Without a pin, it joins whoever opens one first.
-    return pin or "", true
+    return pin or self:first_pin(), true
   end
   if found.is_deleted then
     if pin ~= found.generation then
@@ -329,7 +334,7 @@ local function prepare(self, call, pin, batch, opens)
   local found, message, code, details = self:read_meta(call)
   if not found then return nil, message, code, details end
   local write_pin
-  write_pin, opens, code, details = admit(call, pin, found, batch.has_creds)
+  write_pin, opens, code, details = admit(self, call, pin, found, batch.has_creds)
   if not write_pin then return nil, opens, code, details end
   if not opens then return write_pin, "" end
   local proposal
@@ -342,12 +347,15 @@ local function commit_once(self, call, pin, batch, options, opens)
   local write_pin, proposal, code, details = prepare(self, call, pin, batch, opens)
   if not write_pin then return nil, proposal, code, details end
   local seq = self.seq + 1
-  local keys, arguments = batch:arguments {
+  local generation = proposal ~= "" and proposal or write_pin
+  local keys, arguments
+  keys, arguments, code, details = batch:arguments({
     self:token(), ("%.0f"):format(seq), write_pin, proposal,
     options.creates and "create" or "write", batch.has_creds and "1" or "",
     batch.registered, options.expect and ("%.0f"):format(options.expect) or "",
     seen_argument(self),
-  }
+  }, generation)
+  if not keys then return nil, arguments, code, details end
   table.insert(keys, 1, self.meta_key)
   -- A first write may have to be sent anew, behind what would be sent meanwhile.
   if seq > 1 and proposal == "" then self.turns:note_sent() end
@@ -355,7 +363,7 @@ local function commit_once(self, call, pin, batch, options, opens)
   result, message, code, details = send(self, call, "commit", seq, keys, arguments)
   if result and result.verdict[1] == "again" then
     -- The server tells of the newest generation, which the handle may never have seen.
-    result.generation = proposal ~= "" and proposal or write_pin
+    result.generation = generation
   end
   return result, message, code, details
 end

@@ -64,7 +64,7 @@ describe("a keyring", function()
     end
   end)
 
-  it("gives no value when one bit of a value is another one, or when it is cut", function()
+  it("gives no value when one bit is another one, or when it is cut", function()
     local keyring = new(false)
     local stored = assert(keyring:encrypt(core.encode { token = "x" }, unpack(PLACE)))
     local function refused(damaged)

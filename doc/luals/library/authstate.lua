@@ -104,6 +104,15 @@ function bytes:base64() end
 ---trials.
 ---@field insecure? boolean
 
+---@class authstate.encryption
+---`{ [id] = key }`: a key is 32 bytes (`authstate.bytes`), 64 hexadecimal digits, base64,
+---or `{ file = path }`; an id is a number from 0 to 255.
+---@field keys? table<integer, authstate.bytes|string|{ file: string }>
+---Id of the key that encrypts; all others only read what they wrote.
+---@field primary? integer
+---Whether a value that is not encrypted is refused as `corrupt`, rather than read.
+---@field required? boolean
+
 ---@class authstate.redis
 ---`redis://[[user]:password@]host[:port][/db]`, the same with `rediss://` for TLS, or
 ---`unix:///path[?db=0]`; the other fields go before what it says.
@@ -168,6 +177,8 @@ function bytes:base64() end
 ---Whether the server checks who writes, by one script for each write; `plain` is quicker,
 ---for a sole writer, and may write twice what a lost connection has made unsure.
 ---@field writes? "checked"|"plain"
+---Encrypts stored values, with the options below; see `security.md`.
+---@field encryption? authstate.encryption
 
 ---@class authstate.call_options
 ---@field timeout_ms? number instead of redis.socket.command_timeout_ms

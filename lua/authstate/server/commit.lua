@@ -2,7 +2,8 @@
 -- Writes a session, all or nothing, exactly once. Follows prelude.lua.
 --
 -- KEYS: meta, then each key that is written.
--- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session),
+-- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session, "-" none
+--       yet, and it writes to the one that it opens, or not at all),
 --       the generation to open if there is none or a tombstone ("" may not open),
 --       "create" or "write", whether creds are set ("1" or ""), registered ("1", "0",
 --       "-" unknown from now on, "" creds are not touched), the expected version (""
@@ -24,6 +25,8 @@ local token = check_token(meta, seq, seen)
 if token and token[1] == "again" then return token end
 local generation = meta.gen
 local opens = not meta.gen or meta.tombstone
+if pinned == "-" and not opens then return { "reopen", decimal(meta.gen) } end
+if pinned == "-" then pinned = "" end
 if meta.gen then
   local is_current = pinned == decimal(meta.gen)
   if not is_current and (pinned ~= "" or meta.tombstone) then
