@@ -51,7 +51,7 @@ function server.new(options)
     now_ms = options.now_ms, random = options.random, password = options.password,
     on_kill = options.on_kill or function() end,
     databases = {}, log = {}, clients = {}, condition = nil,
-    refuses_kill = false, refused_kills = 0, -- how often, or the ids for it
+    refuses_kill = false, refused_kills = 0, -- how often
     unit = nil, -- the changes of what runs
   }, Server)
   local function note(key, field, value)
@@ -384,9 +384,6 @@ local function answer(self, client, request)
     wrong = { err = "NOAUTH Authentication required." }
   end
   wrong = wrong or refuse(self, command, client)
-  if wrong and command and command.name == "client" then
-    self.refused_kills = self.refused_kills + 1
-  end
   if wrong and command and command.name == "exec" and client.queue then
     client.queue = nil
     return because_of(wrong)
