@@ -436,7 +436,8 @@ static int engine_deadline_ms(lua_State *L) {
   return 1;
 }
 
-/* Pushes code, message, attempts, elapsed_ms; code and message nil when it went well. */
+/* Pushes code, message, attempts, elapsed_ms, was_put_off; code and message nil when it
+ * went well. */
 static int push_outcome(lua_State *L, const as_completion *completion) {
   if (completion->status == AS_OK) {
     lua_pushnil(L);
@@ -448,7 +449,8 @@ static int push_outcome(lua_State *L, const as_completion *completion) {
   }
   lua_pushinteger(L, (lua_Integer)completion->attempts);
   lua_pushnumber(L, completion->elapsed_ms);
-  return 4;
+  lua_pushboolean(L, as_engine_was_put_off(completion));
+  return 5;
 }
 
 static int engine_first_deadline_ms(lua_State *L) {

@@ -12,13 +12,14 @@
  *   engine:write(lane, { key, field, value, ... }, deadline_ms, now_ms) -> the same
  *       a plain write; false as a value removes the field
  *   engine:flush(now_ms)
- *   engine:next_completion() -> slot, code, message, attempts, elapsed_ms | nil
- *       code is nil when all replies came and none is an error; attempts is the number of
- *       streams on which any byte of the request left, 0: never sent
+ *   engine:next_completion() -> slot, code, message, attempts, elapsed_ms, was_put_off |
+ *       nil; code is nil when all replies came and none is an error; attempts is the
+ *       number of streams on which any byte of the request left, 0: never sent;
+ *       was_put_off: the server said that it may do it later
  *   engine:drain(out) -> n: fills slot and result of n completions in turn; the result
  *       is the value of an authstate_read, whose slot is released, or engine:address(),
  *       and then the slot must be asked
- *   engine:outcome(slot) -> code, message, attempts, elapsed_ms: of one handed out
+ *   engine:outcome(slot) -> the same but for the slot: of one handed out
  *   engine:take(slot, shape, ...) -> { reply, ... } | nil, message, index, element
  *       one shape a reply, the last one serves the rest; releases the slot
  *         (a read: one reply, an array in the shape it was submitted with; a plain write:

@@ -131,13 +131,13 @@ static void start_connecting(as_connection *connection, double now_ms) {
   connection->state = AS_CONNECTION_CONNECTING;
   connection->is_action_due = true;
   connection->connect_deadline_ms = now_ms + connection->config->connect_timeout_ms;
-  connection->close_status = AS_ERR_UNAVAILABLE;
 }
 
 static void set_close_reason(as_connection *connection, as_status status,
                              as_slice reason) {
   if (reason.length > REASON_LENGTH) reason.length = REASON_LENGTH;
   connection->close_status = status;
+  connection->is_put_off = false;
   as_buffer_clear(&connection->close_reason);
   if (as_buffer_append_slice(&connection->close_reason, reason) != AS_OK)
     as_buffer_clear(&connection->close_reason);
@@ -196,7 +196,11 @@ void as_connection_submit(as_connection *connection, as_request *request, double
   connection->owed += request->joined;
   as_list_push_back(&connection->queue, &request->node);
   if (connection->unsent == &connection->queue) connection->unsent = &request->node;
-  if (connection->state == AS_CONNECTION_IDLE) start_connecting(connection, now_ms);
+  if (connection->state != AS_CONNECTION_IDLE) return;
+  if (now_ms < connection->retry_at_ms)
+    connection->state = AS_CONNECTION_BACKOFF;
+  else
+    start_connecting(connection, now_ms);
 }
 
 as_slice as_connection_request_bytes(const as_connection *connection,
@@ -408,6 +412,7 @@ static bool read_greeting_reply(as_connection *connection, double now_ms) {
       return true;
     case AS_GREETING_FAILED:
       set_close_reason(connection, greeting->status, as_buffer_slice(&greeting->reason));
+      connection->is_put_off = greeting->says_later && connection->config->retries;
       connection->state = AS_CONNECTION_CLOSING;
       connection->is_action_due = true;
       return false;
@@ -488,7 +493,7 @@ static void survive_close(as_connection *connection, as_request *request, bool w
   if (was_ready && request->is_write && request->lane != NULL &&
       request->begin < connection->written)
     as_lanes_lose_write(connection->lanes, request->lane);
-  bool fails = !was_ready && request->attempts == 0;
+  bool fails = !was_ready && request->attempts == 0 && !connection->is_put_off;
   if (fails)
     as_operations_complete_all(connection->operations, request, connection->close_status,
                                reason, now_ms);
@@ -513,15 +518,13 @@ static double jitter(as_connection *connection) {
   return 0.5 + (double)(x >> 12) / 9007199254740992.0;
 }
 
-static void connect_again(as_connection *connection, double now_ms) {
-  if (connection->has_progressed) {
-    start_connecting(connection, now_ms);
-    return;
-  }
+/* When to connect again: at once after a stream that was of use. */
+static void set_retry(as_connection *connection, double now_ms) {
+  connection->retry_at_ms = now_ms;
+  if (connection->has_progressed) return;
   double doubled = connection->backoff_ms * 2;
   connection->backoff_ms = fmin(fmax(doubled, BACKOFF_FIRST_MS), BACKOFF_LAST_MS);
-  connection->retry_at_ms = now_ms + connection->backoff_ms * jitter(connection);
-  connection->state = AS_CONNECTION_BACKOFF;
+  connection->retry_at_ms += connection->backoff_ms * jitter(connection);
 }
 
 void as_connection_on_closed(as_connection *connection, as_slice reason, double now_ms) {
@@ -545,10 +548,12 @@ void as_connection_on_closed(as_connection *connection, as_slice reason, double 
   }
   rewind_output(connection);
   if (!was_ready) connection->has_progressed = false;
+  set_retry(connection, now_ms);
+  connection->state = AS_CONNECTION_BACKOFF;
   if (as_list_is_empty(&connection->queue))
     connection->state = AS_CONNECTION_IDLE;
-  else
-    connect_again(connection, now_ms);
+  else if (connection->retry_at_ms <= now_ms)
+    start_connecting(connection, now_ms);
 }
 
 static double health_deadline_ms(const as_connection *connection) {
@@ -629,6 +634,11 @@ as_slice as_connection_next_write(const as_connection *connection) {
 as_slice as_connection_trouble(const as_connection *connection) {
   if (connection->is_stream_ready) return as_slice_of("", 0);
   return as_buffer_slice(&connection->close_reason);
+}
+
+as_status as_connection_trouble_status(const as_connection *connection) {
+  bool has_trouble = as_connection_trouble(connection).length > 0;
+  return has_trouble ? connection->close_status : AS_ERR_UNAVAILABLE;
 }
 
 bool as_connection_validate(const as_connection *connection) {

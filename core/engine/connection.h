@@ -8,6 +8,9 @@
  *    | nothing queued       |   v                      v                      | broken,
  *    +------------------- BACKOFF <-----------------------------------------+ old
  *
+ * What is submitted in IDLE soon after an attempt has failed waits in BACKOFF, too: a
+ * server that is away, full or refuses us is not asked anew by each of many calls.
+ *
  * Rules (PROTOCOL section 1):
  * - A slot in the queue is given up only when its reply came or its stream is gone; an
  *   abandoned operation keeps its place and its reply is dropped.
@@ -16,10 +19,11 @@
  *   token that makes a second arrival harmless. Before that, the broken connection is
  *   killed, so that none of its bytes can execute later.
  * - When the old stream cannot be killed, what was sent on it ends as `timeout`, and
- * lanes with writes among that refuse writes for quarantine_ms: until then bytes of the
- * old stream may still be executed.
+ *   lanes with writes among that refuse writes for quarantine_ms: until then bytes of the
+ *   old stream may still be executed.
  * - An operation no byte of which went out fails as `unavailable` when the server cannot
- *   be reached; one that was sent waits for the next stream until its deadline.
+ *   be reached; one that was sent waits for the next stream until its deadline, and all
+ *   do when the server says that it will serve us later (LOADING, BUSY).
  */
 #ifndef AS_ENGINE_CONNECTION_H
 #define AS_ENGINE_CONNECTION_H
@@ -73,14 +77,15 @@ typedef struct as_connection {
   bool has_victim;           /* it must be killed before anything is sent again */
   bool is_stream_ready;      /* the stream was greeted, and is not closed yet */
   bool has_progressed;       /* an operation was answered on this stream */
-  bool is_retiring;          /* it sends no more, and is closed once all is answered */
+  bool is_put_off;  /* the last stream was refused for now: all wait for the next */
+  bool is_retiring; /* it sends no more, and is closed once all is answered */
   double retire_at_ms;
   double connect_deadline_ms;
   double silent_since_ms; /* last byte received, or first byte owed an answer */
-  double retry_at_ms;
+  double retry_at_ms;     /* no earlier attempt to connect */
   double backoff_ms;
   uint64_t random;        /* state of the jitter */
-  as_status close_status; /* why we close: goes into `unavailable` */
+  as_status close_status; /* of what fails, and why: the last failure of a stream */
   as_buffer close_reason;
   uint32_t streams;   /* statistics: how many were made ready */
   uint64_t bytes_out; /* statistics: all bytes sent and received */
@@ -134,6 +139,9 @@ double as_connection_deadline_ms(const as_connection *connection);
 /* Why there is no ready stream: the reason of the last failure; empty when there is one
  * or none failed yet. Valid until the next event. */
 as_slice as_connection_trouble(const as_connection *connection);
+
+/* The status that goes with it; AS_ERR_UNAVAILABLE when there is none. */
+AS_MUST_USE as_status as_connection_trouble_status(const as_connection *connection);
 
 /* Gives back the memory of a stream that is empty. */
 void as_connection_trim(as_connection *connection);

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "engine/server_error.h"
 #include "engine/stop.h"
 
 /* Slots that an idle engine keeps: one for each of many callers. */
@@ -342,8 +343,9 @@ static as_operation *first_due(const as_engine *engine, double now_ms) {
 static void expire(as_engine *engine, as_operation *operation, double now_ms) {
   const as_request *request = operation->request;
   bool may_execute = request->attempts > 0 || is_carried_along(operation);
-  as_status status = may_execute ? AS_ERR_TIMEOUT : AS_ERR_UNAVAILABLE;
-  as_slice message = as_connection_trouble(owner_of(engine, operation));
+  const as_connection *owner = owner_of(engine, operation);
+  as_status status = may_execute ? AS_ERR_TIMEOUT : as_connection_trouble_status(owner);
+  as_slice message = as_connection_trouble(owner);
   if (request->is_parked && !may_execute) {
     status = request->lane->stop_status;
     message = as_buffer_slice(&request->lane->stop_reason);
@@ -435,6 +437,11 @@ bool as_engine_next_completion(as_engine *engine, as_completion *out_completion)
   operation->is_pulled = true;
   fill_completion(operation, out_completion);
   return true;
+}
+
+bool as_engine_was_put_off(const as_completion *completion) {
+  return completion->status != AS_OK &&
+         as_server_error_says_later(as_server_error_cause(completion->message));
 }
 
 bool as_engine_has_completions(const as_engine *engine) {

@@ -163,6 +163,9 @@ as_slice as_engine_next_write(const as_engine *engine, uint32_t connection);
 /* The oldest completion not pulled yet; false when there is none. */
 bool as_engine_next_completion(as_engine *engine, as_completion *out_completion);
 
+/* Whether one that failed was refused for now: the same may succeed later. */
+bool as_engine_was_put_off(const as_completion *completion);
+
 /* Whether next_completion would give one. */
 bool as_engine_has_completions(const as_engine *engine);
 

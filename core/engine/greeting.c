@@ -80,6 +80,7 @@ as_status as_greeting_begin(as_greeting *greeting, const as_client_identity *vic
   greeting->written = 0;
   greeting->next_step = 0;
   greeting->status = AS_OK;
+  greeting->says_later = false;
   AS_TRY(write_auth(greeting));
   AS_TRY(write_select(greeting));
   AS_TRY(as_resp_write_words(&greeting->bytes, "CLIENT", "ID", NULL));
@@ -164,8 +165,10 @@ static as_greeting_result advance(as_greeting *greeting, uint32_t kind) {
   as_slice text = as_replies_text(&greeting->reply, reply);
   bool is_error = reply->type == AS_REPLY_ERROR;
   /* Not refused: the next stream asks again. */
-  if (is_error && as_server_error_says_later(text))
+  if (is_error && as_server_error_says_later(text)) {
+    greeting->says_later = true;
     return fail(greeting, as_server_error_status(text), text);
+  }
   if (kind == STEP_KILL)
     return is_error ? AS_GREETING_DONE_KILL_REFUSED : AS_GREETING_DONE;
   if (is_error) {

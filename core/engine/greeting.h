@@ -48,8 +48,9 @@ typedef struct as_greeting {
   as_client_identity identity; /* learned */
   as_client_identity victim;   /* whom to kill, if has_victim */
   bool has_victim;
-  as_status status;
+  as_status status; /* once it failed, like the next two */
   as_buffer reason;
+  bool says_later; /* the server refused for now, not for good */
 } as_greeting;
 
 void as_greeting_init(as_greeting *greeting, as_mem *mem,

@@ -182,6 +182,8 @@ void as_stop_fail_sent(as_connection *connection, as_slice words, double now_ms)
   }
 }
 
+/* Sends a request that was parked. Without memory it ends; one that was sent on a stream
+ * that is lost may have been carried out. */
 static void send_again(as_connection *connection, as_request *request, double now_ms) {
   unpark(connection->lanes, request);
   if (request->wanted == 0) {
@@ -195,6 +197,7 @@ static void send_again(as_connection *connection, as_request *request, double no
     as_connection_submit(connection, request, now_ms);
     return;
   }
+  if (request->is_write && request->attempts > 0) status = AS_ERR_TIMEOUT;
   as_connection_end(connection, request, status,
                     as_slice_text(as_status_sentence(status)), now_ms);
 }

@@ -228,6 +228,7 @@ local function describe(self, call, facts)
     sent = facts.attempts > 0,
     attempts = facts.attempts,
     applied = facts.is_unknown and "maybe" or "no", -- the writer may know better
+    retry = facts.retry or nil, -- else the code decides
     elapsed_ms = self.now_ms() - call.started_ms,
     node = self.node,
     session = call.session,

@@ -195,7 +195,8 @@ describe("a call", function()
       -- Not carried out, and it is known why.
       local message, details = fails("server", unpack(told.short, 1, 4))
       assert.match("^BUSY", message)
-      assert.same({ false, "no" }, { details.sent, details.applied })
+      assert.same({ false, "no", true },
+        { details.sent, details.applied, details.retry })
       for i = 1, 40 do assert.is_truthy(told[i][1], told[i][2]) end
       assert.equal(version + 20, stored.version(server, "s"))
       assert.is_number(session.keys:get("t", { "a" }).a)
@@ -208,6 +209,8 @@ describe("a call", function()
 
   it("of a server that reads its data waits for its end, or says loading", function()
     local session = open()
+    -- Has no connection yet: its calls failed at once.
+    local newcomer = assert(authstate.open { redis = server.url })
     -- The server looks after its clients each time it has read a KiB of the file.
     local choose = random.new()
     for i = 1, 200 do server:command("SET", "filler" .. i, choose:bytes(1100)) end
@@ -221,7 +224,12 @@ describe("a call", function()
       short = function() return session.keys:get("t", { "a" }, { timeout_ms = 250 }) end,
       read = function() return session.keys:get("t", { "a", "b" }) end,
       write = function() return store:session("other").keys:set { t = { a = 1 } } end,
+      new = function() return newcomer:session("s").keys:get("t", { "a" }) end,
+      new_short = function() return newcomer:ping { timeout_ms = 250 } end,
     }, function() end)
+    newcomer:close()
+    fails("loading", unpack(told.new_short, 1, 4))
+    assert.same({ a = 1 }, told.new[1])
     local message, details = fails("loading", unpack(told.short, 1, 4))
     assert.match("LOADING", message)
     assert.same({ false, "no", true }, { details.sent, details.applied, details.retry })

@@ -278,12 +278,20 @@ local function assert_backoff(wanted, waits)
 end
 
 describe("a connection that cannot be made", function()
-  it("fails what was never sent, with the reason; the next one tries again", function()
-    local p = peer.new()
+  -- Each call made a connection: a program that calls again was a storm of them for a
+  -- server that was full.
+  it("fails what was never sent, with the reason; the next one tries again, later",
+    function()
+    local p, waits = peer.new(), {}
     p:start {}
-    for _ = 1, 3 do
+    for i = 0, 8 do
       p:submit { { "ECHO", "1" } }
       p:submit { { "ECHO", "2" } }
+      if i > 0 then
+        assert.is_nil(p:action())
+        waits[i] = p.engine:deadline_ms() - p.now_ms
+        p:pass(waits[i])
+      end
       assert.equal("connect", p:action())
       p:closed "Connection refused"
       for _, ended in ipairs(p:ends()) do
@@ -295,7 +303,59 @@ describe("a connection that cannot be made", function()
       assert.equal(math.huge, p.engine:deadline_ms())
       assert.equal(0, p.engine:statistics().queued_bytes)
     end
+    assert_backoff({ 10, 20, 40, 80, 160, 320, 640, 1000 }, waits)
+    -- When nobody has called for long, the next one does not wait.
+    p:pass(1000)
+    p:submit { { "ECHO", "3" } }
+    assert.equal("connect", p:action())
   end)
+
+  it("tells who cannot wait for the next attempt why the last one failed", function()
+    local p = peer.new()
+    p:start {}
+    p.answers["CLIENT ID"] = "-NOAUTH Authentication required.\r\n"
+    for _ = 1, 9 do
+      p:submit { { "ECHO", "1" } }
+      p:pass(math.min(p.engine:deadline_ms() - p.now_ms, 1000))
+      p:pump()
+      p:ends()
+    end
+    p:submit({ { "ECHO", "2" } }, { deadline_ms = p.now_ms + 100 })
+    p:pump()
+    p:pass(100)
+    local ended = p:ended()
+    assert.same({ "auth", "NOAUTH Authentication required.", 0 },
+      { ended.code, ended.message, ended.attempts })
+  end)
+
+  -- Calls answered `loading` at once, although the server was about to serve them.
+  for words, code in pairs { ["LOADING Redis is loading"] = "loading",
+    ["BUSY Redis is busy"] = "server" } do
+    it("for now keeps all that waits until its deadline: " .. code, function()
+      local p = peer.new()
+      p:start { retries = true }
+      p.answers["CLIENT ID"] = "-" .. words .. "\r\n"
+      p:submit({ { "ECHO", "1" } }, { deadline_ms = p.now_ms + 200 })
+      p:submit { { "ECHO", "2" } }
+      local waits = {}
+      repeat
+        p:pump()
+        waits[#waits + 1] = p.engine:deadline_ms() - p.now_ms
+        p:pass(waits[#waits])
+        local ended = p:ends()[1]
+        if ended then
+          assert.same({ code, words, 0 }, { ended.code, ended.message, ended.attempts })
+          break
+        end
+      until #waits > 20
+      assert_backoff({ 10, 20, 40 }, waits)
+      assert.is_true(p.now_ms < 1300)
+      p.answers = {}
+      p:pass(p.engine:deadline_ms() - p.now_ms)
+      p:pump()
+      assert.same({ "ok" }, p:codes())
+    end)
+  end
 
   it("keeps what was sent, waits twice as long each time, until the deadline", function()
     local p = with_operations({ connect_timeout_ms = 1e6 }, 9000)

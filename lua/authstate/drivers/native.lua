@@ -245,8 +245,8 @@ end
 -- The outcome of a slot whose operation failed, or must be taken.
 -- @return true and facts; or nil, message, code, facts, and the slot is released
 local function ask_outcome(self, slot, is_write)
-  local code, message, attempts, elapsed_ms = self.engine:outcome(slot)
-  local facts = { attempts = attempts, elapsed_ms = elapsed_ms }
+  local code, message, attempts, elapsed_ms, was_put_off = self.engine:outcome(slot)
+  local facts = { attempts = attempts, elapsed_ms = elapsed_ms, retry = was_put_off }
   local verdict = self.verdicts[slot]
   self.verdicts[slot] = nil
   if not code then return true, facts end
@@ -375,8 +375,9 @@ end
 --   around them), shapes = list (see core/binding/engine.h), deadline_ms = number,
 --   is_write = boolean, lane = see `lane`, or nil }
 -- @return list of replies, nil, nil, facts; or nil, message, code, facts with `attempts`
---   (0: never sent), `elapsed_ms`, `is_unknown` (a write that may have taken effect), and
---   for a value that cannot be opened `reply` and `element`
+--   (0: never sent), `elapsed_ms`, `is_unknown` (a write that may have taken effect),
+--   `retry` (the server said that it may do it later), and for a value that cannot be
+--   opened `reply` and `element`
 function Native:perform(request)
   return perform(self, request, submit_commands, take_replies)
 end
