@@ -122,6 +122,15 @@ options.socket_rows = {
     sentence = "Whether the system probes an idle TCP connection (SO_KEEPALIVE)." },
   { name = "no_delay", kind = "boolean", default = true,
     sentence = "Whether small requests leave at once (TCP_NODELAY)." },
+  { name = "health_timeout_ms", kind = "number", unit = "ms", default = 10000, min = 100,
+    max = 3600000,
+    sentence = "How long a server that owes replies may send nothing; then the "
+      .. "connection is given up and another one is made." },
+  { name = "quarantine_ms", kind = "number", unit = "ms", default = 30000, min = 1000,
+    max = 3600000,
+    sentence = "How long a session refuses writes, when a connection broke amid writes "
+      .. "of it and the server does not let us end it (CLIENT KILL): the longest that "
+      .. "sent bytes may take." },
   { name = "max_age_ms", kind = "number", unit = "ms", default = 0, min = 0,
     max = 86400000, sentence = "Age at which a connection is replaced, once all it was "
       .. "sent is answered; 0: never." },

@@ -172,6 +172,27 @@ describe("a call", function()
     client:close()
   end)
 
+  it("of a server that is silent for health_timeout_ms goes over a new connection",
+    function()
+      local session = open {
+        redis = { url = server.url, socket = { health_timeout_ms = 150 } },
+      }
+      server:pause()
+      local told = while_waiting({
+        read = function() return session:load { timeout_ms = 20000 } end,
+        write = function() return set(session, 2, 20000) end,
+      }, function()
+        for _ = 1, 1000 do
+          if store:stats().pool.busy == 0 then break end
+          assert(sleep(5))
+        end
+        server:resume()
+      end)
+      assert.is_table(told.read[1], told.read[2])
+      assert.equal(2, told.write[1])
+      assert.equal(1, store:stats().pool.reconnects)
+    end)
+
   it("of a server that runs a long script waits for its end, in order", function()
     for _, writes in ipairs { "checked", "plain" } do
       local session = open { writes = writes }
@@ -182,14 +203,15 @@ describe("a call", function()
         return (select(2, server:command("GET", "x")) or ""):find "^BUSY"
       end))
       local list = {
-        short = function() return store:session("other"):load { timeout_ms = 60 } end,
+        -- Sent again after 10, 20, 40 and 80 ms, and not yet after the next 160.
+        short = function() return store:session("other"):load { timeout_ms = 250 } end,
       }
       for i = 1, 20 do
         list[i] = function() return set(session, i + 1) end
         list[i + 20] = function() return session.keys:get("t", { "a" }) end
       end
       local told = while_waiting(list, function()
-        assert(sleep(100))
+        assert(sleep(400))
         end_script(server)
       end)
       -- Not carried out, and it is known why.

@@ -106,6 +106,8 @@ local MISTAKES = {
   { { redis = { socket = { connectTimeout = 5 } } },
     'unknown option "redis.socket.connectTimeout"' },
   { { redis = { socket = { connect_timeout_ms = 0 } } }, "from 1 to 600000 ms" },
+  { { redis = { socket = { health_timeout_ms = 99 } } }, "from 100 to 3600000 ms" },
+  { { redis = { socket = { quarantine_ms = 0 } } }, "from 1000 to 3600000 ms" },
   { { redis = { socket = { no_delay = 1 } } }, "must be true or false" },
   { { redis = { tls = true } }, 'option "redis.tls": the given value must be a table' },
   { { redis = { tls = { caFile = "a" } } }, 'unknown option "redis.tls.caFile"' },

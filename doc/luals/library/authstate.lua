@@ -87,6 +87,12 @@ function bytes:base64() end
 ---@field keep_alive? boolean
 ---Whether small requests leave at once (TCP_NODELAY).
 ---@field no_delay? boolean
+---How long a server that owes replies may send nothing; then the connection is given up
+---and another one is made.
+---@field health_timeout_ms? integer
+---How long a session refuses writes, when a connection broke amid writes of it and the
+---server does not let us end it (CLIENT KILL): the longest that sent bytes may take.
+---@field quarantine_ms? integer
 ---Age at which a connection is replaced, once all it was sent is answered; 0: never.
 ---@field max_age_ms? integer
 

@@ -15,13 +15,6 @@ Native.__index = Native
 
 local native = {}
 
--- No byte from the server for this long, while replies are owed: the connection is dead.
-local HEALTH_TIMEOUT_MS = 10000
-
--- How long bytes of a lost connection may still reach the server, when it does not let us
--- end it.
-local QUARANTINE_MS = 30000
-
 -- A number for the engine's dice.
 local function seed()
   local number = 0
@@ -72,9 +65,9 @@ function Native:begin()
     max_age_ms = max_age_ms and max_age_ms > 0 and max_age_ms or math.huge,
     connect_timeout_ms = server.socket.connect_timeout_ms,
     connect_hint = self.config.tls and CONNECT_HINT,
-    health_timeout_ms = HEALTH_TIMEOUT_MS,
+    health_timeout_ms = server.socket.health_timeout_ms,
     retries = not config.is_apart,
-    quarantine_ms = QUARANTINE_MS,
+    quarantine_ms = server.socket.quarantine_ms,
     seed = seed(),
     database = server.database,
     user = server.username,
@@ -280,8 +273,9 @@ end
 --- What is to be said of a session that refuses writes.
 -- @param lane of the session, or nil
 -- @return a sentence, with how much longer
-function Native.refusal(_, lane)
-  local left_ms = lane and lane:quarantine_ms(clock.now_ms()) or QUARANTINE_MS
+function Native:refusal(lane)
+  local left_ms = lane and lane:quarantine_ms(clock.now_ms()) or
+    self.server.socket.quarantine_ms
   return ("a connection was lost amid writes of this session, and the server does not "
     .. "let us end it (CLIENT KILL): for %.0f ms more, writes are not sent")
     :format(left_ms)

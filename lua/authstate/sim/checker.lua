@@ -24,8 +24,7 @@ local checker = {}
 local Checker = {}
 Checker.__index = Checker
 
--- How long after the last fault no call runs out of time: a silent connection is given up
--- after 10 s.
+-- A silent connection is given up after 10 s.
 local RECOVERY_MS = 15000
 
 -- How long after its deadline a call may be answered.
@@ -104,7 +103,7 @@ local function check_answer(self, call)
       late_ms)
   end
   local runs_out = call.outcome.code == "timeout" and late_ms >= 0
-  if runs_out and call.deadline_ms - self.calm_ms >= RECOVERY_MS then
+  if runs_out and call.deadline_ms - self.calm_ms >= self.recovery_ms then
     complain(self, call, "%s was not answered within its %g ms, the last %.0f of them "
       .. "without faults", name_of(call), call.timeout_ms,
       call.deadline_ms - self.calm_ms)
@@ -479,6 +478,7 @@ end
 -- @param calls list, see history.lua
 -- @param entries list, see observation.lua
 -- @param conditions { calm_ms = when the last fault was, nil: they did not stop,
+--   recovery_ms = how long after that no call runs out of time any more (15000),
 --   are_late_writes_allowed = boolean: a write of unknown outcome may take effect behind
 --   later reads, since the server did not let the client end a lost connection }
 -- @return list of { sentence, call, session }, empty when all is as promised
@@ -488,6 +488,7 @@ function checker.judge(calls, entries, conditions)
     taken = {},  -- tombstones whose delete is known
     owners = {}, -- the store of a writer's name
     calm_ms = conditions.calm_ms or math.huge,
+    recovery_ms = conditions.recovery_ms or RECOVERY_MS,
     are_late_writes_allowed = conditions.are_late_writes_allowed,
   }, Checker)
   for _, entry in ipairs(entries) do

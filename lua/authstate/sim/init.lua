@@ -46,10 +46,10 @@ local SERVER_BEGAN_MS = 1790000000000
 local TROUBLED_SHARE = 0.8
 
 local CALM_TIMEOUT_MS = 30000
--- For connections that were begun before to fail, and for others to be tried. When a
--- server did not let a client end its lost connection, its sessions refuse writes.
+-- For connections that were begun before to fail, and for others to be tried.
 local SETTLE_MS = 4000
-local QUARANTINE_MS = 31000
+-- A silent connection is given up so much later than it is found out, at the latest.
+local SLOWNESS_MS = 5000
 local LONGEST_LATE_MS = 45000
 
 --- The names of all faults and what each of them is.
@@ -186,7 +186,10 @@ local function happen(world)
   world.faults:begin(world.network)
   live(world)
   calm_down(world)
-  if world.server.refused_kills > 0 then scheduler.sleep(QUARANTINE_MS) end
+  -- Sessions refuse writes when a server did not let a client end its lost connection.
+  if world.server.refused_kills > 0 then
+    scheduler.sleep(world.stores[1].server.socket.quarantine_ms)
+  end
   repeat scheduler.sleep(SETTLE_MS) until world.network:is_well()
   each_store(recover, world)
   local latest_ms = world.loop.now_ms + LONGEST_LATE_MS
@@ -292,6 +295,7 @@ local function report_on(world, message)
   local entries = observation.entries(log, world.stores[1].layout, SESSIONS)
   local violations = checker.judge(calls, entries, {
     calm_ms = world.calm_ms, are_late_writes_allowed = world.server.refused_kills > 0,
+    recovery_ms = world.stores[1].server.socket.health_timeout_ms + SLOWNESS_MS,
   })
   if message then table.insert(violations, 1, { sentence = tostring(message) }) end
   return {
