@@ -48,7 +48,7 @@ WARNINGS   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 VERSION    := $(shell sed -n 's/^return "\(.*\)"$$/\1/p' lua/authstate/version.lua)
 COMPILE    := $(CC) -std=c11 -D_GNU_SOURCE -DAS_VERSION='"$(VERSION)"' -fPIC \
               -fvisibility=hidden $(WARNINGS) $(CFLAGS) $(CPPFLAGS) -Icore -I$(LUA_INCDIR)
-LIBS       := -lhiredis -lz -lssl -lcrypto -lm
+LIBS       := -lhiredis -lz -llz4 -lzstd -lssl -lcrypto -lm
 
 LUA_ENV    := LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/?.so;;' \
               AUTHSTATE_BUILD=$(FLAVOUR)
@@ -72,7 +72,7 @@ FAR_MODULES := $(filter-out $(PREFIX)/bin:$(PREFIX)/lib/lua/5.1:$(PREFIX)/share/
 
 # What a Debian 12 needs: to build and run, and to test besides. DEPS=no: all is there.
 PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev zlib1g-dev \
-                 libssl-dev redis-server redis-tools
+                 liblz4-dev libzstd-dev libssl-dev redis-server redis-tools
 TEST_PACKAGES := lua-busted lua-socket lua-filesystem lua-cjson locales luarocks lua-ldoc \
                  lua-discount lua5.1 lua5.4
 LINT_PACKAGES := lua-check clang clang-format clang-tidy

@@ -27,6 +27,8 @@ dependencies = { "lua == 5.1" }
 external_dependencies = {
   HIREDIS = { header = "hiredis/hiredis.h", library = "hiredis" },
   ZLIB = { header = "zlib.h", library = "z" },
+  LZ4 = { header = "lz4.h", library = "lz4" },
+  ZSTD = { header = "zstd.h", library = "zstd" },
   CRYPTO = { header = "openssl/evp.h", library = "crypto" },
   SSL = { header = "openssl/ssl.h", library = "ssl" },
 }
@@ -37,8 +39,10 @@ build = {
   build_variables = {
     DEPS = "no",
     CFLAGS = "$(CFLAGS)",
-    CPPFLAGS = "-I$(HIREDIS_INCDIR) -I$(ZLIB_INCDIR) -I$(CRYPTO_INCDIR) -I$(SSL_INCDIR)",
-    LDFLAGS = "-L$(HIREDIS_LIBDIR) -L$(ZLIB_LIBDIR) -L$(CRYPTO_LIBDIR) -L$(SSL_LIBDIR)",
+    CPPFLAGS = "-I$(HIREDIS_INCDIR) -I$(ZLIB_INCDIR) -I$(LZ4_INCDIR) -I$(ZSTD_INCDIR) "
+      .. "-I$(CRYPTO_INCDIR) -I$(SSL_INCDIR)",
+    LDFLAGS = "-L$(HIREDIS_LIBDIR) -L$(ZLIB_LIBDIR) -L$(LZ4_LIBDIR) -L$(ZSTD_LIBDIR) "
+      .. "-L$(CRYPTO_LIBDIR) -L$(SSL_LIBDIR)",
     ROCKS_INCDIR = "$(LUA_INCDIR)",
   },
   install_variables = {

@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 
 #include "binding/bytes.h"
+#include "binding/envelope.h"
 #include "binding/value.h"
 #include "codec/session_text.h"
 
@@ -47,10 +48,11 @@ static int push_text_failure(lua_State *L, as_status status,
 
 static int codec_encode(lua_State *L) {
   as_codec_error error;
-  size_t max_bytes = check_max_bytes(L, 2);
+  as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
   luaL_checkany(L, 1);
   as_workspace *workspace = as_workspace_take(L);
-  as_status status = as_value_encode(L, 1, max_bytes, &workspace->stored, &error);
+  as_status status =
+      as_value_encode(L, 1, &sealing, workspace, &workspace->stored, &error);
   if (status == AS_OK) push_buffer(L, &workspace->stored);
   as_workspace_release(workspace);
   return status == AS_OK ? 1 : push_failure(L, status, &error);
@@ -66,10 +68,10 @@ static int codec_decode(lua_State *L) {
 static int codec_json_encode(lua_State *L) {
   as_codec_error error;
   as_slice text = check_text(L, 1);
-  size_t max_bytes = check_max_bytes(L, 2);
+  as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
   as_workspace *workspace = as_workspace_take(L);
   as_status status =
-      as_value_encode_json(workspace, text, max_bytes, &workspace->stored, &error);
+      as_value_encode_json(L, text, &sealing, workspace, &workspace->stored, &error);
   if (status == AS_OK) push_buffer(L, &workspace->stored);
   as_workspace_release(workspace);
   if (status == AS_OK) return 1;
@@ -206,5 +208,6 @@ static const luaL_Reg FUNCTIONS[] = {
 void as_binding_codec_open(lua_State *L) {
   as_binding_bytes_open(L);
   as_binding_value_open(L);
+  as_binding_envelope_open(L);
   luaL_register(L, NULL, FUNCTIONS);
 }

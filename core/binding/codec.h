@@ -2,15 +2,16 @@
 /* Values, their stored form and their JSON text, as Lua functions. A stored value and a
  * text are Lua strings; max_bytes is max_value_bytes, 8 MiB when it is left out.
  *
- *   core.encode(value, max_bytes) -> stored | nil, message, code
+ *   core.encode(value, max_bytes, sealing) -> stored | nil, message, code
  *   core.decode(stored, max_bytes) -> value | nil, message, code
- *   core.json_encode(text, max_bytes) -> stored | nil, message, code, offset
+ *   core.json_encode(text, max_bytes, sealing) -> stored | nil, message, code, offset
  *   core.json_decode(stored, max_bytes) -> text | nil, message, code
  *   core.to_json(value, form) -> text | nil, message, code
  *   core.from_json(text) -> value | nil, message, offset
  *   core.split_session(text) -> session | nil, message, offset
  *   core.bytes from_base64 from_hex is_bytes                  see bytes.h
  *   core.null array_mt array(t)                               see value.h
+ *   core.sealing(config) -> sealing                           see envelope.h
  *
  * Codes: `unsupported` for a value that cannot be stored (the caller's mistake: the
  * message names its path), `corrupt` for a text or stored value that cannot be read,

@@ -230,7 +230,7 @@ static as_status push_text_value(lua_State *L, as_slice json, as_codec_error *er
 /* Leaves only the value on top, or nothing after a failure. */
 static as_status settle_stack(lua_State *L, int top, as_status status) {
   if (status == AS_OK) {
-    lua_replace(L, top + 1);
+    if (lua_gettop(L) > top + 1) lua_replace(L, top + 1);
     lua_settop(L, top + 1);
   } else {
     lua_settop(L, top);
@@ -258,16 +258,16 @@ static as_status push_payload(lua_State *L, as_slice cbor, as_codec_error *error
   return as_cbor_reader_finish(&reader);
 }
 
-as_status as_value_push(lua_State *L, as_slice stored, size_t max_value_bytes,
-                        as_codec_error *error) {
-  as_envelope envelope;
-  AS_TRY(as_envelope_open(stored, max_value_bytes, &envelope, error));
-  if (!lua_checkstack(L, LUA_MINSTACK)) return AS_ERR_OOM;
-  int top = lua_gettop(L);
-  as_status status = envelope.kind == AS_ENVELOPE_FOREIGN_JSON
-                         ? push_text_value(L, envelope.payload, error)
-                         : push_payload(L, envelope.payload, error);
-  return settle_stack(L, top, status);
+static as_status push_envelope(lua_State *L, const as_envelope *envelope,
+                               as_codec_error *error) {
+  switch (envelope->serializer) {
+    case AS_SERIALIZER_CBOR:
+      return push_payload(L, envelope->payload, error);
+    case AS_SERIALIZER_JSON:
+      return push_text_value(L, envelope->payload, error);
+    default:
+      return as_envelope_refuse_serializer(envelope, error);
+  }
 }
 
 as_status as_value_push_text(lua_State *L, as_slice json, as_codec_error *error) {
@@ -285,18 +285,52 @@ static as_status push_cbor_as_json(lua_State *L, as_slice cbor, as_codec_error *
   return status;
 }
 
-as_status as_value_push_json(lua_State *L, as_slice stored, size_t max_value_bytes,
-                             as_codec_error *error) {
+static as_status push_envelope_as_json(lua_State *L, const as_envelope *envelope,
+                                       as_codec_error *error) {
+  switch (envelope->serializer) {
+    case AS_SERIALIZER_CBOR:
+      return push_cbor_as_json(L, envelope->payload, error);
+    case AS_SERIALIZER_JSON:
+      AS_TRY(as_transcode_json_check(envelope->payload, error));
+      push_slice(L, envelope->payload);
+      return AS_OK;
+    default:
+      return as_envelope_refuse_serializer(envelope, error);
+  }
+}
+
+typedef as_status (*push_opened)(lua_State *L, const as_envelope *envelope,
+                                 as_codec_error *error);
+
+static as_status push_packed(lua_State *L, as_envelope *envelope, size_t max_value_bytes,
+                             push_opened push, as_codec_error *error) {
+  as_envelope_state *state = as_envelope_state_take(L);
+  as_status status = as_envelope_unpack(envelope, max_value_bytes, state, error);
+  if (status == AS_OK) status = push(L, envelope, error);
+  as_envelope_state_release(state);
+  return status;
+}
+
+static as_status push_stored(lua_State *L, as_slice stored, size_t max_value_bytes,
+                             push_opened push, as_codec_error *error) {
   as_envelope envelope;
   AS_TRY(as_envelope_open(stored, max_value_bytes, &envelope, error));
   if (!lua_checkstack(L, LUA_MINSTACK)) return AS_ERR_OOM;
-  if (envelope.kind == AS_ENVELOPE_FOREIGN_JSON) {
-    AS_TRY(as_transcode_json_check(envelope.payload, error));
-    push_slice(L, envelope.payload);
-    return AS_OK;
-  }
   int top = lua_gettop(L);
-  return settle_stack(L, top, push_cbor_as_json(L, envelope.payload, error));
+  as_status status = envelope.is_packed
+                         ? push_packed(L, &envelope, max_value_bytes, push, error)
+                         : push(L, &envelope, error);
+  return settle_stack(L, top, status);
+}
+
+as_status as_value_push(lua_State *L, as_slice stored, size_t max_value_bytes,
+                        as_codec_error *error) {
+  return push_stored(L, stored, max_value_bytes, push_envelope, error);
+}
+
+as_status as_value_push_json(lua_State *L, as_slice stored, size_t max_value_bytes,
+                             as_codec_error *error) {
+  return push_stored(L, stored, max_value_bytes, push_envelope_as_json, error);
 }
 
 /* array(t) -> t, now an array */

@@ -13,6 +13,7 @@
 
 #include <lua.h>
 
+#include "binding/envelope.h"
 #include "binding/workspace.h"
 #include "codec/codec.h"
 
@@ -22,7 +23,7 @@
 void as_binding_value_open(lua_State *L);
 
 /* Pushes the Lua value of a stored value. AS_ERR_CORRUPT: it cannot be opened, or is
- * longer than max_value_bytes. */
+ * longer than allowed, or its serializer is a Lua script. */
 AS_MUST_USE as_status as_value_push(lua_State *L, as_slice stored, size_t max_value_bytes,
                                     as_codec_error *error);
 
@@ -36,21 +37,25 @@ AS_MUST_USE as_status as_value_push_text(lua_State *L, as_slice json,
                                          as_codec_error *error);
 
 /* Appends the stored form of the Lua value at `index` to `out`, which must be a buffer
- * that survives a Lua error (a workspace's, or another userdata's). AS_ERR_UNSUPPORTED:
- * the value, or one in it, cannot be stored; the message names its path, what it is and
- * what is accepted. AS_ERR_TOO_LARGE: longer than max_value_bytes. After a failure `out`
- * is as it was. */
-AS_MUST_USE as_status as_value_encode(lua_State *L, int index, size_t max_value_bytes,
-                                      as_buffer *out, as_codec_error *error);
+ * that survives a Lua error: `stored` of the workspace, or another userdata's. Uses
+ * `cbor` and `text` of the workspace. AS_ERR_UNSUPPORTED: the value, or one in it, cannot
+ * be stored; the message names its path, what it is and what is accepted.
+ * AS_ERR_TOO_LARGE: longer than max_value_bytes. After a failure `out` is as it was. */
+AS_MUST_USE as_status as_value_encode(lua_State *L, int index,
+                                      const as_value_sealing *sealing,
+                                      as_workspace *workspace, as_buffer *out,
+                                      as_codec_error *error);
 
 /* The same without envelope and limit: one CBOR item. */
 AS_MUST_USE as_status as_value_encode_cbor(lua_State *L, int index, as_buffer *out,
                                            as_codec_error *error);
 
 /* Appends the stored form of a JSON text, from which as_value_push_json gives the same
- * text. AS_ERR_CORRUPT: not JSON; error->offset is the byte. AS_ERR_TOO_LARGE too. */
-AS_MUST_USE as_status as_value_encode_json(as_workspace *workspace, as_slice json,
-                                           size_t max_value_bytes, as_buffer *out,
+ * text. AS_ERR_CORRUPT: not JSON; error->offset is the byte. AS_ERR_TOO_LARGE too. `out`
+ * as above. */
+AS_MUST_USE as_status as_value_encode_json(lua_State *L, as_slice json,
+                                           const as_value_sealing *sealing,
+                                           as_workspace *workspace, as_buffer *out,
                                            as_codec_error *error);
 
 /* Pushes the array metatable. */

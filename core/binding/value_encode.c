@@ -431,34 +431,46 @@ as_status as_value_encode_cbor(lua_State *L, int index, as_buffer *out,
   return status;
 }
 
-static as_status check_size(size_t size, size_t max_value_bytes, as_codec_error *error) {
-  if (size <= max_value_bytes) return AS_OK;
-  return as_codec_error_set(error, AS_ERR_TOO_LARGE, 0,
-                            "the value takes %zu bytes, more than max_value_bytes (%zu)",
-                            size, max_value_bytes);
-}
-
-as_status as_value_encode(lua_State *L, int index, size_t max_value_bytes, as_buffer *out,
-                          as_codec_error *error) {
-  size_t start = out->length;
-  as_codec_error_clear(error);
-  as_status status = as_envelope_begin(out);
-  if (status == AS_OK) status = as_value_encode_cbor(L, index, out, error);
-  if (status == AS_OK) status = check_size(out->length - start, max_value_bytes, error);
-  if (status != AS_OK) out->length = start;
-  return status;
-}
-
-as_status as_value_encode_json(as_workspace *workspace, as_slice json,
-                               size_t max_value_bytes, as_buffer *out,
-                               as_codec_error *error) {
-  size_t start = out->length;
-  as_codec_error_clear(error);
-  as_status status = as_envelope_begin(out);
-  if (status == AS_OK) {
-    status = as_transcode_json_exact(&workspace->transcoder, json, out, error);
+/* Seals a payload that does not lie in `out`. */
+static as_status seal(lua_State *L, const as_value_sealing *sealing, as_slice payload,
+                      as_buffer *out, as_codec_error *error) {
+  const as_sealing *envelope = &sealing->envelope;
+  if (envelope->compressor == NULL) {
+    return as_envelope_seal(envelope, sealing->serializer, payload, NULL, out, error);
   }
-  if (status == AS_OK) status = check_size(out->length - start, max_value_bytes, error);
-  if (status != AS_OK) out->length = start;
+  as_envelope_state *state = as_envelope_state_take(L);
+  as_status status =
+      as_envelope_seal(envelope, sealing->serializer, payload, state, out, error);
+  as_envelope_state_release(state);
+  lua_pop(L, 1);
   return status;
+}
+
+as_status as_value_encode(lua_State *L, int index, const as_value_sealing *sealing,
+                          as_workspace *workspace, as_buffer *out,
+                          as_codec_error *error) {
+  as_buffer *payload = &workspace->cbor;
+  as_buffer_clear(payload);
+  AS_TRY(as_value_encode_cbor(L, index, payload, error));
+  if (sealing->serializer == AS_SERIALIZER_JSON) {
+    payload = &workspace->text;
+    as_buffer_clear(payload);
+    AS_TRY(as_transcode_cbor(as_buffer_slice(&workspace->cbor), AS_BYTE_FORM_BASE64,
+                             payload, error));
+  }
+  return seal(L, sealing, as_buffer_slice(payload), out, error);
+}
+
+as_status as_value_encode_json(lua_State *L, as_slice json,
+                               const as_value_sealing *sealing, as_workspace *workspace,
+                               as_buffer *out, as_codec_error *error) {
+  as_codec_error_clear(error);
+  if (sealing->serializer == AS_SERIALIZER_JSON) {
+    AS_TRY(as_transcode_json_check(json, error));
+    return seal(L, sealing, json, out, error);
+  }
+  as_buffer *payload = &workspace->cbor;
+  as_buffer_clear(payload);
+  AS_TRY(as_transcode_json_exact(&workspace->transcoder, json, payload, error));
+  return seal(L, sealing, as_buffer_slice(payload), out, error);
 }

@@ -16,8 +16,8 @@
 typedef struct as_workspace {
   as_mem mem;
   as_buffer stored; /* a value on its way to Redis */
-  as_buffer text;   /* JSON text on its way to Lua */
-  as_buffer cbor;   /* structure on its way to Lua */
+  as_buffer text;   /* JSON text on its way to Lua, or to be stored */
+  as_buffer cbor;   /* structure on its way to Lua, or to be stored */
   as_transcoder transcoder;
   bool is_taken;
 } as_workspace;

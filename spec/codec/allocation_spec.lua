@@ -10,7 +10,10 @@ describe("values, sessions and gzip when an allocation fails", function()
   setup(function()
     binary = program.compile("spec/codec/allocation.c spec/base/failing_heap.c",
       { "core/base", "core/codec" },
-      { program.FAILING_HEAP, "-l:libz.a", "-lcrypto", "-lm" })
+      {
+        program.FAILING_HEAP, "-l:libz.a", "-l:liblz4.a", "-l:libzstd.a", "-lcrypto",
+        "-lm",
+      })
   end)
 
   for _, in_a_row in ipairs { 1, 2, 5 } do

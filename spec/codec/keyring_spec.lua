@@ -17,7 +17,7 @@ end
 describe("a keyring", function()
   it("encrypts for one place only, and bounds the use of a key", function()
     program.run(program.compile("spec/codec/keyring.c", { "core/base", "core/codec" },
-      { "-lz", "-lcrypto", "-lm" }))
+      { "-lz", "-llz4", "-lzstd", "-lcrypto", "-lm" }))
   end)
 
   it("gives back what it encrypted, as value, as text and as stored", function()

@@ -41,7 +41,7 @@ describe("the fuzzer's corpus", function()
     end
     binary = program.compile(table.concat(sources, " "),
       { "core/base", "core/codec", "core/engine" },
-      { "-lhiredis", "-lz", "-lcrypto", "-lm" })
+      { "-lhiredis", "-lz", "-llz4", "-lzstd", "-lcrypto", "-lm" })
   end)
 
   for target, what in pairs(WHAT) do

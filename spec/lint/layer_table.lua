@@ -37,8 +37,12 @@ return {
     },
     codec = {
       below = { "base" },
-      headers = { "^zlib%.h$", "^openssl/evp%.h$" },
-      calls = { "^inflate", "^EVP_", "^OPENSSL_cleanse$" },
+      headers = {
+        "^zlib%.h$", "^lz4%.h$", "^zstd%.h$", "^zstd_errors%.h$", "^openssl/evp%.h$",
+      },
+      calls = {
+        "^inflate", "^deflate", "^LZ4_", "^ZSTD_", "^EVP_", "^OPENSSL_cleanse$",
+      },
     },
     cache = { below = { "base" }, headers = {}, calls = {} },
     io = { below = { "base", "engine/engine.h" }, headers = ANY, calls = ANY },
