@@ -210,7 +210,7 @@ local function submit_write(session, kind, id, value, put)
   store:note_process()
   local hash, pin = writer.hashes[kind], session.pin
   if not hash or not pin or pin ~= writer.kept_generation or
-     not writer.kept_types[kind] or not writer.turns:is_open() then
+     not writer.kept_types[kind] or not writer.turns:is_open_to_plain() then
     return nil
   end
   local layout, options = store.layout, store.options

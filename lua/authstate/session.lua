@@ -469,6 +469,23 @@ local function write_plainly(self, call, filled)
   return self.store:fail(call, reason, fault, facts, filled:commands())
 end
 
+-- The same behind the writes before it. `false` when it cannot be any more: what it has
+-- waited for was a delete, or the like.
+local function wait_and_write_plainly(self, call, filled)
+  call.bytes = filled.bytes
+  local is_entered, message, code, details = self.writer.turns:enter_plain(call)
+  if not is_entered then return nil, message, code, details end
+  if not self.writer:goes_plain(self.pin, filled) then return false end
+  return write_plainly(self, call, filled)
+end
+
+local function write_plainly_in_order(self, call, filled)
+  if not self.writer.turns:is_open_to_plain() then
+    return scheduler.hold(wait_and_write_plainly, self, call, filled)
+  end
+  return write_plainly(self, call, filled)
+end
+
 -- A plain write cannot be refused by the server.
 local function check_expect(self, options, level)
   local is_plain = self.store.options.writes == "plain"
@@ -491,7 +508,9 @@ function Session:write(creds, changes, put, options, level)
     return nil, message, code, details
   end
   if self.writer:goes_plain(self.pin, filled) then
-    return in_order(self, call, write_plainly, filled)
+    local version
+    version, message, code, details = write_plainly_in_order(self, call, filled)
+    if version ~= false then return version, message, code, details end
   end
   local result
   result, message, code, details =

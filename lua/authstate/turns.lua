@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --- Whose turn it is in a session, when several tasks use it: calls take effect in the
 -- order in which they were made. One write is under way at a time; a call waits only
--- behind a write that was made before it and is not sent yet.
+-- behind a write that was made before it and is not sent yet. A plain write has no turn
+-- of its own, but waits for the end of a write: it would take effect before one that the
+-- server refuses for the moment.
 
 local clock = require "authstate.clock"
 local failure = require "authstate.failure"
@@ -25,7 +27,7 @@ function turns.new(waiting)
     waiting = waiting,
     is_writing = false, -- a write has its turn
     is_unsent = false,  -- and was not sent yet
-    queue = {},         -- those that wait: { is_write, task, is_granted }
+    queue = {},         -- those that wait: { kind, task, is_granted }
     granted = 0,        -- those whose turn has come, and who did not go on yet
   }, Turns)
 end
@@ -33,6 +35,11 @@ end
 --- Whether a read can be sent now.
 function Turns:is_open()
   return not self.is_unsent and self.granted == 0 and self.queue[1] == nil
+end
+
+--- Whether a plain write can be sent now.
+function Turns:is_open_to_plain()
+  return not self.is_writing and self:is_open()
 end
 
 local function grant(self, waiter)
@@ -45,9 +52,9 @@ end
 local function advance(self)
   while self.queue[1] and not self.is_unsent do
     local waiter = self.queue[1]
-    if waiter.is_write and self.is_writing then return end
+    if waiter.kind ~= "read" and self.is_writing then return end
     table.remove(self.queue, 1)
-    if waiter.is_write then self.is_writing, self.is_unsent = true, true end
+    if waiter.kind == "write" then self.is_writing, self.is_unsent = true, true end
     grant(self, waiter)
   end
 end
@@ -71,7 +78,7 @@ end
 local function give_up(self, waiter)
   if not take_grant(self, waiter) then
     leave_queue(self, waiter)
-  elseif waiter.is_write then
+  elseif waiter.kind == "write" then
     self:leave_write()
   end
 end
@@ -81,7 +88,7 @@ end
 local function refuse_writes(self)
   local kept = {}
   for _, waiter in ipairs(self.queue) do
-    if waiter.is_write then
+    if waiter.kind ~= "read" then
       waiter.is_refused = true
       if waiter.task then scheduler.wake(waiter.task, waiter) end
     else
@@ -106,8 +113,8 @@ local function refuse_when_full(waiting, call)
     waiting.max_bytes), { session = call.session })
 end
 
-local function wait_for_turn(self, call, is_write, task)
-  local waiter = { is_write = is_write, task = task, deadline_ms = call.deadline_ms }
+local function wait_for_turn(self, call, kind, task)
+  local waiter = { kind = kind, task = task, deadline_ms = call.deadline_ms }
   self.queue[#self.queue + 1] = waiter
   if task then
     local woken = scheduler.park(task, nil, call.deadline_ms - clock.now_ms())
@@ -130,7 +137,7 @@ local function wait_for_turn(self, call, is_write, task)
 end
 
 -- Waits for the turn. True; or E.
-local function wait(self, call, is_write)
+local function wait(self, call, kind)
   local task = scheduler.running()
   if task and scheduler.is_cancelled(task) then
     return scheduler.cancelled { session = call.session }
@@ -140,7 +147,7 @@ local function wait(self, call, is_write)
   if not is_accepted then return nil, message, code, details end
   waiting.operations, waiting.bytes = waiting.operations + 1, waiting.bytes + bytes
   local is_entered
-  is_entered, message, code, details = wait_for_turn(self, call, is_write, task)
+  is_entered, message, code, details = wait_for_turn(self, call, kind, task)
   waiting.operations, waiting.bytes = waiting.operations - 1, waiting.bytes - bytes
   return is_entered, message, code, details
 end
@@ -148,7 +155,13 @@ end
 --- Begins a read. True; or E.
 function Turns:enter_read(call)
   if self:is_open() then return true end
-  return wait(self, call, false)
+  return wait(self, call, "read")
+end
+
+--- Begins a plain write of `call.bytes`. True; or E.
+function Turns:enter_plain(call)
+  if self:is_open_to_plain() then return true end
+  return wait(self, call, "plain")
 end
 
 --- Begins a write of `call.bytes`, which must end with `leave_write`. True; or E.
@@ -157,7 +170,7 @@ function Turns:enter_write(call)
     self.is_writing, self.is_unsent = true, true
     return true
   end
-  return wait(self, call, true)
+  return wait(self, call, "write")
 end
 
 --- The write that has its turn is being sent: reads may follow.

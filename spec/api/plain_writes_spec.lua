@@ -247,6 +247,41 @@ describe("plain writes", function()
     end)
   end)
 
+  -- They were written behind the tombstone: half a session was back.
+  for name, changes in pairs {
+    ["of one record"] = { t = { late = 1 } },
+    ["of two records"] = { t = { a = 1, b = 1 } },
+  } do
+    it(name .. " are fenced when called behind a delete of the store", function()
+      for _ = 1, 3 do assert.is_truthy(session.keys:set { t = { first = 2 } }) end
+      local told = {}
+      run(function()
+        spawn(function() told.delete = { session:delete() } end)
+        spawn(function() told.write = { session.keys:set(changes) } end)
+      end)
+      assert.is_table(told.delete[1])
+      fails("fenced", unpack(told.write, 1, 4))
+      assert.same({}, server:command("KEYS", "*:k:*"))
+    end)
+  end
+
+  -- The commit was sent again behind the write, too late: it failed.
+  it("wait for a commit before them whose script the server has forgotten", function()
+    for round = 1, 20 do
+      local told = {}
+      server:command("SCRIPT", "FLUSH")
+      run(function()
+        spawn(function() told.commit = { session:save_creds { round = round } } end)
+        for i = 1, 3 do
+          spawn(function() told[i] = { session.keys:set { t = { first = i } } } end)
+        end
+      end)
+      for name, each in pairs(told) do assert.is_number(each[1], name) end
+      assert.is_true(told.commit[1] < told[1][1])
+      assert.equal(3, session.keys:get("t", { "first" }).first)
+    end
+  end)
+
   it("refuse an expected version: nobody would look at it", function()
     outcome.says('expect: nothing is checked with writes = "plain"',
       function() session.keys:set({ t = { a = 1 } }, { expect = 1 }) end)
