@@ -549,10 +549,14 @@ local function wipe_keys(self)
 end
 
 --- Closes the store; the private server is shut down when nobody else uses it. Every
--- later call answers `closed`. Closing twice does nothing.
--- @return true; or E when the private server did not shut down
+-- later call answers `closed`. A second close, in another task, waits like the first for
+-- what was submitted, and does nothing else.
+-- @return true; or E when the private server did not shut down, which the first is told
 function Store:close()
-  if self.is_closed then return true end
+  if self.is_closed then
+    self.driver:close()
+    return true
+  end
   self:note_process()
   self.is_closed = true
   if not self.guard then

@@ -849,6 +849,31 @@ describe("tasks", function()
       assert.is_table(told.load[1])
     end)
 
+    -- The second one said that it was closed while writes were under way.
+    it("and who closes it once more is told when the answers are there", function()
+      local held, between = held_store()
+      local session = held:session "s"
+      assert(session.keys:set { t = { a = 1 } })
+      between:delay(50, { direction = "both" })
+      local order = {}
+      run(function()
+        spawn(function()
+          assert(session.keys:set { t = { a = 2 } })
+          order[#order + 1] = "write"
+        end)
+        for _, name in ipairs { "first", "second" } do
+          spawn(function()
+            assert(sleep(1))
+            assert.is_true(held:close())
+            order[#order + 1] = name
+          end)
+        end
+      end)
+      between:pass()
+      assert.same({ "write", "first", "second" }, order)
+      assert.is_true(held:close())
+    end)
+
     it("and who closes it is cancelled, get `closed`, and what was sent is unsure",
       function()
         local held, between = held_store()
