@@ -50,7 +50,7 @@ static int codec_encode(lua_State *L) {
   as_codec_error error;
   as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
   luaL_checkany(L, 1);
-  as_workspace *workspace = as_workspace_take(L);
+  as_workspace *workspace = as_workspace_take_upvalue(L);
   as_status status =
       as_value_encode(L, 1, &sealing, workspace, &workspace->stored, &error);
   if (status == AS_OK) push_buffer(L, &workspace->stored);
@@ -61,7 +61,10 @@ static int codec_encode(lua_State *L) {
 static int codec_decode(lua_State *L) {
   as_codec_error error;
   as_slice stored = check_text(L, 1);
-  as_status status = as_value_push(L, stored, check_max_bytes(L, 2), &error);
+  size_t max_bytes = check_max_bytes(L, 2);
+  as_workspace *workspace = as_workspace_take_upvalue(L);
+  as_status status = as_value_push(L, workspace, stored, max_bytes, &error);
+  as_workspace_release(workspace);
   return status == AS_OK ? 1 : push_failure(L, status, &error);
 }
 
@@ -69,7 +72,7 @@ static int codec_json_encode(lua_State *L) {
   as_codec_error error;
   as_slice text = check_text(L, 1);
   as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
-  as_workspace *workspace = as_workspace_take(L);
+  as_workspace *workspace = as_workspace_take_upvalue(L);
   as_status status =
       as_value_encode_json(L, text, &sealing, workspace, &workspace->stored, &error);
   if (status == AS_OK) push_buffer(L, &workspace->stored);
@@ -84,7 +87,10 @@ static int codec_json_encode(lua_State *L) {
 static int codec_json_decode(lua_State *L) {
   as_codec_error error;
   as_slice stored = check_text(L, 1);
-  as_status status = as_value_push_json(L, stored, check_max_bytes(L, 2), &error);
+  size_t max_bytes = check_max_bytes(L, 2);
+  as_workspace *workspace = as_workspace_take_upvalue(L);
+  as_status status = as_value_push_json(L, workspace, stored, max_bytes, &error);
+  as_workspace_release(workspace);
   return status == AS_OK ? 1 : push_failure(L, status, &error);
 }
 
@@ -94,11 +100,11 @@ static int codec_to_json(lua_State *L) {
   as_codec_error error;
   luaL_checkany(L, 1);
   as_byte_form form = (as_byte_form)luaL_checkoption(L, 2, "base64", FORMS);
-  as_workspace *workspace = as_workspace_take(L);
-  as_status status = as_value_encode_cbor(L, 1, &workspace->cbor, &error);
+  as_workspace *workspace = as_workspace_take_upvalue(L);
+  as_status status = as_value_encode_cbor(L, 1, workspace, &workspace->cbor, &error);
   if (status == AS_OK) {
-    status = as_transcode_cbor(as_buffer_slice(&workspace->cbor), form, &workspace->text,
-                               &error);
+    status = as_transcode_cbor(&workspace->transcoder, as_buffer_slice(&workspace->cbor),
+                               form, &workspace->text, &error);
   }
   if (status == AS_OK) push_buffer(L, &workspace->text);
   as_workspace_release(workspace);
@@ -107,7 +113,10 @@ static int codec_to_json(lua_State *L) {
 
 static int codec_from_json(lua_State *L) {
   as_codec_error error;
-  as_status status = as_value_push_text(L, check_text(L, 1), &error);
+  as_slice text = check_text(L, 1);
+  as_workspace *workspace = as_workspace_take_upvalue(L);
+  as_status status = as_value_push_text(L, workspace, text, &error);
+  as_workspace_release(workspace);
   return status == AS_OK ? 1 : push_text_failure(L, status, &error);
 }
 
@@ -209,5 +218,11 @@ void as_binding_codec_open(lua_State *L) {
   as_binding_bytes_open(L);
   as_binding_value_open(L);
   as_binding_envelope_open(L);
-  luaL_register(L, NULL, FUNCTIONS);
+  for (const luaL_Reg *function = FUNCTIONS; function->name != NULL; function++) {
+    as_workspace *workspace = as_workspace_take(L); /* the upvalue */
+    as_workspace_release(workspace);
+    lua_pop(L, 1);
+    lua_pushcclosure(L, function->func, 1);
+    lua_setfield(L, -2, function->name);
+  }
 }

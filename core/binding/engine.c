@@ -482,9 +482,10 @@ static int engine_outcome(lua_State *L) {
 /* ---- replies to Lua --------------------------------------------------------------- */
 
 /* The walk's error is large and set only on failure. */
-static void begin_walk(as_reply_walk *walk, lua_State *L, const as_bound_engine *bound,
-                       const as_completion *completion) {
+static void begin_walk(as_reply_walk *walk, lua_State *L, as_workspace *workspace,
+                       const as_bound_engine *bound, const as_completion *completion) {
   walk->L = L;
+  walk->workspace = workspace;
   walk->replies = completion->replies;
   walk->index = completion->first_reply;
   walk->max_value_bytes = bound->max_value_bytes;
@@ -519,13 +520,15 @@ static int engine_take(lua_State *L) {
     return 1;
   }
   as_reply_walk walk;
-  begin_walk(&walk, L, bound, &completion);
+  as_workspace *workspace = as_workspace_take(L);
+  begin_walk(&walk, L, workspace, bound, &completion);
   uint32_t count = completion.kind == AS_REQUEST_READ ? 1 : completion.reply_count;
   lua_createtable(L, (int)count, 0);
   for (uint32_t i = 0; i < count; i++) {
     as_status status = push_reply(&walk, &completion, i, shapes);
     if (status != AS_OK) {
       as_engine_release(bound->engine, slot);
+      as_workspace_release(workspace);
       lua_pushnil(L);
       lua_pushstring(L, as_codec_error_text(&walk.error, status));
       lua_pushinteger(L, (lua_Integer)i + 1);
@@ -535,12 +538,13 @@ static int engine_take(lua_State *L) {
     lua_rawseti(L, -2, (int)i + 1);
   }
   as_engine_release(bound->engine, slot);
+  as_workspace_release(workspace);
   return 1;
 }
 
 /* Pushes the value of one field that was read, or of nothing, and releases the slot; or
  * what says that the slot must be asked. */
-static void push_result(lua_State *L, as_bound_engine *bound,
+static void push_result(lua_State *L, as_workspace *workspace, as_bound_engine *bound,
                         const as_completion *completion) {
   bool is_alone = (completion->shape & AS_SHAPE_ALONE) != 0;
   if (completion->status == AS_OK && is_alone && completion->kind == AS_REQUEST_WRITE) {
@@ -550,7 +554,7 @@ static void push_result(lua_State *L, as_bound_engine *bound,
   }
   if (completion->status == AS_OK && is_alone) {
     as_reply_walk walk;
-    begin_walk(&walk, L, bound, completion);
+    begin_walk(&walk, L, workspace, bound, completion);
     as_shape shape = (as_shape)(completion->shape & ~(uint32_t)AS_SHAPE_ALONE);
     if (as_reply_push_field(&walk, shape) == AS_OK) {
       as_engine_release(bound->engine, completion->slot);
@@ -569,14 +573,16 @@ static int engine_drain(lua_State *L) {
   as_bound_engine *bound = as_binding_engine_check(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   as_completion completion;
+  as_workspace *workspace = as_workspace_take(L);
   int count = 0;
   while (count < AT_MOST && as_engine_next_completion(bound->engine, &completion)) {
     lua_pushinteger(L, (lua_Integer)completion.slot);
     lua_rawseti(L, 2, 2 * count + 1);
-    push_result(L, bound, &completion);
+    push_result(L, workspace, bound, &completion);
     lua_rawseti(L, 2, 2 * count + 2);
     count++;
   }
+  as_workspace_release(workspace);
   lua_pushinteger(L, count);
   return 1;
 }

@@ -146,11 +146,12 @@ static int keyring_encrypt(lua_State *L) {
 }
 
 /* Makes a Lua value of a stored one and pushes it. */
-typedef as_status (*push_stored)(lua_State *L, as_slice stored, size_t max_value_bytes,
-                                 as_codec_error *error);
+typedef as_status (*push_stored)(lua_State *L, as_workspace *workspace, as_slice stored,
+                                 size_t max_value_bytes, as_codec_error *error);
 
-static as_status push_bytes(lua_State *L, as_slice stored, size_t max_value_bytes,
-                            as_codec_error *error) {
+static as_status push_bytes(lua_State *L, as_workspace *workspace, as_slice stored,
+                            size_t max_value_bytes, as_codec_error *error) {
+  (void)workspace;
   (void)max_value_bytes;
   (void)error;
   lua_pushlstring(L, (const char *)stored.data, stored.length);
@@ -180,9 +181,11 @@ static int open_value(lua_State *L, push_stored push) {
   as_status status =
       as_keyring_decrypt(&bound->ring, &place, stored, max_bytes, room, &value, &error);
   if (status == AS_OK) {
+    as_workspace *workspace = as_workspace_take(L);
     bound->is_taken = true;
-    status = push(L, value, max_bytes, &error);
+    status = push(L, workspace, value, max_bytes, &error);
     bound->is_taken = !is_ours;
+    as_workspace_release(workspace);
   }
   if (is_ours && bound->value.capacity > MAX_KEPT_BYTES) wipe_value(bound);
   return status == AS_OK ? 1 : push_failure(L, status, &error);

@@ -49,8 +49,8 @@ static as_status refuse_shape(as_reply_walk *walk) {
                             "the reply has not the shape of stored values");
 }
 
-typedef as_status (*push_stored)(lua_State *L, as_slice stored, size_t max_value_bytes,
-                                 as_codec_error *error);
+typedef as_status (*push_stored)(lua_State *L, as_workspace *workspace, as_slice stored,
+                                 size_t max_value_bytes, as_codec_error *error);
 
 /* Pushes one stored value, false for nil. */
 static as_status push_element(as_reply_walk *walk, push_stored push) {
@@ -61,7 +61,7 @@ static as_status push_element(as_reply_walk *walk, push_stored push) {
   }
   if (reply->type != AS_REPLY_STRING) return refuse_shape(walk);
   as_slice stored = as_replies_text(walk->replies, reply);
-  return push(walk->L, stored, walk->max_value_bytes, &walk->error);
+  return push(walk->L, walk->workspace, stored, walk->max_value_bytes, &walk->error);
 }
 
 /* Whether the next node is an absent value; passes it. */
@@ -139,8 +139,9 @@ as_status as_reply_push(as_reply_walk *walk, as_shape shape) {
 }
 
 /* The stored bytes themselves. */
-static as_status push_bytes(lua_State *L, as_slice stored, size_t max_value_bytes,
-                            as_codec_error *error) {
+static as_status push_bytes(lua_State *L, as_workspace *workspace, as_slice stored,
+                            size_t max_value_bytes, as_codec_error *error) {
+  (void)workspace;
   (void)max_value_bytes;
   (void)error;
   lua_pushlstring(L, (const char *)stored.data, stored.length);

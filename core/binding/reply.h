@@ -6,6 +6,7 @@
 
 #include <lua.h>
 
+#include "binding/workspace.h"
 #include "codec/codec.h"
 #include "engine/reply.h"
 
@@ -26,6 +27,7 @@ typedef struct as_reply_walk {
   const as_replies *replies;
   size_t index; /* of the next node */
   size_t max_value_bytes;
+  as_workspace *workspace; /* taken, for values */
   as_codec_error error;
 } as_reply_walk;
 

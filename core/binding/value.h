@@ -7,7 +7,8 @@
  *
  * Bytes are what Baileys' reviver makes a Buffer, in whatever form it was written; see
  * codec/byte_map.h. Functions that fail leave the stack as it was and say why in *error.
- * They may raise Lua's out-of-memory error, and nothing leaks then. */
+ * They may raise Lua's out-of-memory error, and nothing leaks then. A workspace is one
+ * that the caller has taken. */
 #ifndef AS_BINDING_VALUE_H
 #define AS_BINDING_VALUE_H
 
@@ -16,6 +17,7 @@
 #include "binding/envelope.h"
 #include "binding/workspace.h"
 #include "codec/codec.h"
+#include "codec/names.h"
 
 /* Makes what the functions below keep in the registry, once per Lua state; sets `null`,
  * `array_mt` and `array` in the module table at the top of the stack. Needs
@@ -24,17 +26,19 @@ void as_binding_value_open(lua_State *L);
 
 /* Pushes the Lua value of a stored value. AS_ERR_CORRUPT: it cannot be opened, or is
  * longer than allowed, or its serializer is a Lua script. */
-AS_MUST_USE as_status as_value_push(lua_State *L, as_slice stored, size_t max_value_bytes,
+AS_MUST_USE as_status as_value_push(lua_State *L, as_workspace *workspace,
+                                    as_slice stored, size_t max_value_bytes,
                                     as_codec_error *error);
 
 /* Pushes the JSON text of a stored value as a Lua string, exactly as it was given. Errors
  * as above. */
-AS_MUST_USE as_status as_value_push_json(lua_State *L, as_slice stored,
-                                         size_t max_value_bytes, as_codec_error *error);
+AS_MUST_USE as_status as_value_push_json(lua_State *L, as_workspace *workspace,
+                                         as_slice stored, size_t max_value_bytes,
+                                         as_codec_error *error);
 
 /* Pushes the Lua value of a JSON text. AS_ERR_CORRUPT: not JSON. */
-AS_MUST_USE as_status as_value_push_text(lua_State *L, as_slice json,
-                                         as_codec_error *error);
+AS_MUST_USE as_status as_value_push_text(lua_State *L, as_workspace *workspace,
+                                         as_slice json, as_codec_error *error);
 
 /* Appends the stored form of the Lua value at `index` to `out`, which must be a buffer
  * that survives a Lua error: `stored` of the workspace, or another userdata's. Uses
@@ -47,7 +51,8 @@ AS_MUST_USE as_status as_value_encode(lua_State *L, int index,
                                       as_codec_error *error);
 
 /* The same without envelope and limit: one CBOR item. */
-AS_MUST_USE as_status as_value_encode_cbor(lua_State *L, int index, as_buffer *out,
+AS_MUST_USE as_status as_value_encode_cbor(lua_State *L, int index,
+                                           as_workspace *workspace, as_buffer *out,
                                            as_codec_error *error);
 
 /* Appends the stored form of a JSON text, from which as_value_push_json gives the same
@@ -61,8 +66,13 @@ AS_MUST_USE as_status as_value_encode_json(lua_State *L, as_slice json,
 /* Pushes the array metatable. */
 void as_value_push_array_metatable(lua_State *L);
 
-/* Pushes the table of well-known names: names[i] is the i-th of codec/names.h, from 1,
- * and names[name] is i. */
-void as_value_push_names(lua_State *L);
+/* Pushes the table of constants: the name with number n of codec/names.h at n + 1, then
+ * what has an AS_CONSTANT. */
+void as_value_push_constants(lua_State *L);
+
+enum {
+  AS_CONSTANT_ARRAY_METATABLE = AS_NAMES_COUNT + 1,
+  AS_CONSTANT_BYTES_METATABLE,
+};
 
 #endif

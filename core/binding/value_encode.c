@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* From Lua to stored bytes. A table is read twice: once to see what it is (its kind of
- * keys, how many, which of them are well known), because the head comes first, and once
- * to write it. The C stack is at most AS_CODEC_MAX_LEVELS calls of write_table deep.
+/* From Lua to a tree, then to stored bytes. The entries of a table are put on the Lua
+ * stack in one pass, so that well-known names can go first; a table of many entries, or
+ * one too deep for that, is passed twice. The C stack is at most AS_CODEC_MAX_LEVELS
+ * calls of add_table deep.
  *
- * While a table is written its current key and value are on the Lua stack, so that a
- * refusal can tell the path to what it refuses. No user code runs: accesses are raw, and
- * 64-bit integers are read through ffi.istype. */
+ * While an entry is read its key is on the Lua stack, so that a refusal can tell the path
+ * to what it refuses. No user code runs: accesses are raw, and 64-bit integers are read
+ * through ffi.istype. The tree borrows from strings and bytes that the value holds. */
 #include "binding/value.h"
 
 #include <lauxlib.h>
@@ -13,9 +14,7 @@
 #include <stdio.h>
 
 #include "binding/bytes.h"
-#include "codec/cbor.h"
 #include "codec/envelope.h"
-#include "codec/json_writer.h"
 #include "codec/names.h"
 #include "codec/number.h"
 #include "codec/utf8.h"
@@ -24,38 +23,35 @@ enum {
   TYPE_CDATA = 10, /* LuaJIT's lua_type of cdata, which lua.h does not name */
   PATH_BYTES = 256,
   STACK_PER_LEVEL = 8,
-  WORD_BITS = 64,
-  KNOWN_WORDS = AS_NAMES_MAX / WORD_BITS,
+  /* Entries that are held on the stack, and the slots for them and all levels below. */
+  MAX_HELD = 64,
+  STACK_TO_HOLD = 2 * MAX_HELD + STACK_PER_LEVEL * (AS_CODEC_MAX_LEVELS + 1),
 };
 
 #define ACCEPTED "accepted are string, number, boolean, table, bytes and authstate.null"
 
 typedef struct table_level {
   const void *table; /* its identity, to see cycles */
-  int key;           /* stack index of the key being written, 0 for an array element */
-  size_t element;    /* index of the array element being written */
+  int key;           /* stack index of the key being read, 0 for an array element */
+  size_t element;    /* index of the array element being read */
 } table_level;
 
-typedef struct value_writer {
+typedef struct value_reader {
   lua_State *L;
-  as_buffer *out;
+  as_tree *tree;
+  const as_name_addresses *names;
   as_codec_error *error;
-  int array_metatable; /* stack indexes */
-  int bytes_metatable;
-  int names;
+  int constants; /* stack index */
   int depth;
   table_level levels[AS_CODEC_MAX_LEVELS];
-} value_writer;
+} value_reader;
 
-/* What the first reading of a table finds. */
-typedef struct table_keys {
-  size_t strings;
-  size_t known_strings; /* of them, those with a bit in `known` */
-  size_t indexes;
-  size_t largest_index;
-  uint64_t known[KNOWN_WORDS]; /* a bit for each well-known name */
-  const char *other_type;      /* of a key that is neither */
-} table_keys;
+/* A member's name. */
+typedef struct member_name {
+  as_slice text;
+  int number; /* of codec/names.h, or AS_NAME_OTHER */
+  bool has_surrogate;
+} member_name;
 
 /* ---- refusals --------------------------------------------------------------------- */
 
@@ -117,12 +113,12 @@ static as_slice string_at(lua_State *L, int index) {
 }
 
 /* The way to the value being written; a long one ends in dots. */
-static void path_of(const value_writer *writer, path *out_path) {
+static void path_of(const value_reader *reader, path *out_path) {
   out_path->length = 0;
-  for (int i = 0; i < writer->depth; i++) {
-    const table_level *level = &writer->levels[i];
+  for (int i = 0; i < reader->depth; i++) {
+    const table_level *level = &reader->levels[i];
     if (level->key != 0) {
-      path_add_name(out_path, string_at(writer->L, level->key));
+      path_add_name(out_path, string_at(reader->L, level->key));
     } else if (level->element != 0) {
       path_add_index(out_path, level->element);
     }
@@ -132,40 +128,38 @@ static void path_of(const value_writer *writer, path *out_path) {
   memcpy(out_path->text + sizeof out_path->text - 3, "...", 3);
 }
 
-static as_status refuse(const value_writer *writer, const char *what,
+static as_status refuse(const value_reader *reader, const char *what,
                         const char *accepted) {
   path place;
-  path_of(writer, &place);
-  return as_codec_error_set(writer->error, AS_ERR_UNSUPPORTED, 0,
+  path_of(reader, &place);
+  return as_codec_error_set(reader->error, AS_ERR_UNSUPPORTED, 0,
                             "%.*s: %s cannot be stored; %s", (int)place.length,
                             place.text, what, accepted);
 }
 
 /* ---- scalars ---------------------------------------------------------------------- */
 
-static as_status write_number(value_writer *writer, double value) {
-  if (isfinite(value)) return as_cbor_write_number(writer->out, value);
-  return refuse(writer, isnan(value) ? "NaN" : "an infinite number",
+static as_status add_number(value_reader *reader, as_tree_node *node, double value) {
+  node->kind = AS_TREE_NUMBER;
+  node->number = value;
+  if (isfinite(value)) return AS_OK;
+  return refuse(reader, isnan(value) ? "NaN" : "an infinite number",
                 "accepted are finite numbers");
 }
 
-/* A lone surrogate has no UTF-8: such a string is kept as JSON text under tag 262. */
-static as_status write_surrogates(as_buffer *out, as_slice text) {
-  AS_TRY(as_cbor_write_tag(out, AS_CBOR_TAG_JSON));
-  AS_TRY(as_cbor_write_head(out, AS_CBOR_FIRST_BYTES, as_json_string_length(text)));
-  return as_json_write_string(out, text);
+static as_status check_text(value_reader *reader, as_slice text, const char *what,
+                            bool *out_has_surrogate) {
+  as_utf8_form form = as_utf8_check(text);
+  *out_has_surrogate = form == AS_UTF8_SURROGATES;
+  if (form != AS_UTF8_INVALID) return AS_OK;
+  return refuse(reader, what, "use authstate.bytes for other bytes than text");
 }
 
-static as_status write_string(value_writer *writer, int index, const char *what) {
-  as_slice text = string_at(writer->L, index);
-  switch (as_utf8_check(text)) {
-    case AS_UTF8_STRICT:
-      return as_cbor_write_text(writer->out, text);
-    case AS_UTF8_SURROGATES:
-      return write_surrogates(writer->out, text);
-    default:
-      return refuse(writer, what, "use authstate.bytes for other bytes than text");
-  }
+static as_status add_string(value_reader *reader, as_tree_node *node, int index) {
+  node->kind = AS_TREE_STRING;
+  node->text = string_at(reader->L, index);
+  return check_text(reader, node->text, "a string that is not UTF-8",
+                    &node->has_surrogate);
 }
 
 /* Calls ffi.istype(type, value at index). Without ffi there is no cdata. */
@@ -185,88 +179,89 @@ static bool is_ctype(lua_State *L, const char *type, int index) {
   return is_type;
 }
 
-static as_status write_cdata(value_writer *writer, int index) {
+static as_status add_cdata(value_reader *reader, as_tree_node *node, int index) {
   const int64_t LIMIT = AS_NUMBER_MAX_INTEGER;
-  bool is_signed = is_ctype(writer->L, "int64_t", index);
-  if (!is_signed && !is_ctype(writer->L, "uint64_t", index)) {
-    return refuse(writer, "a cdata", ACCEPTED);
+  bool is_signed = is_ctype(reader->L, "int64_t", index);
+  if (!is_signed && !is_ctype(reader->L, "uint64_t", index)) {
+    return refuse(reader, "a cdata", ACCEPTED);
   }
   int64_t integer;
-  memcpy(&integer, lua_topointer(writer->L, index), sizeof integer);
+  memcpy(&integer, lua_topointer(reader->L, index), sizeof integer);
   bool is_exact = is_signed ? integer >= -LIMIT && integer <= LIMIT
                             : (uint64_t)integer <= (uint64_t)LIMIT;
-  if (is_exact) return as_cbor_write_number(writer->out, (double)integer);
-  return refuse(writer, "a 64-bit integer beyond 2^53",
+  if (is_exact) return add_number(reader, node, (double)integer);
+  return refuse(reader, "a 64-bit integer beyond 2^53",
                 "a number in JSON is a double: store it as a string");
 }
 
-static as_status write_userdata(value_writer *writer, int index) {
-  lua_State *L = writer->L;
+static as_status add_userdata(value_reader *reader, as_tree_node *node, int index) {
+  lua_State *L = reader->L;
   bool is_bytes = lua_getmetatable(L, index) != 0;
   if (is_bytes) {
-    is_bytes = lua_rawequal(L, -1, writer->bytes_metatable);
-    lua_pop(L, 1);
+    lua_rawgeti(L, reader->constants, AS_CONSTANT_BYTES_METATABLE);
+    is_bytes = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
   }
-  if (!is_bytes) return refuse(writer, "a userdata", ACCEPTED);
-  if (writer->depth == AS_CODEC_MAX_LEVELS) {
-    return refuse(writer, "bytes below 256 tables", "accepted are at most 256 levels");
+  if (!is_bytes) return refuse(reader, "a userdata", ACCEPTED);
+  if (reader->depth == AS_CODEC_MAX_LEVELS) {
+    return refuse(reader, "bytes below 256 tables", "accepted are at most 256 levels");
   }
-  as_slice content = as_slice_of(lua_touserdata(L, index), lua_objlen(L, index));
-  return as_cbor_write_bytes(writer->out, content);
+  node->kind = AS_TREE_BYTES;
+  node->text = as_slice_of(lua_touserdata(L, index), lua_objlen(L, index));
+  return AS_OK;
 }
 
-static as_status write_light_userdata(value_writer *writer, int index) {
-  if (lua_touserdata(writer->L, index) == NULL) return as_cbor_write_null(writer->out);
-  return refuse(writer, "a lightuserdata", ACCEPTED);
+static as_status add_light_userdata(value_reader *reader, int index) {
+  if (lua_touserdata(reader->L, index) == NULL) return AS_OK;
+  return refuse(reader, "a lightuserdata", ACCEPTED);
 }
 
 /* ---- tables ----------------------------------------------------------------------- */
 
-static as_status write_table(value_writer *writer, int table);
+static as_status add_table(value_reader *reader, uint32_t at, int table);
 
-static as_status write_value(value_writer *writer, int index) {
-  lua_State *L = writer->L;
+/* Adds the value at a stack index. */
+static as_status add_value(value_reader *reader, int index, const member_name *name) {
+  lua_State *L = reader->L;
+  as_tree_node *node = as_tree_add(reader->tree, AS_TREE_NULL);
+  if (node == NULL) return AS_ERR_OOM;
+  if (name != NULL) {
+    node->name = name->number;
+    node->key = name->text;
+    node->key_has_surrogate = name->has_surrogate;
+  }
   switch (lua_type(L, index)) {
     case LUA_TSTRING:
-      return write_string(writer, index, "a string that is not UTF-8");
+      return add_string(reader, node, index);
     case LUA_TNUMBER:
-      return write_number(writer, lua_tonumber(L, index));
+      return add_number(reader, node, lua_tonumber(L, index));
     case LUA_TBOOLEAN:
-      return as_cbor_write_boolean(writer->out, lua_toboolean(L, index));
+      node->kind = lua_toboolean(L, index) ? AS_TREE_TRUE : AS_TREE_FALSE;
+      return AS_OK;
     case LUA_TTABLE:
-      return write_table(writer, index);
+      return add_table(reader, as_tree_count(reader->tree) - 1, index);
     case LUA_TUSERDATA:
-      return write_userdata(writer, index);
+      return add_userdata(reader, node, index);
     case LUA_TLIGHTUSERDATA:
-      return write_light_userdata(writer, index);
+      return add_light_userdata(reader, index);
     case LUA_TFUNCTION:
-      return refuse(writer, "a function", ACCEPTED);
+      return refuse(reader, "a function", ACCEPTED);
     case LUA_TTHREAD:
-      return refuse(writer, "a coroutine", ACCEPTED);
+      return refuse(reader, "a coroutine", ACCEPTED);
     case TYPE_CDATA:
-      return write_cdata(writer, index);
+      return add_cdata(reader, node, index);
     default:
-      return refuse(writer, "nil", ACCEPTED);
+      return refuse(reader, "nil", ACCEPTED);
   }
 }
 
-/* The place of a well-known name in the list, from 1, or 0. Two equal strings are one
- * object in Lua, so this compares addresses. */
-static int name_rank(value_writer *writer, int key) {
-  lua_pushvalue(writer->L, key);
-  lua_rawget(writer->L, writer->names);
-  int rank = (int)lua_tointeger(writer->L, -1);
-  lua_pop(writer->L, 1);
-  return rank;
-}
-
-static void note_string_key(value_writer *writer, table_keys *keys) {
-  int rank = name_rank(writer, lua_gettop(writer->L));
-  keys->strings++;
-  if (rank == 0) return;
-  keys->known[(rank - 1) / WORD_BITS] |= UINT64_C(1) << (rank - 1) % WORD_BITS;
-  keys->known_strings++;
-}
+/* What its keys make of a table that is no plain list and no plain object. */
+typedef struct table_keys {
+  size_t strings;
+  size_t indexes;
+  size_t largest_index;
+  const char *other_type; /* of a key that is neither */
+} table_keys;
 
 static void note_number_key(double number, table_keys *keys) {
   int64_t index;
@@ -278,15 +273,14 @@ static void note_number_key(double number, table_keys *keys) {
   if ((size_t)index > keys->largest_index) keys->largest_index = (size_t)index;
 }
 
-static void read_keys(value_writer *writer, int table, table_keys *keys) {
-  lua_State *L = writer->L;
+static void read_keys(lua_State *L, int table, table_keys *keys) {
   memset(keys, 0, sizeof *keys);
   lua_pushnil(L);
   while (lua_next(L, table) != 0) {
     lua_pop(L, 1);
     int type = lua_type(L, -1);
     if (type == LUA_TSTRING) {
-      note_string_key(writer, keys);
+      keys->strings++;
     } else if (type == LUA_TNUMBER) {
       note_number_key(lua_tonumber(L, -1), keys);
     } else {
@@ -295,140 +289,241 @@ static void read_keys(value_writer *writer, int table, table_keys *keys) {
   }
 }
 
-static bool has_array_metatable(value_writer *writer, int table) {
-  if (!lua_getmetatable(writer->L, table)) return false;
-  bool is_array = lua_rawequal(writer->L, -1, writer->array_metatable);
-  lua_pop(writer->L, 1);
-  return is_array;
-}
-
-static as_status check_keys(value_writer *writer, const table_keys *keys, bool is_array) {
+static as_status check_keys(value_reader *reader, const table_keys *keys, bool is_array) {
   char what[64];
   if (keys->other_type != NULL) {
     snprintf(what, sizeof what, "a table with a key that is %s%s",
              keys->other_type[1] == ' ' ? "" : "a ", keys->other_type);
-    return refuse(writer, what, "accepted are string keys, or 1 to n");
+    return refuse(reader, what, "accepted are string keys, or 1 to n");
   }
   if (is_array && keys->strings > 0) {
-    return refuse(writer, "an array with string keys", "accepted are the keys 1 to n");
+    return refuse(reader, "an array with string keys", "accepted are the keys 1 to n");
   }
   if (keys->strings > 0 && keys->indexes > 0) {
-    return refuse(writer, "a table with both string keys and indexes",
+    return refuse(reader, "a table with both string keys and indexes",
                   "accepted are either; write {[\"1\"] = ...} for a numeric name");
   }
   if (keys->indexes != keys->largest_index) {
     return refuse(
-        writer, "a table with gaps between its indexes",
+        reader, "a table with gaps between its indexes",
         "accepted are the keys 1 to n; write {[\"7\"] = ...} for a numeric name");
   }
   return AS_OK;
 }
 
-static as_status write_array(value_writer *writer, int table, size_t count) {
-  table_level *level = &writer->levels[writer->depth - 1];
-  AS_TRY(as_cbor_write_array(writer->out, count));
+static bool has_array_metatable(value_reader *reader, int table) {
+  if (!lua_getmetatable(reader->L, table)) return false;
+  lua_rawgeti(reader->L, reader->constants, AS_CONSTANT_ARRAY_METATABLE);
+  bool is_array = lua_rawequal(reader->L, -1, -2);
+  lua_pop(reader->L, 2);
+  return is_array;
+}
+
+/* Whether nothing follows the last element: then the table is a plain list. When some of
+ * a list's elements are not where Lua keeps lists it may look as if something did. */
+static bool is_plain_list(lua_State *L, int table, size_t count) {
+  if (count == 0) {
+    lua_pushnil(L);
+  } else {
+    lua_pushinteger(L, (lua_Integer)count);
+  }
+  if (lua_next(L, table) == 0) return true;
+  lua_pop(L, 2);
+  return false;
+}
+
+static void end_table(value_reader *reader, uint32_t at, as_tree_kind kind,
+                      size_t count) {
+  as_tree_node *node = as_tree_at(reader->tree, at);
+  node->kind = (uint8_t)kind;
+  node->inside.count = (uint32_t)count;
+  node->inside.end = as_tree_count(reader->tree);
+}
+
+static as_status add_elements(value_reader *reader, uint32_t at, int table,
+                              size_t count) {
+  table_level *level = &reader->levels[reader->depth - 1];
   for (size_t i = 1; i <= count; i++) {
     level->element = i;
-    lua_rawgeti(writer->L, table, (int)i);
-    AS_TRY(write_value(writer, lua_gettop(writer->L)));
-    lua_pop(writer->L, 1);
+    lua_rawgeti(reader->L, table, (int)i);
+    AS_TRY(add_value(reader, lua_gettop(reader->L), NULL));
+    lua_pop(reader->L, 1);
   }
+  end_table(reader, at, AS_TREE_ARRAY, count);
   return AS_OK;
 }
 
-/* Writes the key and the value that are the two uppermost on the stack. */
-static as_status write_entry(value_writer *writer) {
-  int value = lua_gettop(writer->L);
-  writer->levels[writer->depth - 1].key = value - 1;
-  AS_TRY(write_string(writer, value - 1, "a key that is not UTF-8"));
-  return write_value(writer, value);
-}
-
-static as_status write_known_entries(value_writer *writer, int table,
-                                     const table_keys *keys) {
-  lua_State *L = writer->L;
-  for (int word = 0; word < KNOWN_WORDS; word++) {
-    /* The lowest bit that is set goes each time. */
-    for (uint64_t bits = keys->known[word]; bits != 0; bits &= bits - 1) {
-      int name = word * WORD_BITS + __builtin_ctzll(bits);
-      lua_rawgeti(L, writer->names, name + 1);
-      lua_pushvalue(L, -1);
-      lua_rawget(L, table);
-      AS_TRY(write_entry(writer));
-      lua_pop(L, 2);
-    }
+/* Adds the member whose key and value are at these stack indexes. */
+static as_status add_member(value_reader *reader, int key, int value, int number) {
+  member_name name = {{NULL, 0}, number, false};
+  reader->levels[reader->depth - 1].key = key;
+  name.text = string_at(reader->L, key);
+  if (number == AS_NAME_OTHER) {
+    AS_TRY(check_text(reader, name.text, "a key that is not UTF-8", &name.has_surrogate));
   }
-  return AS_OK;
+  return add_value(reader, value, &name);
 }
 
-static as_status write_other_entries(value_writer *writer, int table) {
-  lua_State *L = writer->L;
+/* Two equal strings are one object in Lua, so addresses tell. */
+static int find_name(const value_reader *reader, int key) {
+  return as_name_addresses_find(reader->names, lua_tolstring(reader->L, key, NULL));
+}
+
+/* A table of many members: the well-known ones first, then the others. */
+static as_status add_many_members(value_reader *reader, uint32_t at, int table) {
+  lua_State *L = reader->L;
+  uint8_t is_known[AS_NAMES_COUNT] = {0};
+  size_t count = 0;
   lua_pushnil(L);
   while (lua_next(L, table) != 0) {
-    if (name_rank(writer, lua_gettop(L) - 1) == 0) AS_TRY(write_entry(writer));
+    int number = find_name(reader, lua_gettop(L) - 1);
+    if (number != AS_NAME_OTHER) is_known[number] = 1;
+    lua_pop(L, 1);
+    count++;
+  }
+  for (int number = 0; number < AS_NAMES_COUNT; number++) {
+    if (!is_known[number]) continue;
+    lua_rawgeti(L, reader->constants, number + 1);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, table);
+    int top = lua_gettop(L);
+    AS_TRY(add_member(reader, top - 1, top, number));
+    lua_pop(L, 2);
+  }
+  lua_pushnil(L);
+  while (lua_next(L, table) != 0) {
+    int top = lua_gettop(L);
+    if (find_name(reader, top - 1) == AS_NAME_OTHER) {
+      AS_TRY(add_member(reader, top - 1, top, AS_NAME_OTHER));
+    }
     lua_pop(L, 1);
   }
+  end_table(reader, at, AS_TREE_OBJECT, count);
   return AS_OK;
 }
 
-static as_status write_object(value_writer *writer, int table, const table_keys *keys) {
-  AS_TRY(as_cbor_write_map(writer->out, keys->strings));
-  AS_TRY(write_known_entries(writer, table, keys));
-  if (keys->known_strings == keys->strings) return AS_OK;
-  return write_other_entries(writer, table);
+/* A member on the stack: its key, and the value above it. */
+typedef struct held_member {
+  int key;
+  int number;
+} held_member;
+
+/* Keeps the well-known ones in front, by their numbers; there are few. */
+static void hold_member(held_member *held, size_t known, size_t count,
+                        held_member member) {
+  size_t i = member.number == AS_NAME_OTHER ? count : known;
+  if (member.number != AS_NAME_OTHER) {
+    memmove(&held[known + 1], &held[known], (count - known) * sizeof *held);
+    for (; i > 0 && held[i - 1].number > member.number; i--) held[i] = held[i - 1];
+  }
+  held[i] = member;
 }
 
-static as_status enter_table(value_writer *writer, int table) {
-  const void *identity = lua_topointer(writer->L, table);
-  for (int i = 0; i < writer->depth; i++) {
-    if (writer->levels[i].table == identity) {
-      return refuse(writer, "a cycle", "a table must not contain itself");
+/* Puts all members on the stack, those of well-known names first in `held`, and returns
+ * how many they are; MAX_HELD + 1, with the stack as it was, when they are more or a key
+ * is no string. */
+static size_t hold_members(value_reader *reader, int table, held_member *held) {
+  lua_State *L = reader->L;
+  int top = lua_gettop(L), key = top + 1;
+  size_t count = 0, known = 0;
+  lua_pushnil(L);
+  while (lua_next(L, table) != 0) {
+    if (count == MAX_HELD || lua_type(L, key) != LUA_TSTRING) {
+      lua_settop(L, top);
+      return MAX_HELD + 1;
+    }
+    int number = find_name(reader, key);
+    hold_member(held, known, count, (held_member){key, number});
+    known += number != AS_NAME_OTHER;
+    count++;
+    lua_pushvalue(L, key);
+    key += 2;
+  }
+  return count;
+}
+
+static as_status add_members(value_reader *reader, uint32_t at, int table) {
+  held_member held[MAX_HELD];
+  lua_State *L = reader->L;
+  int top = lua_gettop(L);
+  size_t count =
+      lua_checkstack(L, STACK_TO_HOLD) ? hold_members(reader, table, held) : MAX_HELD + 1;
+  if (count > MAX_HELD) {
+    table_keys keys;
+    read_keys(L, table, &keys);
+    AS_TRY(check_keys(reader, &keys, false));
+    return keys.indexes > 0 ? add_elements(reader, at, table, keys.indexes)
+                            : add_many_members(reader, at, table);
+  }
+  for (size_t i = 0; i < count; i++) {
+    AS_TRY(add_member(reader, held[i].key, held[i].key + 1, held[i].number));
+  }
+  lua_settop(L, top);
+  end_table(reader, at, AS_TREE_OBJECT, count);
+  return AS_OK;
+}
+
+static as_status add_array(value_reader *reader, uint32_t at, int table, size_t count) {
+  if (!is_plain_list(reader->L, table, count)) {
+    table_keys keys;
+    read_keys(reader->L, table, &keys);
+    AS_TRY(check_keys(reader, &keys, has_array_metatable(reader, table)));
+    count = keys.indexes;
+  }
+  return add_elements(reader, at, table, count);
+}
+
+static as_status enter_table(value_reader *reader, int table) {
+  const void *identity = lua_topointer(reader->L, table);
+  for (int i = 0; i < reader->depth; i++) {
+    if (reader->levels[i].table == identity) {
+      return refuse(reader, "a cycle", "a table must not contain itself");
     }
   }
-  if (writer->depth == AS_CODEC_MAX_LEVELS) {
-    return refuse(writer, "a table below 256 tables", "accepted are at most 256 levels");
+  if (reader->depth == AS_CODEC_MAX_LEVELS) {
+    return refuse(reader, "a table below 256 tables", "accepted are at most 256 levels");
   }
-  if (!lua_checkstack(writer->L, STACK_PER_LEVEL)) return AS_ERR_OOM;
-  writer->levels[writer->depth++] = (table_level){identity, 0, 0};
+  if (!lua_checkstack(reader->L, STACK_PER_LEVEL)) return AS_ERR_OOM;
+  reader->levels[reader->depth++] = (table_level){identity, 0, 0};
   return AS_OK;
 }
 
-static as_status write_table(value_writer *writer, int table) {
-  table_keys keys;
-  AS_TRY(enter_table(writer, table));
-  read_keys(writer, table, &keys);
-  bool is_array = has_array_metatable(writer, table);
-  AS_TRY(check_keys(writer, &keys, is_array));
-  AS_TRY(is_array || keys.indexes > 0 ? write_array(writer, table, keys.indexes)
-                                      : write_object(writer, table, &keys));
-  writer->depth--;
+static as_status add_table(value_reader *reader, uint32_t at, int table) {
+  AS_TRY(enter_table(reader, table));
+  size_t length = lua_objlen(reader->L, table);
+  bool is_array = length > 0 || has_array_metatable(reader, table);
+  AS_TRY(is_array ? add_array(reader, at, table, length)
+                  : add_members(reader, at, table));
+  reader->depth--;
   return AS_OK;
 }
 
 /* ---- entry points ----------------------------------------------------------------- */
 
-as_status as_value_encode_cbor(lua_State *L, int index, as_buffer *out,
-                               as_codec_error *error) {
-  value_writer writer;
-  as_codec_error_clear(error);
+/* Makes the tree of the value at a stack index; its strings are the value's own. */
+static as_status read_value(lua_State *L, int index, as_workspace *workspace,
+                            as_codec_error *error) {
+  value_reader reader;
   if (!lua_checkstack(L, LUA_MINSTACK)) return AS_ERR_OOM;
   int top = lua_gettop(L);
-  size_t start = out->length;
   int value = index > 0 ? index : top + 1 + index;
-  writer.L = L;
-  writer.out = out;
-  writer.error = error;
-  writer.depth = 0;
-  as_value_push_array_metatable(L);
-  as_bytes_push_metatable(L);
-  as_value_push_names(L);
-  writer.array_metatable = top + 1;
-  writer.bytes_metatable = top + 2;
-  writer.names = top + 3;
-  as_status status = write_value(&writer, value);
-  if (status != AS_OK) out->length = start;
+  reader.L = L;
+  reader.tree = &workspace->transcoder.tree;
+  reader.names = &workspace->names;
+  reader.error = error;
+  reader.depth = 0;
+  reader.constants = workspace->constants;
+  as_tree_clear(reader.tree);
+  as_status status = add_value(&reader, value, NULL);
   lua_settop(L, top);
   return status;
+}
+
+as_status as_value_encode_cbor(lua_State *L, int index, as_workspace *workspace,
+                               as_buffer *out, as_codec_error *error) {
+  as_codec_error_clear(error);
+  AS_TRY(read_value(L, index, workspace, error));
+  return as_pack(&workspace->transcoder.packer, &workspace->transcoder.tree, out);
 }
 
 /* Seals a payload that does not lie in `out`. */
@@ -451,12 +546,12 @@ as_status as_value_encode(lua_State *L, int index, const as_value_sealing *seali
                           as_codec_error *error) {
   as_buffer *payload = &workspace->cbor;
   as_buffer_clear(payload);
-  AS_TRY(as_value_encode_cbor(L, index, payload, error));
+  AS_TRY(as_value_encode_cbor(L, index, workspace, payload, error));
   if (sealing->serializer == AS_SERIALIZER_JSON) {
     payload = &workspace->text;
     as_buffer_clear(payload);
-    AS_TRY(as_transcode_cbor(as_buffer_slice(&workspace->cbor), AS_BYTE_FORM_BASE64,
-                             payload, error));
+    AS_TRY(as_transcode_cbor(&workspace->transcoder, as_buffer_slice(&workspace->cbor),
+                             AS_BYTE_FORM_BASE64, payload, error));
   }
   return seal(L, sealing, as_buffer_slice(payload), out, error);
 }

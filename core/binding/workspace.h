@@ -13,20 +13,50 @@
 #include "base/buffer.h"
 #include "codec/transcode.h"
 
+/* Where the search for an address begins. */
+static inline size_t as_name_addresses_slot(const char *address) {
+  uint32_t low = (uint32_t)((uintptr_t)address >> 3);
+  return (low * UINT32_C(2654435769)) >> 24;
+}
+
+/* Where Lua keeps the strings that are well-known names: they never move. */
+typedef struct as_name_addresses {
+  struct {
+    const char *address;
+    int number;
+  } slots[2 * AS_NAMES_MAX];
+} as_name_addresses;
+
+/* The number of the name that is the string at an address, or AS_NAME_OTHER. */
+static inline int as_name_addresses_find(const as_name_addresses *names,
+                                         const char *address) {
+  size_t slot = as_name_addresses_slot(address);
+  for (; names->slots[slot].address != NULL; slot = (slot + 1) % (2 * AS_NAMES_MAX)) {
+    if (names->slots[slot].address == address) return names->slots[slot].number;
+  }
+  return AS_NAME_OTHER;
+}
+
 typedef struct as_workspace {
   as_mem mem;
   as_buffer stored; /* a value on its way to Redis */
   as_buffer text;   /* JSON text on its way to Lua, or to be stored */
   as_buffer cbor;   /* structure on its way to Lua, or to be stored */
   as_transcoder transcoder;
+  as_name_addresses names;
+  int constants; /* stack index of the table of constants */
   bool is_taken;
 } as_workspace;
 
-/* Pushes the state's workspace, buffers empty, and returns it. Valid until released. */
+/* Pushes the state's workspace, buffers empty, then the table of constants (value.h), and
+ * returns it. Valid until released, in this C function. */
 as_workspace *as_workspace_take(lua_State *L);
 
-/* Lets the next call use the workspace. It stays on the stack; what its buffers hold is
- * lost. */
+/* The same for a C function whose first upvalue is a workspace: no search. */
+as_workspace *as_workspace_take_upvalue(lua_State *L);
+
+/* Lets the next call use the workspace. What was pushed stays on the stack; what its
+ * buffers hold is lost. */
 void as_workspace_release(as_workspace *workspace);
 
 #endif

@@ -127,7 +127,7 @@ bool as_byte_map_match(as_cbor_reader *reader, size_t count, as_slice name,
   bool is_match;
   if (count == 0) return false; /* what follows is not its key */
   if (begins_with_digit(reader)) {
-    is_match = count <= MAX_INDEXED && as_names_is_bytes(name) &&
+    is_match = count <= MAX_INDEXED && as_names_text_is_bytes(name) &&
                match_indexed(&ahead, count, out_map);
   } else {
     is_match = count == 2 && begins_as_buffer(reader) && match_buffer(&ahead, out_map);

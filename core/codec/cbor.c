@@ -24,7 +24,7 @@ enum { SIMPLE_FALSE = 20, SIMPLE_TRUE, SIMPLE_NULL, SIMPLE_UNDEFINED };
 
 enum { ARGUMENT_1 = 24, ARGUMENT_2, ARGUMENT_4, ARGUMENT_8, ARGUMENT_INDEFINITE = 31 };
 
-enum { FIRST_NEGATIVE = 1 << 5, FIRST_TAG = 6 << 5, FIRST_SIMPLE = 7 << 5 };
+enum { FIRST_NEGATIVE = 1 << 5, FIRST_SIMPLE = 7 << 5 };
 
 void as_cbor_reader_init(as_cbor_reader *reader, as_slice value, as_codec_error *error) {
   reader->value = value;
@@ -241,7 +241,7 @@ as_status as_cbor_write_map(as_buffer *out, size_t count) {
 }
 
 as_status as_cbor_write_tag(as_buffer *out, uint64_t tag) {
-  return as_cbor_write_head(out, FIRST_TAG, tag);
+  return as_cbor_write_head(out, AS_CBOR_FIRST_TAG, tag);
 }
 
 as_status as_cbor_write_null(as_buffer *out) {

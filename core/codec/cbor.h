@@ -83,6 +83,7 @@ enum {
   AS_CBOR_FIRST_TEXT = 3 << 5,
   AS_CBOR_FIRST_ARRAY = 4 << 5,
   AS_CBOR_FIRST_MAP = 5 << 5,
+  AS_CBOR_FIRST_TAG = 6 << 5,
   AS_CBOR_MAX_HEAD = 9, /* bytes */
 };
 AS_MUST_USE as_status as_cbor_write_head(as_buffer *out, uint8_t first,

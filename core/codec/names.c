@@ -3,117 +3,58 @@
 
 typedef struct name {
   const char *text;
+  uint8_t length;
   bool is_bytes;
 } name;
 
-enum { PLAIN = false, BYTES = true };
-
-/* An object's names stand in the order of its fields, a name of several objects where it
- * fits all of them. */
 static const name NAMES[] = {
-    /* key pairs, pre-keys, sender signing keys */
-    {"private", BYTES},
-    {"public", BYTES},
-    {"keyPair", PLAIN},
-    {"signature", BYTES},
-    {"keyId", PLAIN},
-    /* creds */
-    {"noiseKey", PLAIN},
-    {"pairingEphemeralKeyPair", PLAIN},
-    {"signedIdentityKey", PLAIN},
-    {"signedPreKey", PLAIN},
-    /* creds; libsignal session */
-    {"registrationId", PLAIN},
-    {"currentRatchet", PLAIN},
-    {"ephemeralKeyPair", PLAIN},
-    {"pubKey", BYTES},
-    {"privKey", BYTES},
-    {"lastRemoteEphemeralKey", BYTES},
-    {"previousCounter", PLAIN},
-    {"rootKey", BYTES},
-    {"indexInfo", PLAIN},
-    {"pendingPreKey", PLAIN},
-    {"signedKeyId", PLAIN},
-    {"baseKey", BYTES},
-    {"preKeyId", PLAIN},
-    {"baseKeyType", PLAIN},
-    {"closed", PLAIN},
-    {"used", PLAIN},
-    {"created", PLAIN},
-    {"remoteIdentityKey", BYTES},
-    {"_chains", PLAIN},
-    {"chainKey", PLAIN},
-    {"counter", PLAIN},
-    {"key", BYTES},
-    {"chainType", PLAIN},
-    {"messageKeys", PLAIN},
-    {"_sessions", PLAIN},
-    /* creds, continued */
-    {"advSecretKey", PLAIN},
-    {"processedHistoryMessages", PLAIN},
-    {"nextPreKeyId", PLAIN},
-    {"firstUnuploadedPreKeyId", PLAIN},
-    {"accountSyncCounter", PLAIN},
-    {"accountSettings", PLAIN},
-    {"unarchiveChats", PLAIN},
-    {"defaultDisappearingMode", PLAIN},
-    {"ephemeralExpiration", PLAIN},
-    {"ephemeralSettingTimestamp", PLAIN},
-    {"registered", PLAIN},
-    {"pairingCode", PLAIN},
-    {"lastPropHash", PLAIN},
-    {"routingInfo", BYTES},
-    {"additionalData", PLAIN},
-    {"me", PLAIN},
-    {"account", PLAIN},
-    {"details", BYTES},
-    {"accountSignatureKey", BYTES},
-    {"accountSignature", BYTES},
-    {"deviceSignature", BYTES},
-    {"signalIdentities", PLAIN},
-    {"identifier", PLAIN},
-    {"identifierKey", BYTES},
-    {"id", PLAIN},
-    {"name", PLAIN},
-    {"lid", PLAIN},
-    {"deviceId", PLAIN},
-    {"platform", PLAIN},
-    {"lastAccountSyncTimestamp", PLAIN},
-    {"myAppStateKeyId", PLAIN},
-    /* app state */
-    {"keyData", BYTES},
-    {"fingerprint", PLAIN},
-    {"rawId", PLAIN},
-    {"currentIndex", PLAIN},
-    {"deviceIndexes", PLAIN},
-    {"version", PLAIN},
-    {"hash", BYTES},
-    {"indexValueMap", PLAIN},
-    {"valueMac", BYTES},
-    /* tctoken */
-    {"token", BYTES},
-    {"timestamp", PLAIN},
-    /* sender-key */
-    {"senderKeyId", PLAIN},
-    {"senderChainKey", PLAIN},
-    {"iteration", PLAIN},
-    {"seed", BYTES},
-    {"senderSigningKey", PLAIN},
-    {"senderMessageKeys", PLAIN},
+#define NAME(constant, text, is_bytes) {text, sizeof(text) - 1, is_bytes},
+    AS_NAMES(NAME)
+#undef NAME
 };
 
-_Static_assert(sizeof NAMES / sizeof NAMES[0] <= AS_NAMES_MAX, "too many names");
+_Static_assert(AS_NAMES_COUNT <= AS_NAMES_MAX, "too many names");
 
-size_t as_names_count(void) {
-  return sizeof NAMES / sizeof NAMES[0];
+/* Where the search for a name begins: names differ in length and in their middle. */
+static size_t first_slot(const uint8_t *text, size_t length) {
+  uint32_t hash = (uint32_t)length * 31 + text[0] * 7u + text[length / 2] * 101u +
+                  text[length - 1] * 17u;
+  return hash % (2 * AS_NAMES_MAX);
 }
 
-as_slice as_names_at(size_t i) {
-  return as_slice_text(NAMES[i].text);
+void as_names_index_init(as_names_index *index) {
+  memset(index->slots, 0, sizeof index->slots);
+  for (size_t i = 0; i < AS_NAMES_COUNT; i++) {
+    size_t slot = first_slot((const uint8_t *)NAMES[i].text, NAMES[i].length);
+    while (index->slots[slot] != 0) slot = (slot + 1) % (2 * AS_NAMES_MAX);
+    index->slots[slot] = (uint8_t)(i + 1);
+  }
 }
 
-bool as_names_is_bytes(as_slice text) {
-  for (size_t i = 0; i < as_names_count(); i++) {
+int as_names_find(const as_names_index *index, as_slice text) {
+  if (text.length == 0) return AS_NAME_OTHER;
+  size_t slot = first_slot(text.data, text.length);
+  for (; index->slots[slot] != 0; slot = (slot + 1) % (2 * AS_NAMES_MAX)) {
+    int number = index->slots[slot] - 1;
+    const name *found = &NAMES[number];
+    if (found->length == text.length &&
+        memcmp(found->text, text.data, text.length) == 0) {
+      return number;
+    }
+  }
+  return AS_NAME_OTHER;
+}
+
+as_slice as_names_at(size_t number) {
+  return as_slice_of(NAMES[number].text, NAMES[number].length);
+}
+
+bool as_names_is_bytes(int number) {
+  return number != AS_NAME_OTHER && NAMES[number].is_bytes;
+}
+
+bool as_names_text_is_bytes(as_slice text) {
+  for (size_t i = 0; i < AS_NAMES_COUNT; i++) {
     if (as_slice_equals(as_names_at(i), text)) return NAMES[i].is_bytes;
   }
   return false;

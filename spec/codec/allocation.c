@@ -66,7 +66,8 @@ static as_status read_structure(const step *step, as_buffer *out) {
 }
 
 static as_status give_back(const step *step, as_buffer *out) {
-  return as_transcode_cbor(as_buffer_slice(&step->samples->record.cbor),
+  return as_transcode_cbor(&step->codec->transcoder,
+                           as_buffer_slice(&step->samples->record.cbor),
                            (as_byte_form)step->form, out, &step->codec->error);
 }
 

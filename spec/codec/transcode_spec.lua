@@ -86,7 +86,7 @@ describe("text that JSON.stringify wrote", function()
 
   it("is stored as documented", function()
     local examples = {
-      ['["0","2"]'] = "80 82 6130 6132",
+      ['["0","2"]'] = "80 82 c700 c702",
       ["null"] = "80 f6",
       ["-1"] = "80 20",
       ["1.5"] = "80 fa 3fc00000",
@@ -108,7 +108,7 @@ describe("text that JSON.stringify wrote", function()
       '{"type":"Buffer","data":"AQI"}', '{"type":"Buffer","data":"AQJ="}',
       '{"type":"Buffer","data":"A==="}', '{"type":"Buffer","data":"===="}',
       '{"type":"Buffer","data":"AQ=="', '{"type":"Buffer","data":"-_-_"}',
-      '{"type":"Buffer","data":"AQ==AQ=="}', '{"type":"Buffer","data":[1]}',
+      '{"type":"Buffer","data":"AQ==AQ=="}', '{"type":"Buffer","data":[256]}',
       '{"type":"buffer","data":"AQID"}', '{"type":"Buffer"}',
     } do
       if core.json_encode(text) then

@@ -27,12 +27,15 @@ static void check_json(as_slice json) {
 
 static void check_cbor(as_slice cbor, as_mem *mem) {
   as_codec_error error;
+  as_transcoder transcoder;
   as_buffer text;
   as_buffer_init(&text, mem);
-  if (as_transcode_cbor(cbor, AS_BYTE_FORM_BASE64, &text, &error) == AS_OK)
+  as_transcoder_init(&transcoder, mem);
+  if (as_transcode_cbor(&transcoder, cbor, AS_BYTE_FORM_BASE64, &text, &error) == AS_OK)
     EXPECT(json_grammar_accepts(as_buffer_slice(&text), AS_CODEC_MAX_LEVELS));
   else
     EXPECT(error.message[0] != '\0' && text.length == 0);
+  as_transcoder_free(&transcoder);
   as_buffer_free(&text);
 }
 
@@ -123,8 +126,8 @@ static void store(as_slice json, as_mem *mem) {
   as_buffer_init(&text, mem);
   if (as_transcode_json_exact(&transcoder, json, &cbor, &error) == AS_OK) {
     seal_all_ways(as_buffer_slice(&cbor), AS_SERIALIZER_CBOR, mem);
-    EXPECT(as_transcode_cbor(as_buffer_slice(&cbor), AS_BYTE_FORM_BASE64, &text,
-                             &error) == AS_OK);
+    EXPECT(as_transcode_cbor(&transcoder, as_buffer_slice(&cbor), AS_BYTE_FORM_BASE64,
+                             &text, &error) == AS_OK);
     EXPECT(as_slice_equals(as_buffer_slice(&text), json));
   }
   as_buffer_free(&text);

@@ -96,7 +96,8 @@ static void check_identity(as_transcoder *transcoder, as_slice text, as_mem *mem
   as_buffer_init(&back, mem);
   EXPECT(as_transcode_json_exact(transcoder, text, &cbor, &error) == AS_OK);
   as_slice stored = as_buffer_slice(&cbor);
-  EXPECT(as_transcode_cbor(stored, AS_BYTE_FORM_BASE64, &back, &error) == AS_OK);
+  EXPECT(as_transcode_cbor(transcoder, stored, AS_BYTE_FORM_BASE64, &back, &error) ==
+         AS_OK);
   EXPECT(as_slice_equals(as_buffer_slice(&back), text));
   as_buffer_free(&cbor);
   as_buffer_free(&back);
