@@ -91,6 +91,23 @@ describe("stores that live through faults", function()
     end
   end)
 
+  -- The checker looked for who wrote a value in bytes that were encrypted.
+  it("do so with values that are encrypted", function()
+    local encryption = { keys = { [1] = ("6b"):rep(32) }, primary = 1 }
+    for seed = 1, 40 do
+      local log
+      run {
+        seed = seed, options = { encryption = encryption },
+        prepare = function(world) log = world.server.log end,
+      }
+      for _, unit in ipairs(log) do
+        for _, change in ipairs(unit.changes) do
+          assert.is_nil((change.value or ""):find("w#%d"))
+        end
+      end
+    end
+  end)
+
   it("need no luck without faults: every call is answered within 20 ms", function()
     for seed = 1, 30 do
       local report = run { seed = seed, faults = { others = false } }

@@ -182,6 +182,10 @@ local function each_store(act, world)
   end
 end
 
+local function observe(world)
+  return observation.entries(world.server.log, world.stores[1], SESSIONS)
+end
+
 local function happen(world)
   world.faults:begin(world.network)
   live(world)
@@ -197,6 +201,7 @@ local function happen(world)
     scheduler.sleep(100)
   end
   each_store(read_all, world)
+  world.entries = observe(world) -- a store that is closed has forgotten its keys
   for _, opened in ipairs(world.stores) do opened:close() end
 end
 
@@ -292,7 +297,7 @@ end
 -- What the checker says of a world in which all has happened.
 local function report_on(world, message)
   local calls, log = world.history.calls, world.server.log
-  local entries = observation.entries(log, world.stores[1].layout, SESSIONS)
+  local entries = world.entries or observe(world)
   local violations = checker.judge(calls, entries, {
     calm_ms = world.calm_ms, are_late_writes_allowed = world.server.refused_kills > 0,
     recovery_ms = world.stores[1].server.socket.health_timeout_ms + SLOWNESS_MS,
