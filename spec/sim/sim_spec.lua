@@ -102,7 +102,7 @@ describe("stores that live through faults", function()
       }
       for _, unit in ipairs(log) do
         for _, change in ipairs(unit.changes) do
-          assert.is_nil((change.value or ""):find("w#%d"))
+          assert.is_nil(tostring(change.value):find "w#%d")
         end
       end
     end

@@ -39,7 +39,7 @@ end
 -- The number of the write that made a value; 0 for one that none made, or that cannot be
 -- opened.
 local function tag_of(self, session, kind, id, stored)
-  local store, text = self.store, nil
+  local store, text = self.store
   if store.opener then
     local place = { session = session, generation = self.generations[session] or 0 }
     text = store.opener:open("json", place, kind, id, stored)
