@@ -11,7 +11,7 @@ is given: change it there. What is wrong with a table of options is told at once
 for each thing, with the nearest name for one that is not known.
 ]]
 
-local KINDS = { redis = "string or table" }
+local KINDS = { redis = "string or table", choice = "one of these" }
 
 -- Larger units, the largest first, for a number that is hard to read.
 local LARGER = {
@@ -45,8 +45,9 @@ local function list_text(values)
 end
 
 local function accepted_text(row)
-  if row.values then return list_text(row.values) end
-  if not row.min then return "" end
+  local listed = row.values and list_text(row.values)
+  if not row.min then return listed or "" end
+  if listed then return ("%s, %d to %d"):format(listed, row.min, row.max) end
   return ("%s to %s"):format(value_text(row.min, row.unit), value_text(row.max, row.unit))
 end
 

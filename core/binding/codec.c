@@ -25,8 +25,12 @@ static as_slice check_text(lua_State *L, int index) {
   return as_slice_of(text, length);
 }
 
+static void push_slice(lua_State *L, as_slice slice) {
+  lua_pushlstring(L, (const char *)slice.data, slice.length);
+}
+
 static void push_buffer(lua_State *L, const as_buffer *buffer) {
-  lua_pushlstring(L, (const char *)buffer->data, buffer->length);
+  push_slice(L, as_buffer_slice(buffer));
 }
 
 /* nil, message, code */
@@ -94,6 +98,48 @@ static int codec_json_decode(lua_State *L) {
   return status == AS_OK ? 1 : push_failure(L, status, &error);
 }
 
+/* The serializer of a value that a Lua script writes. */
+static uint8_t check_serializer(lua_State *L, int index) {
+  lua_Number code = luaL_checknumber(L, index);
+  bool is_right = code >= AS_SERIALIZER_FIRST_SCRIPT && code <= AS_SERIALIZER_LAST_SCRIPT;
+  luaL_argcheck(L, is_right, index, "a number from 4 to 15 expected");
+  return (uint8_t)code;
+}
+
+static int codec_seal(lua_State *L) {
+  as_codec_error error;
+  as_slice payload = check_text(L, 1);
+  uint8_t serializer = check_serializer(L, 2);
+  as_value_sealing sealing = as_value_sealing_check(L, 4, check_max_bytes(L, 3));
+  as_workspace *workspace = as_workspace_take_upvalue(L);
+  as_status status = as_value_seal(L, payload, serializer, &sealing.envelope,
+                                   &workspace->stored, &error);
+  if (status == AS_OK) push_buffer(L, &workspace->stored);
+  as_workspace_release(workspace);
+  return status == AS_OK ? 1 : push_failure(L, status, &error);
+}
+
+static int codec_open(lua_State *L) {
+  as_codec_error error;
+  as_envelope envelope;
+  as_slice stored = check_text(L, 1);
+  uint8_t serializer = check_serializer(L, 2);
+  size_t max_bytes = check_max_bytes(L, 3);
+  as_status status = as_envelope_open(stored, max_bytes, &envelope, &error);
+  if (status != AS_OK) return push_failure(L, status, &error);
+  if (envelope.serializer != serializer) {
+    lua_pushboolean(L, 0);
+    return 1;
+  }
+  as_envelope_state *state = as_envelope_state_take(L);
+  if (envelope.is_packed) {
+    status = as_envelope_unpack(&envelope, max_bytes, state, &error);
+  }
+  if (status == AS_OK) push_slice(L, envelope.payload);
+  as_envelope_state_release(state);
+  return status == AS_OK ? 1 : push_failure(L, status, &error);
+}
+
 static int codec_to_json(lua_State *L) {
   /* In the order of as_byte_form. */
   static const char *const FORMS[] = {"base64", "array", "object", NULL};
@@ -144,10 +190,6 @@ static session_walk *push_session_walk(lua_State *L, as_slice text) {
   }
   lua_setmetatable(L, -2);
   return walk;
-}
-
-static void push_slice(lua_State *L, as_slice slice) {
-  lua_pushlstring(L, (const char *)slice.data, slice.length);
 }
 
 /* Pushes keys[type], made if need be; `keys` is at the top of the stack. */
@@ -208,6 +250,8 @@ static const luaL_Reg FUNCTIONS[] = {
     {"decode", codec_decode},
     {"json_encode", codec_json_encode},
     {"json_decode", codec_json_decode},
+    {"seal", codec_seal},
+    {"open", codec_open},
     {"to_json", codec_to_json},
     {"from_json", codec_from_json},
     {"split_session", codec_split_session},

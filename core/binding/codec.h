@@ -6,6 +6,10 @@
  *   core.decode(stored, max_bytes) -> value | nil, message, code
  *   core.json_encode(text, max_bytes, sealing) -> stored | nil, message, code, offset
  *   core.json_decode(stored, max_bytes) -> text | nil, message, code
+ *   core.seal(payload, serializer, max_bytes, sealing) -> stored | nil, message, code
+ *   core.open(stored, serializer, max_bytes) -> payload | nil, message, code
+ *       for the serializer of a Lua script, a number from 4 to 15; payload is false when
+ *       the value is of another serializer
  *   core.to_json(value, form) -> text | nil, message, code
  *   core.from_json(text) -> value | nil, message, offset
  *   core.split_session(text) -> session | nil, message, offset

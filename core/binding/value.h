@@ -63,6 +63,12 @@ AS_MUST_USE as_status as_value_encode_json(lua_State *L, as_slice json,
                                            as_workspace *workspace, as_buffer *out,
                                            as_codec_error *error);
 
+/* Appends the stored form of a payload that some serializer made, and that does not lie
+ * in `out`. AS_ERR_TOO_LARGE, AS_ERR_OOM. */
+AS_MUST_USE as_status as_value_seal(lua_State *L, as_slice payload, uint8_t serializer,
+                                    const as_sealing *sealing, as_buffer *out,
+                                    as_codec_error *error);
+
 /* Pushes the array metatable. */
 void as_value_push_array_metatable(lua_State *L);
 

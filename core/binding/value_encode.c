@@ -526,16 +526,14 @@ as_status as_value_encode_cbor(lua_State *L, int index, as_workspace *workspace,
   return as_pack(&workspace->transcoder.packer, &workspace->transcoder.tree, out);
 }
 
-/* Seals a payload that does not lie in `out`. */
-static as_status seal(lua_State *L, const as_value_sealing *sealing, as_slice payload,
-                      as_buffer *out, as_codec_error *error) {
-  const as_sealing *envelope = &sealing->envelope;
-  if (envelope->compressor == NULL) {
-    return as_envelope_seal(envelope, sealing->serializer, payload, NULL, out, error);
+as_status as_value_seal(lua_State *L, as_slice payload, uint8_t serializer,
+                        const as_sealing *sealing, as_buffer *out,
+                        as_codec_error *error) {
+  if (sealing->compressor == NULL) {
+    return as_envelope_seal(sealing, serializer, payload, NULL, out, error);
   }
   as_envelope_state *state = as_envelope_state_take(L);
-  as_status status =
-      as_envelope_seal(envelope, sealing->serializer, payload, state, out, error);
+  as_status status = as_envelope_seal(sealing, serializer, payload, state, out, error);
   as_envelope_state_release(state);
   lua_pop(L, 1);
   return status;
@@ -553,7 +551,8 @@ as_status as_value_encode(lua_State *L, int index, const as_value_sealing *seali
     AS_TRY(as_transcode_cbor(&workspace->transcoder, as_buffer_slice(&workspace->cbor),
                              AS_BYTE_FORM_BASE64, payload, error));
   }
-  return seal(L, sealing, as_buffer_slice(payload), out, error);
+  return as_value_seal(L, as_buffer_slice(payload), sealing->serializer,
+                       &sealing->envelope, out, error);
 }
 
 as_status as_value_encode_json(lua_State *L, as_slice json,
@@ -562,10 +561,11 @@ as_status as_value_encode_json(lua_State *L, as_slice json,
   as_codec_error_clear(error);
   if (sealing->serializer == AS_SERIALIZER_JSON) {
     AS_TRY(as_transcode_json_check(json, error));
-    return seal(L, sealing, json, out, error);
+    return as_value_seal(L, json, AS_SERIALIZER_JSON, &sealing->envelope, out, error);
   }
   as_buffer *payload = &workspace->cbor;
   as_buffer_clear(payload);
   AS_TRY(as_transcode_json_exact(&workspace->transcoder, json, payload, error));
-  return seal(L, sealing, as_buffer_slice(payload), out, error);
+  return as_value_seal(L, as_buffer_slice(payload), sealing->serializer,
+                       &sealing->envelope, out, error);
 }

@@ -16,6 +16,7 @@ local CLASSES = {
 
 local TYPES = {
   string = "string", number = "integer", boolean = "boolean",
+  ["number per type"] = "integer|table<string, integer>",
   redis = "string|authstate.redis", socket = "authstate.socket",
   tls = "authstate.tls", encryption = "authstate.encryption",
   keys = "table<integer, authstate.bytes|string|{ file: string }>",
@@ -27,7 +28,10 @@ local function type_of(row)
   if TYPES[row.name] then return TYPES[row.name] end
   if not row.values then return assert(TYPES[row.kind], row.name) end
   local quoted = {}
-  for i, value in ipairs(row.values) do quoted[i] = ("%q"):format(value) end
+  for i, value in ipairs(row.values) do
+    quoted[i] = type(value) == "string" and ("%q"):format(value) or tostring(value)
+  end
+  if row.min then quoted[#quoted + 1] = "integer" end
   return table.concat(quoted, "|")
 end
 

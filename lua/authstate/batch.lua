@@ -18,7 +18,7 @@ local MAX_RECORDS = 500000
 -- What the commit script is told of creds.registered when the creds do not say.
 local REGISTERED_UNKNOWN = "-"
 
---- @param context { layout, session (its id), max_value_bytes, max_commit_bytes,
+--- @param context { layout, codec, session (its id), max_value_bytes, max_commit_bytes,
 --   keyring = what encrypts the values, or nil }
 function batch.new(context)
   return setmetatable({
@@ -144,8 +144,7 @@ end
 --- Encodes a Lua value and puts it in; `authstate.null` deletes.
 function Batch:set_value(kind, id, value)
   if value == core.null then return self:delete(kind, id) end
-  local encode = self.context.layout.encode_value
-  return put(self, kind, id, encode(kind, value, self.context.max_value_bytes))
+  return put(self, kind, id, self.context.codec.encode_value(kind, value))
 end
 
 --- Encodes a JSON text and puts it in, exactly as it is; `authstate.null` deletes.
@@ -155,8 +154,7 @@ function Batch:set_text(kind, id, text)
     return refuse(self, kind, id, failure.show(text) .. " is no JSON text; accepted: a "
       .. "string, authstate.null", "unsupported")
   end
-  local encode = self.context.layout.encode_text
-  return put(self, kind, id, encode(kind, text, self.context.max_value_bytes))
+  return put(self, kind, id, self.context.codec.encode_text(kind, text))
 end
 
 -- creds.registered, when it is a boolean.
@@ -166,16 +164,14 @@ end
 
 --- Encodes creds from a Lua table and puts them in.
 function Batch:set_creds_value(creds)
-  local stored, message, code =
-    self.context.layout.encode_value("creds", creds, self.context.max_value_bytes)
+  local stored, message, code = self.context.codec.encode_value("creds", creds)
   if not stored then return refuse(self, "creds", "creds", message, code) end
   return self:set_creds(stored, registered_of(creds))
 end
 
 --- Encodes creds from a JSON text and puts them in, exactly as they are.
 function Batch:set_creds_text(text)
-  local stored, message, code =
-    self.context.layout.encode_text("creds", text, self.context.max_value_bytes)
+  local stored, message, code = self.context.codec.encode_text("creds", text)
   if not stored then return refuse(self, "creds", "creds", message, code) end
   local creds = core.from_json(text)
   if type(creds) ~= "table" then

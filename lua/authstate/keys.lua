@@ -219,7 +219,7 @@ local function submit_write(session, kind, id, value, put)
   end
   local stored, encode = value, ENCODERS[put]
   if encode == "encode_text" and type(value) ~= "string" then return nil end
-  if encode then stored = layout[encode](kind, value, options.max_value_bytes) end
+  if encode then stored = store.codec[encode](kind, value) end
   if stored and encode and store.keyring then
     stored = store.keyring:encrypt(stored, session.id, tonumber(pin), kind, id)
   end

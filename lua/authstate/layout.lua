@@ -1,8 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Layouts: finds the script of one, checks what it returns, and adds what the rest of
--- the program asks: how records are read (`arrangement`) and how values are stored.
+-- the program asks: how records are read (`arrangement`).
 
-local core = require "authstate.core"
 local failure = require "authstate.failure"
 local hash_per_type = require "authstate.arrangements.hash_per_type"
 local script = require "authstate.script"
@@ -49,47 +48,13 @@ local function check_fields(made)
   return made
 end
 
--- ---- how values are stored ------------------------------------------------------------
-
-local function fits(text, max_bytes)
-  if #text <= max_bytes then return text end
-  return nil, ("the value has %d bytes, max_value_bytes allows %d"):format(#text,
-    max_bytes), "too_large"
-end
-
--- JSON texts as they are, for who reads the same hash without us.
-local function store_as_json(made)
-  local form = made.form
-  if type(form) ~= "function" then form = function() return made.form end end
-
-  function made.encode_value(kind, value, max_bytes)
-    local text, message, code = core.to_json(value, form(kind))
-    if not text then return nil, message, code end
-    return fits(text, max_bytes)
-  end
-
-  function made.encode_text(_, text, max_bytes)
-    local stored, message, code = core.json_encode(text, max_bytes)
-    if not stored then return nil, message, code end
-    return fits(text, max_bytes)
-  end
-end
-
-local function store_as_envelope(made)
-  function made.encode_value(_, value, max_bytes) return core.encode(value, max_bytes) end
-  function made.encode_text(_, text, max_bytes)
-    return core.json_encode(text, max_bytes)
-  end
-end
-
 -- ---- loading --------------------------------------------------------------------------
 
 --- Makes a layout.
 -- @param name of one of those in layouts/, or path of a script
 -- @param options of the store
--- @return the layout: the fields of its script, with defaults, and `name`, `arrangement`,
---   `encode_value(type, value, max_bytes)` and `encode_text(type, text, max_bytes)` to
---   what is stored; or nil and a sentence
+-- @return the layout: the fields of its script, with defaults, and `name`,
+--   `arrangement`; or nil and a sentence
 function layout.load(name, options)
   local make, path = script.load("layouts", name)
   if make == nil then return nil, ('option "layout": %s'):format(path) end
@@ -106,7 +71,6 @@ function layout.load(name, options)
   local is_right, message = check_fields(made)
   if not is_right then return nil, ('option "layout": %s: %s'):format(path, message) end
   made.name, made.arrangement = name, ARRANGEMENTS[made.atomic]
-  if made.envelope then store_as_envelope(made) else store_as_json(made) end
   return made
 end
 

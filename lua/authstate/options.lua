@@ -4,7 +4,8 @@
 --
 -- A row: name, kind ("string" "number" "boolean" "function" "table" "redis"), unit,
 -- default, min and max of a number, values (the only ones accepted), is_file of a path,
--- sentence (Markdown).
+-- sentence (Markdown). Two kinds take more: "choice" is one of the values or a number,
+-- "number per type" is a number or { [type of record] = number }.
 -- A row with `later` is an option whose feature is not there yet: it is refused, except
 -- with one of the values in `already`, which say what happens anyway.
 
@@ -63,10 +64,23 @@ options.rows = {
   { name = "log_level", kind = "string", default = "warn",
     values = { "error", "warn", "info", "debug", "verbose" },
     sentence = "The least important level that is logged." },
-  { name = "serializer", already = { "cbor" }, later = true,
-    sentence = "How a value becomes bytes." },
-  { name = "compression", already = { false }, later = true,
-    sentence = "How stored values are compressed." },
+  { name = "serializer", kind = "string", default = "cbor",
+    sentence = "How a value becomes bytes: `cbor`, `json`, or the name or path of a "
+      .. "script." },
+  { name = "compression", kind = "choice", default = false,
+    values = { false, "lz4", "zstd", "gzip" }, min = 1, max = 9,
+    sentence = "How values are compressed, where that saves enough; a number is a level "
+      .. "of gzip. Whatever it is, all values are read." },
+  { name = "compression_threshold_bytes", kind = "number per type", unit = "bytes",
+    default = 256, min = 0, max = 256 * MIB,
+    sentence = "Packed values that are smaller are not compressed: a number, or `{ "
+      .. "[type] = number }`, and the default for other types; `creds` is a type here." },
+  { name = "compression_min_gain_bytes", kind = "number", unit = "bytes", default = 32,
+    min = 1, max = MIB,
+    sentence = "A value is stored compressed when that makes it smaller by as much." },
+  { name = "compression_min_gain_percent", kind = "number", unit = "percent",
+    default = 5, min = 0, max = 99,
+    sentence = "The same as a share of the value; both must hold." },
   { name = "enable_batching", kind = "boolean", default = true,
     sentence = "Whether operations of several tasks leave together, reads of one hash as "
       .. "one command; without it each leaves at once." },
@@ -227,6 +241,14 @@ local function quoted(list)
   return table.concat(shown, ", ")
 end
 
+local function strings_in(list)
+  local strings = {}
+  for _, each in ipairs(list) do
+    if type(each) == "string" then strings[#strings + 1] = each end
+  end
+  return strings
+end
+
 local function number_fault(row, value)
   if value ~= value or value < row.min or value > row.max or value % 1 ~= 0 then
     return ("must be a whole number from %d to %d%s"):format(row.min, row.max,
@@ -243,6 +265,32 @@ local function file_fault(value)
   end
 end
 
+local function choice_fault(row, value)
+  if contains(row.values, value) then return nil end
+  if type(value) == "number" and not number_fault(row, value) then return nil end
+  return ("must be one of %s, or a whole number from %d to %d%s"):format(
+    quoted(row.values), row.min, row.max, type(value) == "string" and
+      suggest.phrase(value, strings_in(row.values)) or "")
+end
+
+local function per_type_fault(row, value)
+  if type(value) == "number" then return number_fault(row, value) end
+  if type(value) ~= "table" then return "must be a number, or { [type] = number }" end
+  for kind, number in pairs(value) do
+    if type(kind) ~= "string" then
+      return ("has the key %s; accepted: types of records"):format(failure.show(kind))
+    end
+    local wrong = type(number) ~= "number" and "must be a number"
+      or number_fault(row, number)
+    if wrong then
+      return ("has %s for %s, which %s"):format(failure.show(number), failure.show(kind),
+        wrong)
+    end
+  end
+end
+
+local FAULTS = { choice = choice_fault, ["number per type"] = per_type_fault }
+
 local function later_fault(row, value)
   if contains(row.already, value) then return nil end
   local already = row.already and "; accepted now: " .. quoted(row.already) or ""
@@ -252,6 +300,7 @@ end
 -- What is wrong with a value, nil when nothing is.
 local function fault(row, value)
   if row.later then return later_fault(row, value) end
+  if FAULTS[row.kind] then return FAULTS[row.kind](row, value) end
   if type(value) ~= row.kind then return "must be " .. ARTICLE[row.kind] end
   if row.kind == "number" then return number_fault(row, value) end
   if row.is_file then return file_fault(value) end
@@ -533,6 +582,19 @@ function options.check(given, below, origins)
   end
   if #faults > 0 then return nil, faults end
   return add_defaults(options.rows, checked)
+end
+
+--- What an option that is a number per type is for one of them.
+-- @param checked options
+-- @param name of the option
+-- @param kind a type of records; nil for those that are not named
+function options.of_type(checked, name, kind)
+  local given = checked[name]
+  if type(given) ~= "table" then return given end
+  if kind ~= nil and given[kind] ~= nil then return given[kind] end
+  for _, row in ipairs(options.rows) do
+    if row.name == name then return row.default end
+  end
 end
 
 --- All sentences of a list of faults, one line each.

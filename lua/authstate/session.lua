@@ -428,7 +428,7 @@ end
 function Session:batch_context()
   local options = self.store.options
   return {
-    layout = self.store.layout, session = self.id,
+    layout = self.store.layout, codec = self.store.codec, session = self.id,
     max_value_bytes = options.max_value_bytes,
     max_commit_bytes = options.max_commit_bytes, keyring = self.store.keyring,
   }

@@ -3,6 +3,7 @@
 -- @module authstate.store
 
 local clock = require "authstate.clock"
+local codec = require "authstate.codec"
 local embedded = require "authstate.embedded"
 local encryption = require "authstate.encryption"
 local failure = require "authstate.failure"
@@ -83,6 +84,12 @@ local function make_keyring(options, made_layout, applied, level)
   return made
 end
 
+local function make_codec(options, made_layout, keyring, applied, level)
+  local made, message = codec.new(made_layout, options, keyring)
+  if made then return made end
+  error(applied:place("serializer", options.serializer) .. message, level + 1)
+end
+
 local function new_driver(options, server, keeper, made_tls)
   return native.new {
     server = server,
@@ -115,6 +122,7 @@ function store.open(given)
   local server, guard, tell = options.redis, nil, log.new(options)
   local made_tls = make_tls(server, applied, LEVEL)
   local keyring = make_keyring(options, made_layout, applied, LEVEL)
+  local made_codec = make_codec(options, made_layout, keyring, applied, LEVEL)
   if not server then
     local started, message, code, details = embedded.start(options, tell)
     if not started then
@@ -132,12 +140,18 @@ function store.open(given)
     tell("warn", "redis.tls.insecure: the certificate of " .. url.show(server)
       .. " is not checked; anybody in between can read and change everything")
   end
+  local is_special = options.compression or options.serializer ~= "cbor"
+  if is_special and not made_layout.envelope then
+    tell("warn", ('the layout "%s" keeps plain JSON texts that others read: the options '
+      .. "compression and serializer have no effect"):format(options.layout))
+  end
   return setmetatable({
     options = options,
     profile = applied,
     layout = made_layout,
     keyring = keyring, -- nil: values are not encrypted
-    opener = keyring and encryption.opener(keyring, options.max_value_bytes),
+    codec = made_codec,
+    opener = made_codec.opener, -- nil: the core opens values as replies come
     server = server,
     node = url.show(server),
     driver = new_driver(options, server, guard, made_tls),

@@ -39,9 +39,13 @@ local function type_of(row)
     return "fun(level: authstate.log_level, message: string, fields: table)"
   elseif row.values then
     local quoted = {}
-    for i, value in ipairs(row.values) do quoted[i] = ("%q"):format(value) end
+    for i, value in ipairs(row.values) do
+      quoted[i] = value and ("%q"):format(value) or "false"
+    end
+    if row.kind == "choice" then quoted[#quoted + 1] = "integer" end
     return table.concat(quoted, "|")
   end
+  if row.kind == "number per type" then return "integer|table<string, integer>" end
   if row.kind == "table" then return "authstate." .. row.name end
   return TYPES[row.kind]
 end

@@ -171,6 +171,18 @@ function bytes:base64() end
 ---@field log? fun(level: authstate.log_level, message: string, fields: table)
 ---The least important level that is logged.
 ---@field log_level? authstate.log_level
+---How a value becomes bytes: `cbor`, `json`, or the name or path of a script.
+---@field serializer? string
+---How values are compressed, where that saves enough; a number is a level of gzip.
+---Whatever it is, all values are read.
+---@field compression? false|"lz4"|"zstd"|"gzip"|integer
+---Packed values that are smaller are not compressed: a number, or `{ [type] = number }`,
+---and the default for other types; `creds` is a type here.
+---@field compression_threshold_bytes? integer|table<string, integer>
+---A value is stored compressed when that makes it smaller by as much.
+---@field compression_min_gain_bytes? integer
+---The same as a share of the value; both must hold.
+---@field compression_min_gain_percent? integer
 ---Whether operations of several tasks leave together, reads of one hash as one command;
 ---without it each leaves at once.
 ---@field enable_batching? boolean
