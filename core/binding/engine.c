@@ -542,48 +542,68 @@ static int engine_take(lua_State *L) {
   return 1;
 }
 
-/* Pushes the value of one field that was read, or of nothing, and releases the slot; or
- * what says that the slot must be asked. */
-static void push_result(lua_State *L, as_workspace *workspace, as_bound_engine *bound,
+/* Pushes the value of one field that was read, or of nothing, or the version of a write:
+ * true, and the slot may be released. False: what says that the slot must be asked. */
+static bool push_result(lua_State *L, as_workspace *workspace, as_bound_engine *bound,
                         const as_completion *completion) {
   bool is_alone = (completion->shape & AS_SHAPE_ALONE) != 0;
   if (completion->status == AS_OK && is_alone && completion->kind == AS_REQUEST_WRITE) {
     lua_pushnumber(L, completion->number);
-    as_engine_release(bound->engine, completion->slot);
-    return;
+    return true;
   }
   if (completion->status == AS_OK && is_alone) {
     as_reply_walk walk;
     begin_walk(&walk, L, workspace, bound, completion);
     as_shape shape = (as_shape)(completion->shape & ~(uint32_t)AS_SHAPE_ALONE);
-    if (as_reply_push_field(&walk, shape) == AS_OK) {
-      as_engine_release(bound->engine, completion->slot);
-      return;
-    }
+    if (as_reply_push_field(&walk, shape) == AS_OK) return true;
   }
   lua_pushlightuserdata(L, bound);
+  return false;
+}
+
+/* Puts a slot and its result, which is at the top, into the table of drain. */
+static void put_drained(lua_State *L, as_bound_engine *bound) {
+  lua_rawseti(L, 2, 2 * (int)bound->drained + 2);
+  lua_pushinteger(L, (lua_Integer)bound->amid);
+  lua_rawseti(L, 2, 2 * (int)bound->drained + 1);
+  bound->is_amid = false;
+  bound->drained++;
 }
 
 /* engine:drain(out) -> n: out[1], out[2], ... become slot, result, slot, result, ... The
  * result of an authstate_read is its value, of an authstate_set its version, and the slot
  * is released; any other is the engine itself as a light userdata (engine:address()): ask
- * outcome and take. */
+ * outcome and take. Making a value raises when there is no memory, or when a finalizer of
+ * the program's raises: then engine:drained() is n, and the next drain begins with the
+ * slot whose value could not be made, which must be asked. */
 static int engine_drain(lua_State *L) {
   enum { AT_MOST = 256 };
   as_bound_engine *bound = as_binding_engine_check(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
   as_completion completion;
+  bound->drained = 0;
+  if (bound->is_amid) {
+    lua_pushlightuserdata(L, bound);
+    put_drained(L, bound);
+  }
   as_workspace *workspace = as_workspace_take(L);
-  int count = 0;
-  while (count < AT_MOST && as_engine_next_completion(bound->engine, &completion)) {
-    lua_pushinteger(L, (lua_Integer)completion.slot);
-    lua_rawseti(L, 2, 2 * count + 1);
-    push_result(L, workspace, bound, &completion);
-    lua_rawseti(L, 2, 2 * count + 2);
-    count++;
+  int top = lua_gettop(L);
+  while (bound->drained < AT_MOST &&
+         as_engine_next_completion(bound->engine, &completion)) {
+    bound->amid = completion.slot;
+    bound->is_amid = true;
+    bool is_done = push_result(L, workspace, bound, &completion);
+    put_drained(L, bound);
+    lua_settop(L, top); /* one that cannot be opened leaves its place */
+    if (is_done) as_engine_release(bound->engine, completion.slot);
   }
   as_workspace_release(workspace);
-  lua_pushinteger(L, count);
+  lua_pushinteger(L, (lua_Integer)bound->drained);
+  return 1;
+}
+
+static int engine_drained(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)as_binding_engine_check(L, 1)->drained);
   return 1;
 }
 
@@ -660,6 +680,7 @@ static const luaL_Reg engine_methods[] = {
     {"outcome", engine_outcome},
     {"take", engine_take},
     {"drain", engine_drain},
+    {"drained", engine_drained},
     {"has_completions", engine_has_completions},
     {"address", engine_address},
     {"statistics", engine_statistics},

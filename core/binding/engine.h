@@ -18,7 +18,7 @@
  *       was_put_off: the server said that it may do it later
  *   engine:drain(out) -> n: fills slot and result of n completions in turn; the result
  *       is the value of an authstate_read, whose slot is released, or engine:address(),
- *       and then the slot must be asked
+ *       and then the slot must be asked. When it raises, engine:drained() is n
  *   engine:outcome(slot) -> the same but for the slot: of one handed out
  *   engine:take(slot, shape, ...) -> { reply, ... } | nil, message, index, element
  *       one shape a reply, the last one serves the rest; releases the slot
@@ -68,6 +68,9 @@ typedef struct as_bound_engine {
   uint32_t member;     /* what it is there */
   bool has_own_time;   /* `now_ms` is the time, not the clock's */
   double now_ms;
+  uint32_t drained; /* how many completions the last drain has put out */
+  uint32_t amid;    /* the slot that it was putting out, if is_amid */
+  bool is_amid;
 } as_bound_engine;
 
 /* Sets `engine` and `shapes` in the module table at the top of the stack. */

@@ -188,6 +188,57 @@ describe("authstate_set", function()
 end)
 
 describe("drain", function()
+  -- Reads whose values do not all fit into the memory of the process.
+  local HUNGRY = [[
+    local core = require "authstate.core"
+    local core_ffi = require "authstate.core_ffi"
+    local hashes = require "spec.engine.hashes"
+    local p, lane = hashes.ready({}, { k = { a = "[" .. ("1,"):rep(200000) .. "2]" } })
+    local engine, waits = core_ffi.engine(p.engine:address()), {}
+    for _ = 1, 200 do
+      local slot = core_ffi.library.authstate_read(engine, core_ffi.hash(lane:hash "k"),
+        "a", 1, -1, core.shapes.value, 60000)
+      waits[slot] = true
+    end
+    p:pump()
+    local out, raised, asked, last = {}, 0, 0, nil
+    for i = 1, 512 do out[i] = false end
+    repeat
+      local is_whole, count = pcall(p.engine.drain, p.engine, out)
+      if not is_whole then
+        raised, count, last = raised + 1, p.engine:drained(), count
+      end
+      for i = 1, count do
+        local slot, value = out[2 * i - 1], out[2 * i]
+        out[2 * i] = false
+        assert(waits[slot], "told twice")
+        waits[slot] = nil
+        if value == p.engine:address() then
+          collectgarbage()
+          asked, value = asked + 1, p.engine:take(slot)[1][1]
+        end
+        assert(#value == 200001 and value[200001] == 2)
+      end
+      for i = 1, 512 do out[i] = false end
+      collectgarbage()
+    until is_whole and count == 0
+    assert(next(waits) == nil, "not told")
+    assert(raised > 0 and asked == raised, raised .. " " .. asked)
+    assert(last == "not enough memory", last)
+    assert(p.engine:statistics().queued_operations == 0)
+  ]]
+
+  -- Who waited for what had been drained before, or was being, waited for ever.
+  it("loses nothing when there is no memory for a value", function()
+    -- The sanitizers reserve more than a limit may be.
+    if os.getenv "AUTHSTATE_BUILD" == "sanitize" then return end
+    local program = temporary.file(HUNGRY, ".lua")
+    local status, _, err = process.run {
+      "sh", "-c", 'ulimit -v 300000; exec luajit "$0"', program,
+    }
+    assert.equal(0, status, err)
+  end)
+
   it("gives at most 256 at once, and raises for what is no table", function()
     local p = peer.new()
     p:start {}

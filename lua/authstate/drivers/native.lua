@@ -6,6 +6,7 @@ local clock = require "authstate.clock"
 local core = require "authstate.core"
 local core_ffi = require "authstate.core_ffi"
 local entropy = require "authstate.entropy"
+local new_table = require "table.new"
 local scheduler = require "authstate.scheduler"
 
 local library = core_ffi.library
@@ -14,6 +15,9 @@ local Native = { __name = "authstate.native" }
 Native.__index = Native
 
 local native = {}
+
+-- How many completions the engine hands out at once.
+local DRAINED = 256
 
 -- A number for the engine's dice.
 local function seed()
@@ -80,7 +84,7 @@ function Native:begin()
   self.waiters = {}  -- by slot: the task that waits, what `block` waits for, or false
   self.requests = {} -- by slot: those of `perform`
   self.verdicts = {} -- by slot: what those get that wait in vain
-  self.drained = {}  -- used again by each `deliver`
+  self.drained = new_table(2 * DRAINED, 0) -- used again by each `deliver`
 end
 
 --- Milliseconds of a monotonic clock.
@@ -177,7 +181,10 @@ function Native:deliver()
     end
   end
   repeat
-    local count = engine:drain(out)
+    -- It raises where a value cannot be made: without memory, or when a finalizer of the
+    -- program's raises. What was put out before is told; who waits for that value asks.
+    local is_whole, count = pcall(engine.drain, engine, out)
+    if not is_whole then count = engine:drained() end
     for i = 1, 2 * count, 2 do
       local slot, result = out[i], out[i + 1]
       local waiter = waiters[slot]
@@ -188,7 +195,7 @@ function Native:deliver()
         engine:release(slot)
       end
     end
-  until count < 256
+  until is_whole and count < DRAINED
 end
 
 local function is_answered(waiter)
@@ -470,8 +477,9 @@ function Native:finish_quickly(slot, timeout_ms, is_write)
     if may_begin_again(self, request, code, facts) then return false end
     return nil, message, code, facts
   end
-  -- A value that cannot be opened.
-  local _, reason, reply, element = self.engine:take(slot)
+  -- A value that cannot be opened; or that could not be made then, and now can.
+  local value, reason, reply, element = self.engine:take(slot)
+  if value then return false end
   message.reply, message.element = reply, element
   return nil, reason, "corrupt", message
 end
