@@ -43,7 +43,8 @@ static as_status open_header(uint8_t header, as_envelope *envelope,
   }
   if (header & MARK_ENCRYPTED) {
     return as_codec_error_set(error, AS_ERR_CORRUPT, 0,
-                              "the value is encrypted, which this version cannot read");
+                              "the value is encrypted, and the store has no keys (option "
+                              "encryption)");
   }
   return AS_OK;
 }

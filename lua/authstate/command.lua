@@ -24,8 +24,8 @@ local DONE, FAILED, USAGE = 0, 1, 2
 local exit_process = os.exit
 
 local NAMES = {
-  "import", "export", "sessions", "get", "inspect", "delete", "run", "check", "sim",
-  "demo",
+  "import", "export", "sessions", "get", "inspect", "delete", "rotate-keys", "run",
+  "check", "sim", "demo",
 }
 
 -- What every command understands that opens a store.
@@ -60,7 +60,7 @@ end
 local function general_help()
   local lines = { "usage: authstate COMMAND [ARGUMENTS]", "" }
   for _, name in ipairs(NAMES) do
-    lines[#lines + 1] = ("  %-10s %s"):format(name, load_command(name).summary)
+    lines[#lines + 1] = ("  %-11s %s"):format(name, load_command(name).summary)
   end
   lines[#lines + 1] = ""
   lines[#lines + 1] =

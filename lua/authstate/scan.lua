@@ -13,12 +13,13 @@ end
 -- @param layout its `session_match` says which keys, its `parse` which sessions
 -- @param cursor where the last page ended, nil for the beginning
 -- @param limit how many keys to look at, about
+-- @param match glob of the keys; nil: the layout's `session_match`
 -- @return list of { session }, and the cursor to go on with, nil at the end; or E
-function scan.page(read, layout, cursor, limit)
+function scan.page(read, layout, cursor, limit, match)
   local position = cursor and cursor:match "%d+" or "0"
   local replies, message, code, details = read {
-    { "SCAN", position, "MATCH", layout.session_match, "COUNT", tostring(limit), "TYPE",
-      "hash" },
+    { "SCAN", position, "MATCH", match or layout.session_match, "COUNT", tostring(limit),
+      "TYPE", "hash" },
   }
   if not replies then return nil, message, code, details end
   local entries, is_listed = {}, {}

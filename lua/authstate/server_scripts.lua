@@ -24,6 +24,7 @@ local function compose()
     commit = "#!lua\n" .. prelude .. read_source "commit",
     delete = "#!lua flags=allow-oom\n" .. prelude .. read_source "delete",
     unindex = "#!lua flags=allow-oom\n" .. prelude .. read_source "unindex",
+    replace = "#!lua\n" .. prelude .. read_source "replace",
   }
 end
 
@@ -33,11 +34,11 @@ for name, source in pairs(sources) do digests[name] = core.sha1_hex(source) end
 
 --- List of all sources, to be loaded on each connection.
 function server_scripts.sources()
-  return { sources.commit, sources.delete, sources.unindex }
+  return { sources.commit, sources.delete, sources.unindex, sources.replace }
 end
 
 --- The command that calls a script.
--- @param name "commit", "delete" or "unindex"
+-- @param name "commit", "delete", "unindex" or "replace"
 -- @param keys list of keys; all that the script touches
 -- @param arguments list of strings; appended
 -- @return list of strings

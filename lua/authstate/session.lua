@@ -144,7 +144,10 @@ end
 --- Opens values of one type in their list, where those that are absent are nil or false.
 -- @param shape that was wanted
 -- @param generation that they were read with, decimal; nil for none
--- @return the list; or E
+-- @param kind type of the records
+-- @param ids of the records, in the order of the list
+-- @param list of what is stored
+-- @return the list, with the values in it; or E
 -- @local
 function Session:open_list(shape, generation, kind, ids, list)
   local opener = self.store.opener

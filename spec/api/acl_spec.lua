@@ -4,6 +4,7 @@
 -- without any one of its rules something is denied, told by name, and left as it was.
 
 local authstate = require "authstate"
+local rotation = require "authstate.rotation"
 local outcome = require "spec.api.outcome"
 local proxy = require "spec.support.proxy"
 local redis_server = require "spec.support.redis_server"
@@ -111,6 +112,14 @@ local DELETES = {
   { "delete", function(store) return store:session("s"):delete() end },
 }
 
+local ROTATIONS = {
+  { "rotate-keys", function(store)
+    local ids, message, code, details = rotation.sessions(store)
+    if not ids then return nil, message, code, details end
+    return rotation.rotate(store, "s")
+  end },
+}
+
 -- What each user can do, and with which options. Inspecting and deleting by a command
 -- asks besides for what `beside` names.
 local ROLES = {
@@ -118,6 +127,10 @@ local ROLES = {
   lister = { calls = { READS, LISTS }, beside = { time = true } },
   writer = { calls = { READS, WRITES } },
   plain = { calls = { READS, WRITES, PLAIN_WRITES }, options = { writes = "plain" } },
+  rotator = {
+    calls = { ROTATIONS },
+    options = { encryption = { keys = { ("ab"):rep(32) }, primary = 1 } },
+  },
   all = {
     calls = { READS, WRITES, PLAIN_WRITES, LISTS, DELETES },
     options = { writes = "plain" }, beside = { pexpiretime = true },
@@ -237,8 +250,12 @@ describe("a user of the server", function()
           make_user(name, "+" .. command)
           local store = open_as_user(role.options)
           fill()
-          assert.is_true(store:ping())
-          assert(store:session("s"):load())
+          if name == "rotator" then
+            assert(rotation.rotate(store, "s"))
+          else
+            assert.is_true(store:ping())
+            assert(store:session("s"):load())
+          end
           store:close()
         end
       end)

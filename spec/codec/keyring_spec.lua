@@ -5,10 +5,18 @@
 
 local core = require "authstate.core"
 local fixture = require "spec.support.fixture"
+local hex = require "spec.codec.hex"
 local program = require "spec.base.program"
 
 local KEYS = { [1] = ("\1"):rep(32), [7] = ("\7"):rep(32) }
 local PLACE = { "5511999999999", 1700000000000000, "pre-key", "1" }
+
+-- Tries all that it tries, and gives what it prints: the example.
+local function run_program()
+  local libraries = { "-lz", "-llz4", "-lzstd", "-lcrypto", "-lm" }
+  return program.run(program.compile("spec/codec/keyring.c",
+    { "core/base", "core/codec" }, libraries))
+end
 
 local function new(is_required)
   return core.keyring(KEYS, 1, is_required)
@@ -16,8 +24,25 @@ end
 
 describe("a keyring", function()
   it("encrypts for one place only, and bounds the use of a key", function()
-    program.run(program.compile("spec/codec/keyring.c", { "core/base", "core/codec" },
-      { "-lz", "-llz4", "-lzstd", "-lcrypto", "-lm" }))
+    run_program()
+  end)
+
+  it("makes the example of doc/envelope.md", function()
+    local made = run_program()
+    local file = assert(io.open "doc/envelope.md")
+    local text = file:read "*a"
+    file:close()
+    local example = text:match "\n## Encryption\n.-:\n\n(    90 .-)\n\n"
+    local digits = {}
+    for pairs_of_digits in (example .. "\n"):gmatch "    ([%x ]-)   [^\n]*\n" do
+      digits[#digits + 1] = pairs_of_digits:gsub(" ", "")
+    end
+    assert.equal(made, table.concat(digits))
+    local key = {}
+    for i = 1, 32 do key[i] = string.char(i - 1) end
+    local keyring = core.keyring({ [1] = table.concat(key) }, 1, true)
+    assert.equal("\x80\x82\x61\x30\x61\x32", keyring:decrypt(hex.decode(made),
+      "5511999999999", 1700000000000000, "device-list", "1"))
   end)
 
   it("gives back what it encrypted, as value, as text and as stored", function()

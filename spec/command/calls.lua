@@ -25,6 +25,8 @@ calls.list = {
   { "inspect" },
   { "inspect", "--session", "s", is_transaction = true },
   { "delete", "--session", "s", writes = true },
+  { "rotate-keys", "--profile", "@keys.lua", writes = true },
+  { "rotate-keys", "--profile", "@keys.lua", "--session", "s", writes = true },
   { "run", "@read.lua" },
   { "run", "@write.lua", writes = true },
   { "check", "@layout.lua", has_no_store = true },
@@ -45,6 +47,8 @@ local FILES = {
   ["folder/pre-key-1.json"] = '{"b":2}',
   ["layout.lua"] = 'return require "authstate.layouts.typed"',
   ["profile.lua"] = "return { options = { max_value_bytes = 4096 } }",
+  ["keys.lua"] = "return { options = { encryption = { keys = { ('ab'):rep(32) }, "
+    .. "primary = 1 } } }",
   ["read.lua"] = [[
     local store = ...
     local ids, message = store:sessions()

@@ -15,7 +15,7 @@ end
 describe("the help", function()
   it("lists the commands, each with what it is for", function()
     local listed = {}
-    for name, summary in tool.succeed({ "--help" }):gmatch "\n  (%l+) +([^\n]+)" do
+    for name, summary in tool.succeed({ "--help" }):gmatch "\n  ([%l-]+) +([^\n]+)" do
       listed[#listed + 1] = name
       assert.match("\n\n" .. summary:gsub("%p", "%%%0") .. "\n\n",
         tool.succeed { name, "--help" })
@@ -27,7 +27,7 @@ describe("the help", function()
   for _, name in ipairs(command_line.names()) do
     it("of " .. name .. " names each of its options, with a sentence", function()
       local help = tool.succeed { name, "--help" }
-      assert.match("^usage: authstate " .. name .. "[ \n]", help)
+      assert.match("^usage: authstate " .. name:gsub("%p", "%%%0") .. "[ \n]", help)
       for _, row in ipairs(command_line.options_of(name)) do
         local left = "--" .. row.name .. (row.value and " " .. row.value or "")
         assert.match("\n  " .. left:gsub("%p", "%%%0") .. " +%S[^\n]+\n", help)
@@ -41,7 +41,7 @@ describe("the help", function()
 
     it("of " .. name .. " says the same as doc/command-line.md", function()
       local section = read "doc/command-line.md"
-        :match("\n## " .. name .. "\n(.-)\n## ")
+        :match("\n## " .. name:gsub("%p", "%%%0") .. "\n(.-)\n## ")
         or read "doc/command-line.md":match("\n## " .. name .. "\n(.*)$")
       assert.is_string(section)
       local usage = tool.succeed({ name, "--help" }):match "^usage: ([^\n]+)\n"

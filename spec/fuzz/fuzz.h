@@ -19,6 +19,7 @@
   X(envelope)                                                                            \
   X(gzip)                                                                                \
   X(jsontext)                                                                            \
+  X(keyring)                                                                             \
   X(number)                                                                              \
   X(reply)                                                                               \
   X(session_text)

@@ -15,6 +15,7 @@ local WHAT = {
   envelope = "a stored value of any bytes",
   gzip = "a compressed file of any bytes",
   jsontext = "text that may be JSON",
+  keyring = "an encrypted value of any bytes",
   number = "any double",
   reply = "replies of any bytes, however they are cut",
   session_text = "text that may be a session",

@@ -68,6 +68,7 @@ local function add_json(text)
   local stored = core.json_encode(text)
   if not stored then return end
   add("envelope", stored)
+  add("keyring", "\128" .. stored)
   add("cbor", stored:sub(2))
 end
 
