@@ -56,7 +56,7 @@ local function open(store, place, kind, id, stored)
     kind, id, store.options.max_value_bytes)
   if not plain then return nil, message end
   if plain:byte() and plain:byte() >= 0x80 then return plain end
-  return store.layout.encode_text(kind, plain, store.options.max_value_bytes)
+  return store.codec.encode_text(kind, plain)
 end
 
 -- What is to stand in the place of a value; or nil, message.
