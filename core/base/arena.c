@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/arena.h"
 
+#include <assert.h>
+
 enum { FIRST_BYTES = 4096, MAX_KEPT_BYTES = 256 * 1024 };
 
 typedef struct as_arena_block {
@@ -42,6 +44,12 @@ uint8_t *as_arena_take(as_arena *arena, size_t length) {
   uint8_t *piece = block->data + block->length;
   block->length += length;
   return piece;
+}
+
+void as_arena_give_back(as_arena *arena, const uint8_t *piece) {
+  as_arena_block *block = arena->block;
+  assert(piece >= block->data && piece <= block->data + block->length);
+  block->length = (size_t)(piece - block->data);
 }
 
 void as_arena_clear(as_arena *arena) {

@@ -20,6 +20,9 @@ void as_arena_init(as_arena *arena, as_mem *mem);
 /* `length` bytes, valid until clear or free. NULL: out of memory, nothing has changed. */
 uint8_t *as_arena_take(as_arena *arena, size_t length);
 
+/* Takes back the piece that was given out last. */
+void as_arena_give_back(as_arena *arena, const uint8_t *piece);
+
 /* Takes all pieces back; keeps one block of moderate size. */
 void as_arena_clear(as_arena *arena);
 

@@ -4,10 +4,6 @@
 #include "codec/base64.h"
 #include "codec/names.h"
 
-/* No field that holds bytes is as long; a longer map stays one. It lets a bit per key, on
- * the stack, show that no key comes twice. */
-enum { MAX_INDEXED = 4096 };
-
 static bool is_text(const as_cbor_item *item, const char *text) {
   return item->kind == AS_CBOR_TEXT && as_slice_equals(item->bytes, as_slice_text(text));
 }
@@ -80,7 +76,7 @@ static bool next_index(as_cbor_reader *reader, size_t limit, size_t *out_index) 
 }
 
 static bool match_indexed(as_cbor_reader *reader, size_t count, as_byte_map *map) {
-  uint8_t seen[MAX_INDEXED / 8] = {0};
+  uint8_t seen[AS_BYTE_MAP_MAX_INDEXED / 8] = {0}; /* no key comes twice */
   map->form = AS_BYTE_MAP_INDEXED;
   map->length = count;
   map->values = *reader;
@@ -127,7 +123,7 @@ bool as_byte_map_match(as_cbor_reader *reader, size_t count, as_slice name,
   bool is_match;
   if (count == 0) return false; /* what follows is not its key */
   if (begins_with_digit(reader)) {
-    is_match = count <= MAX_INDEXED && as_names_text_is_bytes(name) &&
+    is_match = count <= AS_BYTE_MAP_MAX_INDEXED && as_names_text_is_bytes(name) &&
                match_indexed(&ahead, count, out_map);
   } else {
     is_match = count == 2 && begins_as_buffer(reader) && match_buffer(&ahead, out_map);

@@ -12,6 +12,9 @@
 
 #include "codec/cbor.h"
 
+/* No field that holds bytes is as long; a longer {"0":1,...} stays an object. */
+enum { AS_BYTE_MAP_MAX_INDEXED = 4096 };
+
 typedef struct as_byte_map {
   enum { AS_BYTE_MAP_BASE64, AS_BYTE_MAP_ARRAY, AS_BYTE_MAP_INDEXED } form;
   size_t length;         /* bytes that the map stands for */

@@ -5,6 +5,7 @@
 
 #include "codec/base64.h"
 #include "codec/byte_list.h"
+#include "codec/byte_map.h"
 #include "codec/number.h"
 
 static const char BUFFER_BEGIN[] = "{\"type\":\"Buffer\",\"data\":";
@@ -130,7 +131,10 @@ static const uint8_t *read_base64(json_job *job, const uint8_t *at, const uint8_
     *out_status = AS_ERR_OOM;
     return NULL;
   }
-  if (!as_base64_decode(text, bytes)) return NULL;
+  if (!as_base64_decode(text, bytes)) {
+    as_arena_give_back(&job->tree->arena, bytes);
+    return NULL;
+  }
   *out_bytes = as_slice_of(bytes, length);
   return quote + 2;
 }
@@ -146,7 +150,10 @@ static const uint8_t *read_byte_list(json_job *job, const uint8_t *at, const uin
     return NULL;
   }
   size_t count;
-  if (!as_byte_list_read(at, bracket, bytes, &count)) return NULL;
+  if (!as_byte_list_read(at, bracket, bytes, &count)) {
+    as_arena_give_back(&job->tree->arena, bytes);
+    return NULL;
+  }
   *out_bytes = as_slice_of(bytes, count);
   return bracket + 2;
 }
@@ -198,7 +205,7 @@ static as_status take_byte_object(json_job *job, const json_level *level) {
   as_tree *tree = job->tree;
   size_t count = level->count;
   if (!as_names_is_bytes(as_tree_at(tree, level->node)->name) || count == 0 ||
-      as_tree_count(tree) - level->node - 1 != count) {
+      count > AS_BYTE_MAP_MAX_INDEXED || as_tree_count(tree) - level->node - 1 != count) {
     return AS_OK;
   }
   for (size_t i = 0; i < count; i++) {

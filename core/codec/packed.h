@@ -30,6 +30,10 @@ enum {
   AS_TAG_STRINGREF_NAMESPACE = 256,
 };
 
+/* References give at most this many times the bytes of the whole value, so that a small
+ * value cannot become large. */
+enum { AS_STRINGREF_MAX_RATIO = 16 };
+
 enum {
   AS_KEY_BYTES = 32,   /* a Curve25519 key, a chain key, a seed */
   AS_KEY_TYPE_DJB = 5, /* the byte in front of a public key in most places */

@@ -28,9 +28,6 @@ enum { BREAK = 0xFF };
 /* More than this is given back rather than kept for the next value. */
 enum { MAX_KEPT_BYTES = 256 * 1024 };
 
-/* An array's or map's room is made for at most so many entries before they are read. */
-enum { MAX_EXPECTED = 4096 };
-
 void as_unpacker_init(as_unpacker *unpacker, as_mem *mem) {
   as_buffer_init(&unpacker->text, mem);
   as_buffer_init(&unpacker->json, mem);
@@ -123,6 +120,10 @@ static as_status read_reference(as_unpack_job *job, as_slice *out_content,
   const numbered_string *strings =
       (const numbered_string *)(const void *)job->unpacker->strings.data;
   const numbered_string *string = &strings[job->first_string + (size_t)head.argument];
+  job->referenced += string->content.length;
+  if (job->referenced / AS_STRINGREF_MAX_RATIO > (size_t)(job->end - job->start)) {
+    return as_unpack_fail(job, head.at, "references that make a small value large");
+  }
   *out_content = string->content;
   *out_is_text = string->is_text;
   return AS_OK;
@@ -439,6 +440,25 @@ static as_status give_string(as_unpack_job *job, const as_head *head) {
   return job->sink->text(job->sink, content);
 }
 
+/* Counts the strings of a map that was read at once, which lies between `from` and the
+ * cursor. */
+static as_status note_strings(as_unpack_job *job, const uint8_t *from, size_t items) {
+  as_cbor_reader reader;
+  as_cbor_item item;
+  size_t length = (size_t)(job->at - from);
+  if (!job->has_namespace) return AS_OK;
+  as_cbor_reader_init(&reader, as_slice_of(from, length), job->error);
+  reader.missing = items;
+  while (reader.offset < length) {
+    AS_TRY(as_cbor_next(&reader, &item));
+    bool is_text = item.kind == AS_CBOR_TEXT;
+    if (is_text || item.kind == AS_CBOR_BYTES) {
+      AS_TRY(note_string(job, item.bytes, is_text));
+    }
+  }
+  return AS_OK;
+}
+
 /* A map that stands for bytes, whose head was just read. */
 static as_status try_byte_map(as_unpack_job *job, const as_head *head,
                               bool *out_is_taken) {
@@ -452,7 +472,9 @@ static as_status try_byte_map(as_unpack_job *job, const as_head *head,
   reader.missing = 2 * (size_t)head->argument;
   *out_is_taken = as_byte_map_match(&reader, (size_t)head->argument, job->key, &map);
   if (!*out_is_taken) return AS_OK;
+  const uint8_t *entries = job->at;
   job->at = job->start + reader.offset;
+  AS_TRY(note_strings(job, entries, 2 * (size_t)head->argument));
   as_buffer_clear(text);
   AS_TRY(as_buffer_reserve(text, map.length + 1));
   as_byte_map_write(&map, text->data);
@@ -485,7 +507,7 @@ static as_status give_definite(as_unpack_job *job, const as_head *head, bool is_
   }
   size_t count = (size_t)head->argument;
   job->missing += count * per_entry;
-  AS_TRY(job->sink->open(job->sink, is_map, count < MAX_EXPECTED ? count : MAX_EXPECTED));
+  AS_TRY(job->sink->open(job->sink, is_map, as_unpack_expected(job, count)));
   for (size_t i = 0; i < count; i++) AS_TRY(give_entry(job, is_map));
   return job->sink->close(job->sink, is_map);
 }
@@ -654,6 +676,7 @@ as_status as_unpack(as_unpacker *unpacker, as_slice cbor, as_unpack_trust trust,
   job.has_namespace = false;
   job.is_inside_bytes = false;
   job.first_string = 0;
+  job.referenced = 0;
   as_buffer_clear(&unpacker->strings);
   AS_TRY(give_value(&job));
   if (job.at == job.end) return AS_OK;

@@ -18,6 +18,10 @@ enum {
   AS_MAJOR_SIMPLE, /* simple values and floats */
 };
 
+/* Room is made for at most so many entries before they are read: half as many on each
+ * level, so that all open arrays and objects together have little. */
+enum { AS_UNPACK_MAX_EXPECTED = 4096, AS_UNPACK_EXPECTED_LEVELS = 6 };
+
 enum { AS_INFO_1 = 24, AS_INFO_2, AS_INFO_4, AS_INFO_8, AS_INFO_INDEFINITE = 31 };
 
 typedef struct as_unpack_job {
@@ -34,6 +38,7 @@ typedef struct as_unpack_job {
   bool has_namespace;   /* strings are numbered */
   bool is_inside_bytes; /* in the content of a Buffer */
   size_t first_string;  /* of the namespace */
+  size_t referenced;    /* bytes that references have given so far */
 } as_unpack_job;
 
 /* A head: major type, and its argument; `info` tells an indefinite length, a float's
@@ -74,6 +79,14 @@ AS_MUST_USE as_status as_unpack_integer(as_unpack_job *job, int64_t *out_integer
 
 /* The next item, which must be an array of definite length that the rest can hold. */
 AS_MUST_USE as_status as_unpack_array(as_unpack_job *job, size_t *out_count);
+
+/* For how many of `count` entries a sink makes room. */
+static inline size_t as_unpack_expected(const as_unpack_job *job, size_t count) {
+  int levels =
+      job->depth < AS_UNPACK_EXPECTED_LEVELS ? job->depth : AS_UNPACK_EXPECTED_LEVELS;
+  size_t most = (size_t)AS_UNPACK_MAX_EXPECTED >> levels;
+  return count < most ? count : most;
+}
 
 /* As base64 text in the unpacker's memory, until the next text. */
 AS_MUST_USE as_status as_unpack_base64(as_unpack_job *job, as_slice bytes,

@@ -33,7 +33,7 @@ static as_status read_keys(as_unpack_job *job, key_list *out_keys) {
 /* ---- what sinks are told ----------------------------------------------------------- */
 
 static as_status open_object(as_unpack_job *job, size_t count) {
-  return job->sink->open(job->sink, true, count);
+  return job->sink->open(job->sink, true, as_unpack_expected(job, count));
 }
 
 static as_status close_object(as_unpack_job *job) {
@@ -83,6 +83,10 @@ as_status as_unpack_key_pair(as_unpack_job *job) {
 }
 
 /* ---- sessions ---------------------------------------------------------------------- */
+
+/* How many objects are inside of each other in a session, one of its states, a chain: no
+ * more than its JSON text has, which was within the limit. */
+enum { SESSION_LEVELS = 2, STATE_LEVELS = 5, CHAIN_LEVELS = 6 };
 
 /* The keys of one state, 32 bytes each. */
 typedef struct state_keys {
@@ -139,6 +143,7 @@ static as_status give_chain(as_unpack_job *job, const state_keys *state) {
   int64_t flags, counter;
   key_list keys;
   as_key_text room;
+  AS_TRY(as_unpack_enter(job, CHAIN_LEVELS));
   AS_TRY(as_unpack_array(job, &count));
   if (count < AS_CHAIN_ITEMS) return as_unpack_fail(job, at, "a chain cut short");
   AS_TRY(as_unpack_integer(job, &flags));
@@ -211,6 +216,7 @@ static as_status give_state(as_unpack_job *job, state_keys *keys) {
   size_t count;
   int64_t numbers[AS_STATE_NUMBERS];
   as_key_text room;
+  AS_TRY(as_unpack_enter(job, STATE_LEVELS));
   AS_TRY(as_unpack_array(job, &count));
   bool has_pending = count == AS_STATE_ITEMS + 1;
   if (count != AS_STATE_ITEMS && !has_pending) {
@@ -229,11 +235,10 @@ static as_status give_state(as_unpack_job *job, state_keys *keys) {
 }
 
 as_status as_unpack_session(as_unpack_job *job) {
-  enum { LEVELS = 6 };
   size_t count;
   state_keys keys;
   keys.identity = as_slice_of(NULL, 0);
-  AS_TRY(as_unpack_enter(job, LEVELS));
+  AS_TRY(as_unpack_enter(job, SESSION_LEVELS));
   AS_TRY(as_unpack_array(job, &count));
   AS_TRY(open_object(job, 2));
   AS_TRY(open_member(job, AS_NAME_SESSIONS, count));
@@ -286,7 +291,7 @@ static as_status give_sender_state(as_unpack_job *job) {
   AS_TRY(give_bytes(job, AS_NAME_PRIVATE, private_key, AS_BYTE_FORM_ARRAY));
   AS_TRY(close_object(job));
   AS_TRY(sink->name(sink, AS_NAME_SENDER_MESSAGE_KEYS));
-  AS_TRY(sink->open(sink, false, messages));
+  AS_TRY(sink->open(sink, false, as_unpack_expected(job, messages)));
   for (size_t i = 0; i < messages; i++) {
     AS_TRY(as_unpack_integer(job, &iteration));
     AS_TRY(open_object(job, 2));
@@ -302,7 +307,7 @@ as_status as_unpack_sender_key(as_unpack_job *job) {
   size_t count;
   AS_TRY(as_unpack_enter(job, LEVELS));
   AS_TRY(as_unpack_array(job, &count));
-  AS_TRY(sink->open(sink, false, count));
+  AS_TRY(sink->open(sink, false, as_unpack_expected(job, count)));
   for (size_t i = 0; i < count; i++) AS_TRY(give_sender_state(job));
   return sink->close(sink, false);
 }
