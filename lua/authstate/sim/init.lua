@@ -73,6 +73,7 @@ local function draw_options(seed, given)
     batch_size = drawn:pick { 2, 8, 256 }, batch_window_ms = drawn:pick { 0, 1, 10 },
     redis = { socket = socket },
   }
+  socket.health_timeout_ms = drawn:pick { 300, 3000, 10000, 10000 }
   local base = { log = function() end, redis = { host = "127.0.0.1" } }
   if not given.profile then base = option_layers.merge_tables(options, base) end
   return option_layers.merge_tables(base, given)
