@@ -9,17 +9,21 @@
 
 local core = require "authstate.core"
 local encryption = require "authstate.encryption"
-local option_rows = require "authstate.options"
 local serializer = require "authstate.serializer"
 
 local codec = {}
 
 -- ---- compressing ----------------------------------------------------------------------
 
+-- Measured on real sessions (doc/envelope.md): what is smaller never becomes smaller
+-- enough, and packed keys are little but random bytes, which cost the most to try.
+local THRESHOLD_BYTES = 96
+local CBOR_THRESHOLDS = { session = 4096, ["sender-key"] = 4096 }
+
 local COMPRESSORS = { lz4 = "lz4", zstd = "zstd", gzip = "deflate" }
 
 -- How values are sealed, for the core, by type: { [type] = sealing }, and that of all
--- others.
+-- others. (What a script makes is sealed under its own code.)
 local function make_sealings(options, serializer_name)
   local how = options.compression
   local function make(threshold_bytes)
@@ -32,13 +36,13 @@ local function make_sealings(options, serializer_name)
       min_gain_percent = options.compression_min_gain_percent,
     }
   end
-  local by_type, rest = {}, option_rows.of_type(options, "compression_threshold_bytes")
-  if type(options.compression_threshold_bytes) == "table" then
-    for kind, bytes in pairs(options.compression_threshold_bytes) do
-      by_type[kind] = make(bytes)
-    end
+  local given, by_type = options.compression_threshold_bytes, {}
+  if type(given) == "number" then return by_type, make(given) end
+  if serializer_name == "cbor" then
+    for kind, bytes in pairs(CBOR_THRESHOLDS) do by_type[kind] = make(bytes) end
   end
-  return by_type, make(rest)
+  for kind, bytes in pairs(given or {}) do by_type[kind] = make(bytes) end
+  return by_type, make(THRESHOLD_BYTES)
 end
 
 -- ---- storing --------------------------------------------------------------------------
@@ -84,7 +88,7 @@ local function store_by_core(made, options, max_bytes)
 end
 
 local function store_by_script(made, options, script, max_bytes)
-  local by_type, rest = make_sealings(options, "cbor")
+  local by_type, rest = make_sealings(options, "json")
 
   function made.encode_value(kind, value)
     local payload, message, code = serializer.encode(script, kind, value)

@@ -72,10 +72,11 @@ options.rows = {
     sentence = "How values are compressed, where that saves enough; a number is a level "
       .. "of gzip. Whatever it is, all values are read." },
   { name = "compression_threshold_bytes", kind = "number per type", unit = "bytes",
-    default = 256, min = 0, max = 256 * MIB,
-    sentence = "Packed values that are smaller are not compressed: a number, or `{ "
-      .. "[type] = number }`, and the default for other types; `creds` is a type here." },
-  { name = "compression_min_gain_bytes", kind = "number", unit = "bytes", default = 32,
+    min = 0, max = 256 * MIB,
+    sentence = "Smaller values are not compressed: a number for all, or `{ [type] = "
+      .. "number }`, where `creds` is a type. A type that is not named has 96, or 4096 "
+      .. "when it is `session` or `sender-key` in CBOR: little but random bytes." },
+  { name = "compression_min_gain_bytes", kind = "number", unit = "bytes", default = 16,
     min = 1, max = MIB,
     sentence = "A value is stored compressed when that makes it smaller by as much." },
   { name = "compression_min_gain_percent", kind = "number", unit = "percent",
@@ -582,19 +583,6 @@ function options.check(given, below, origins)
   end
   if #faults > 0 then return nil, faults end
   return add_defaults(options.rows, checked)
-end
-
---- What an option that is a number per type is for one of them.
--- @param checked options
--- @param name of the option
--- @param kind a type of records; nil for those that are not named
-function options.of_type(checked, name, kind)
-  local given = checked[name]
-  if type(given) ~= "table" then return given end
-  if kind ~= nil and given[kind] ~= nil then return given[kind] end
-  for _, row in ipairs(options.rows) do
-    if row.name == name then return row.default end
-  end
 end
 
 --- All sentences of a list of faults, one line each.

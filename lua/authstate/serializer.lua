@@ -3,8 +3,8 @@
 -- values, with its errors under its name.
 --
 -- A script is { name, code = 4 to 15, encode(value, type) -> string, decode(string, type)
--- -> value }; `type` is "creds" for the credentials. `cbor` and `json` are the core's:
--- their scripts only say so.
+-- -> value }; `type` is "creds" for the credentials. Both raise, or return nil and a
+-- sentence, when they cannot. `cbor` and `json` are the core's: their scripts only say so.
 
 local core = require "authstate.core"
 local failure = require "authstate.failure"
@@ -71,21 +71,21 @@ end
 -- @param kind type of the record, or "creds"
 -- @return string; or nil, message, "unsupported"
 function serializer.encode(made, kind, value)
-  local is_whole, payload = pcall(made.encode, value, kind)
-  if not is_whole then return nil, named(made, tostring(payload)), "unsupported" end
-  if type(payload) == "string" then return payload end
-  return nil, named(made, ("encode gives %s; accepted: a string")
-    :format(failure.show(payload))), "unsupported"
+  local is_whole, payload, reason = pcall(made.encode, value, kind)
+  if is_whole and type(payload) == "string" then return payload end
+  if not is_whole then reason = payload end
+  return nil, named(made, reason and tostring(reason) or
+    ("encode gives %s; accepted: a string"):format(failure.show(payload))), "unsupported"
 end
 
 --- The value of what a serializer made.
 -- @return value, never nil; or nil, message, "corrupt"
 function serializer.decode(made, kind, payload)
-  local is_whole, value = pcall(made.decode, payload, kind)
-  if not is_whole then return nil, named(made, tostring(value)), "corrupt" end
-  if value ~= nil then return value end
-  return nil, named(made, "decode gives nil; accepted: a value, authstate.null"),
-    "corrupt"
+  local is_whole, value, reason = pcall(made.decode, payload, kind)
+  if is_whole and value ~= nil then return value end
+  if not is_whole then reason = value end
+  return nil, named(made, reason and tostring(reason) or
+    "decode gives nil; accepted: a value, authstate.null"), "corrupt"
 end
 
 --- The JSON text of a value that `decode` gave.

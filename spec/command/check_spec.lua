@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 
--- `check` tells what is wrong with a layout or a profile, with an example.
+-- `check` tells what is wrong with a layout, a serializer or a profile, with an example.
 
 local cjson = require "cjson"
 local temporary = require "spec.support.temporary"
@@ -143,10 +143,10 @@ describe("check", function()
     end
   end)
 
-  it("names the layouts and profiles that there are", function()
+  it("names the layouts, profiles and serializers that there are", function()
     tool.check_failure(tool.run { "check", "defualt" }, 1, {
-      'no layout and no profile "defualt", did you mean "default"?; accepted: default, '
-        .. "hbinduni-hash, typed, or the path of a Lua file" })
+      'no layout, profile or serializer "defualt", did you mean "default"?; accepted: '
+        .. "cbor, default, hbinduni-hash, json, typed, or the path of a Lua file" })
   end)
 
   it("takes no number of steps and no seed that are none", function()
@@ -299,8 +299,72 @@ describe("check of a profile", function()
     for _, option in ipairs { "--steps", "--seed" } do
       local ended = tool.run { "check", "default", option, "7" }
       assert.same({ 2, "", ("authstate check: %s: default is a profile, which is always "
-        .. "tried in the same environments; accepted with a layout\n"):format(option) },
-        { ended.status, ended.out, ended.err })
+        .. "tried in the same environments; accepted with a layout or serializer\n")
+        :format(option) }, { ended.status, ended.out, ended.err })
     end
+  end)
+end)
+
+-- A serializer as it should be, and one line that breaks it.
+local SERIALIZER = [[
+local authstate = require "authstate"
+local made = { name = "typed-json", code = 9 }
+function made.encode(value, kind) return kind .. ":" .. authstate.to_json(value) end
+function made.decode(text, kind) return authstate.from_json(text:sub(#kind + 2)) end
+local encode, decode = made.encode, made.decode
+%s
+return made
+]]
+
+local BROKEN_SERIALIZERS = {
+  ["encode gives a string"] = "function made.encode() return 5 end",
+  ["encode leaves the value as it is"] = [[function made.encode(value, kind)
+    local text = encode(value, kind)
+    if type(value) == "table" and value[1] == nil then value.seen = true end
+    return text
+  end]],
+  ["decode undoes encode"] = [[function made.decode(text, kind)
+    return decode(text:gsub("0", "1"), kind)
+  end]],
+  ["it raises no error"] = "function made.decode() while true do end end",
+}
+
+describe("check of a serializer", function()
+  local function check(change)
+    local path = temporary.file(SERIALIZER:format(change), "serializer.lua")
+    return tool.run { "check", path, "--json", "--seed", "7", "--steps", "300" }, path
+  end
+
+  it("finds nothing to complain about in a right one", function()
+    local ended, path = check ""
+    local document = cjson.decode(ended.out)
+    assert.equal(0, ended.status)
+    assert.equal("serializer", document.kind)
+    assert.equal(path, document.script)
+    assert.same({}, document.broken)
+  end)
+
+  for rule, change in pairs(BROKEN_SERIALIZERS) do
+    it("sees that it does not hold that " .. rule, function()
+      local ended, rules = check(change), {}
+      for _, each in ipairs(cjson.decode(ended.out).broken) do
+        rules[each.rule] = each.example
+      end
+      assert.equal(1, ended.status)
+      assert.is_string(rules[rule])
+    end)
+  end
+
+  it("refuses what cannot be one, and those that are built in", function()
+    for change, words in pairs {
+      ["made.code = 3"] = "field code: 3; accepted: a whole number from 4 to 15",
+      ["made.name = 'a b'"] = 'field name: "a b"; accepted: a word',
+      ["made.decode = nil"] = "field decode: nil; accepted: a function",
+    } do
+      local ended = check(change)
+      assert.equal(1, ended.status)
+      assert.truthy(ended.err:find(words, 1, true), ended.err)
+    end
+    assert.match("cbor is built in", tool.run({ "check", "cbor" }).err, 1, true)
   end)
 end)

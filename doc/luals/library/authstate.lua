@@ -176,8 +176,9 @@ function bytes:base64() end
 ---How values are compressed, where that saves enough; a number is a level of gzip.
 ---Whatever it is, all values are read.
 ---@field compression? false|"lz4"|"zstd"|"gzip"|integer
----Packed values that are smaller are not compressed: a number, or `{ [type] = number }`,
----and the default for other types; `creds` is a type here.
+---Smaller values are not compressed: a number for all, or `{ [type] = number }`, where
+---`creds` is a type. A type that is not named has 96, or 4096 when it is `session` or
+---`sender-key` in CBOR: little but random bytes.
 ---@field compression_threshold_bytes? integer|table<string, integer>
 ---A value is stored compressed when that makes it smaller by as much.
 ---@field compression_min_gain_bytes? integer

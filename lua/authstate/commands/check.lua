@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- authstate check: tries a script of the user's. A layout goes through thousands of
--- random steps, with names that are made to break it, a profile through all environments
--- of a grid. Which of them a script is, is told by what it returns.
+-- random steps, with names that are made to break it, a serializer with random values, a
+-- profile through all environments of a grid. Which of them a script is, is told by what
+-- it returns.
 --
 -- It runs in the interpreter, with a limit on the instructions of a step, so that an
 -- endless loop ends: in code that LuaJIT has compiled a hook never fires.
@@ -15,6 +16,8 @@ local profile = require "authstate.profile"
 local profile_checks = require "authstate.checks.profile"
 local report = require "authstate.report"
 local script = require "authstate.script"
+local serializer = require "authstate.serializer"
+local serializer_checks = require "authstate.checks.serializer"
 local suggest = require "authstate.suggest"
 
 local STEPS = 5000
@@ -72,19 +75,23 @@ end
 
 -- ---- which kind of script it is ------------------------------------------------------
 
+local FOLDERS = { "layouts", "profiles", "serializers" }
+
 local function unknown_name(name)
-  local names = script.names "layouts"
-  for _, each in ipairs(script.names "profiles") do names[#names + 1] = each end
+  local names = {}
+  for _, folder in ipairs(FOLDERS) do
+    for _, each in ipairs(script.names(folder)) do names[#names + 1] = each end
+  end
   table.sort(names)
-  return ("there is no layout and no profile %s%s; accepted: %s, or the path of a Lua "
-    .. "file"):format(failure.show(name), suggest.phrase(name, names),
+  return ("there is no layout, profile or serializer %s%s; accepted: %s, or the path of "
+    .. "a Lua file"):format(failure.show(name), suggest.phrase(name, names),
     table.concat(names, ", "))
 end
 
 -- What the file returns; or nil and a sentence.
 local function load_script(name)
   local sentence
-  for _, folder in ipairs { "layouts", "profiles" } do
+  for _, folder in ipairs(FOLDERS) do
     local value, path, failed_path = script.load(folder, name)
     if value ~= nil then return value end
     if failed_path then sentence = sentence or profile.hide_word(path) end
@@ -107,8 +114,14 @@ local function is_profile(made)
   return made.options ~= nil or made.extends ~= nil or made.why ~= nil
 end
 
--- "layout" or "profile". A function that comes to no result is what its questions tell.
+local function is_serializer(made)
+  return made.encode ~= nil or made.decode ~= nil or made.code ~= nil
+end
+
+-- "layout", "serializer" or "profile". A function that comes to no result is what its
+-- questions tell.
 local function kind_of(value, options)
+  if type(value) == "table" and is_serializer(value) then return "serializer" end
   if type(value) == "table" then return value.key == nil and "profile" or "layout" end
   if type(value) ~= "function" then return "layout" end
   local argument, is_read = new_argument(options)
@@ -133,14 +146,14 @@ local function printable(sentence)
 end
 
 -- { complaints = { [rule] = sentence }, count, lossy = an example or nil }
-local function run_steps(made, steps, seed, on_step)
+local function run_steps(step_once, made, steps, seed, on_step)
   local found, dice = { complaints = {}, count = 0, lossy_count = 0 }, new_dice(seed)
   local function complain(rule, sentence)
     if not found.complaints[rule] then found.count = found.count + 1 end
     found.complaints[rule] = found.complaints[rule] or sentence
   end
   for step = 1, steps do
-    local lossy, raised = call_bounded(layout_checks.step, made, dice, complain)
+    local lossy, raised = call_bounded(step_once, made, dice, complain)
     if raised then complain("it raises no error", raised) end
     if lossy then
       found.lossy_count = found.lossy_count + 1
@@ -151,7 +164,8 @@ local function run_steps(made, steps, seed, on_step)
   return found
 end
 
-local function print_layout(context, found, path, steps, seed)
+-- Prints what was broken. A list for programs.
+local function print_broken(context, found)
   local list = core.array {}
   for rule, sentence in pairs(found.complaints) do
     list[#list + 1] = { rule = rule, example = printable(sentence) }
@@ -160,6 +174,11 @@ local function print_layout(context, found, path, steps, seed)
   for _, each in ipairs(list) do
     context.report:line("broken   %s: %s", each.rule, each.example)
   end
+  return list
+end
+
+local function print_layout(context, found, path, steps, seed)
+  local list = print_broken(context, found)
   if found.lossy then
     context.report:line("note     the ids of %d of %d records do not come back from "
       .. "their fields, such as %s", found.lossy_count, steps,
@@ -173,15 +192,40 @@ local function print_layout(context, found, path, steps, seed)
   }
 end
 
+local function how_many_steps(context)
+  return whole_number(context, "steps", STEPS, MAX_STEPS),
+    whole_number(context, "seed", random_seed(), MAX_SEED)
+end
+
 local function check_layout(context, path, options)
-  local steps = whole_number(context, "steps", STEPS, MAX_STEPS)
-  local seed = whole_number(context, "seed", random_seed(), MAX_SEED)
+  local steps, seed = how_many_steps(context)
   local made, message = call_bounded(layout.load, path, options)
   if not made then return nil, (message:gsub('^option "layout": ', "")) end
-  local found = run_steps(made, steps, seed, function(step)
+  local found = run_steps(layout_checks.step, made, steps, seed, function(step)
     context.report:progress("check", step, steps)
   end)
   print_layout(context, found, path, steps, seed)
+  return found.count == 0 or nil
+end
+
+-- ---- a serializer --------------------------------------------------------------------
+
+local function check_serializer(context, path)
+  local steps, seed = how_many_steps(context)
+  local made, message = call_bounded(serializer.load, path)
+  if not made then return nil, message end
+  if made.is_built_in then
+    return nil, path .. " is built in; accepted: the path of a script of yours"
+  end
+  local found = run_steps(serializer_checks.step, made, steps, seed, function(step)
+    context.report:progress("check", step, steps)
+  end)
+  local list = print_broken(context, found)
+  context.report:line("serializer %s: %d steps from seed %d, %d of %d rules broken", path,
+    steps, seed, #list, #serializer_checks.names() + 1)
+  context.report:document {
+    script = path, kind = "serializer", steps = steps, seed = seed, broken = list,
+  }
   return found.count == 0 or nil
 end
 
@@ -251,7 +295,7 @@ local function check_profile(context, name, given)
   for _, option in ipairs { "steps", "seed" } do
     if context.options[option] then
       context.misuse(("--%s: %s is a profile, which is always tried in the same "
-        .. "environments; accepted with a layout"):format(option, name))
+        .. "environments; accepted with a layout or serializer"):format(option, name))
     end
   end
   local environments, found = profile_checks.environments(), profile_checks.new()
@@ -277,19 +321,19 @@ local function run(context)
   jit.off()
   local value, message = call_bounded(load_script, name)
   if value == nil then return nil, message end
-  if kind_of(value, options) == "layout" then
-    return check_layout(context, name, options)
-  end
+  local kind = kind_of(value, options)
+  if kind == "layout" then return check_layout(context, name, options) end
+  if kind == "serializer" then return check_serializer(context, name) end
   return check_profile(context, name, { profile = name, prefix = prefix })
 end
 
 return {
-  summary = "a layout or a profile of yours, tried in thousands of ways",
+  summary = "a layout, profile or serializer of yours, tried in thousands of ways",
   usage = "check SCRIPT [--steps N] [--seed N]",
   positional = { min = 1, max = 1, names = "SCRIPT" },
   has_no_store = true,
   options = {
-    { name = "steps", value = "N", sentence = "how many, of a layout (default 5000)" },
+    { name = "steps", value = "N", sentence = "how many, unless it is a profile (default 5000)" },
     { name = "seed", value = "N", sentence = "repeats the steps of another run" },
   },
   run = run,
