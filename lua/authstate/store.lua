@@ -580,7 +580,8 @@ function Store:close()
   end
   local is_left, message, code, details = self.guard:leave(self.driver)
   wipe_keys(self)
-  return is_left, message, code, details
+  if not is_left then return nil, message, code, details end
+  return true
 end
 
 return store
