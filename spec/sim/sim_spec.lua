@@ -108,6 +108,13 @@ describe("stores that live through faults", function()
     end
   end)
 
+  it("do so with values that are compressed, or of another serializer", function()
+    for seed = 1, 10 do
+      run { seed = seed, options = { compression = "zstd" } }
+      run { seed = seed, options = { serializer = "json" } }
+    end
+  end)
+
   it("need no luck without faults: every call is answered within 20 ms", function()
     for seed = 1, 30 do
       local report = run { seed = seed, faults = { others = false } }
