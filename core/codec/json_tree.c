@@ -187,7 +187,8 @@ static as_status take_buffer(json_job *job, size_t start, bool *out_is_taken) {
 /* Whether a member's name is the index i. */
 static bool is_index(as_slice key, size_t i) {
   size_t number = 0;
-  if (key.length == 0 || key.length > 9 || (key.data[0] == '0' && i > 0)) return false;
+  bool has_zero = key.length > 1 && key.data[0] == '0';
+  if (key.length == 0 || key.length > 9 || has_zero) return false;
   for (size_t at = 0; at < key.length; at++) {
     if (key.data[at] < '0' || key.data[at] > '9') return false;
     number = number * 10 + (size_t)(key.data[at] - '0');
