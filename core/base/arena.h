@@ -5,6 +5,7 @@
 #ifndef AS_BASE_ARENA_H
 #define AS_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/memory.h"
@@ -19,6 +20,10 @@ void as_arena_init(as_arena *arena, as_mem *mem);
 
 /* `length` bytes, valid until clear or free. NULL: out of memory, nothing has changed. */
 uint8_t *as_arena_take(as_arena *arena, size_t length);
+
+static inline bool as_arena_is_empty(const as_arena *arena) {
+  return arena->block == NULL;
+}
 
 /* Takes back the piece that was given out last. */
 void as_arena_give_back(as_arena *arena, const uint8_t *piece);

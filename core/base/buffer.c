@@ -30,12 +30,6 @@ as_status as_buffer_append_slice(as_buffer *buffer, as_slice slice) {
   return as_buffer_append(buffer, slice.data, slice.length);
 }
 
-as_status as_buffer_append_byte(as_buffer *buffer, uint8_t byte) {
-  AS_TRY(as_buffer_reserve(buffer, 1));
-  buffer->data[buffer->length++] = byte;
-  return AS_OK;
-}
-
 void as_buffer_drop_front(as_buffer *buffer, size_t length) {
   if (length == 0) return;
   memmove(buffer->data, buffer->data + length, buffer->length - length);

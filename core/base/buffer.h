@@ -41,7 +41,13 @@ AS_MUST_USE static inline as_status as_buffer_append(as_buffer *buffer, const vo
 }
 
 AS_MUST_USE as_status as_buffer_append_slice(as_buffer *buffer, as_slice slice);
-AS_MUST_USE as_status as_buffer_append_byte(as_buffer *buffer, uint8_t byte);
+
+AS_MUST_USE static inline as_status as_buffer_append_byte(as_buffer *buffer,
+                                                          uint8_t byte) {
+  AS_TRY(as_buffer_reserve(buffer, 1));
+  buffer->data[buffer->length++] = byte;
+  return AS_OK;
+}
 
 /* Drops the first `length` bytes and moves the rest to the front. */
 void as_buffer_drop_front(as_buffer *buffer, size_t length);

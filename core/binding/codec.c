@@ -11,6 +11,7 @@
 static const lua_Number DEFAULT_MAX_BYTES = 8.0 * 1024 * 1024;
 
 static size_t check_max_bytes(lua_State *L, int index) {
+  if (lua_gettop(L) < index) return (size_t)DEFAULT_MAX_BYTES;
   lua_Number max_bytes = luaL_optnumber(L, index, DEFAULT_MAX_BYTES);
   luaL_argcheck(L, max_bytes >= 0 && max_bytes <= (lua_Number)(SIZE_MAX / 4), index,
                 "a number of bytes expected");
@@ -19,7 +20,7 @@ static size_t check_max_bytes(lua_State *L, int index) {
 
 /* Only a string: lua_tolstring would also take a number. */
 static as_slice check_text(lua_State *L, int index) {
-  luaL_checktype(L, index, LUA_TSTRING);
+  if (lua_type(L, index) != LUA_TSTRING) luaL_checktype(L, index, LUA_TSTRING);
   size_t length;
   const char *text = lua_tolstring(L, index, &length);
   return as_slice_of(text, length);
@@ -53,11 +54,11 @@ static int push_text_failure(lua_State *L, as_status status,
 static int codec_encode(lua_State *L) {
   as_codec_error error;
   as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
-  luaL_checkany(L, 1);
+  if (lua_gettop(L) == 0) luaL_checkany(L, 1);
   as_workspace *workspace = as_workspace_take_upvalue(L);
-  as_status status =
-      as_value_encode(L, 1, &sealing, workspace, &workspace->stored, &error);
-  if (status == AS_OK) push_buffer(L, &workspace->stored);
+  as_slice stored;
+  as_status status = as_value_encode(L, 1, &sealing, workspace, &stored, &error);
+  if (status == AS_OK) push_slice(L, stored);
   as_workspace_release(workspace);
   return status == AS_OK ? 1 : push_failure(L, status, &error);
 }
@@ -77,9 +78,9 @@ static int codec_json_encode(lua_State *L) {
   as_slice text = check_text(L, 1);
   as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
   as_workspace *workspace = as_workspace_take_upvalue(L);
-  as_status status =
-      as_value_encode_json(L, text, &sealing, workspace, &workspace->stored, &error);
-  if (status == AS_OK) push_buffer(L, &workspace->stored);
+  as_slice stored;
+  as_status status = as_value_encode_json(L, text, &sealing, workspace, &stored, &error);
+  if (status == AS_OK) push_slice(L, stored);
   as_workspace_release(workspace);
   if (status == AS_OK) return 1;
   int count = push_failure(L, status, &error);
@@ -147,6 +148,8 @@ static int codec_to_json(lua_State *L) {
   luaL_checkany(L, 1);
   as_byte_form form = (as_byte_form)luaL_checkoption(L, 2, "base64", FORMS);
   as_workspace *workspace = as_workspace_take_upvalue(L);
+  as_buffer_clear(&workspace->cbor);
+  as_buffer_clear(&workspace->text);
   as_status status = as_value_encode_cbor(L, 1, workspace, &workspace->cbor, &error);
   if (status == AS_OK) {
     status = as_transcode_cbor(&workspace->transcoder, as_buffer_slice(&workspace->cbor),
@@ -263,10 +266,8 @@ void as_binding_codec_open(lua_State *L) {
   as_binding_value_open(L);
   as_binding_envelope_open(L);
   for (const luaL_Reg *function = FUNCTIONS; function->name != NULL; function++) {
-    as_workspace *workspace = as_workspace_take(L); /* the upvalue */
-    as_workspace_release(workspace);
-    lua_pop(L, 1);
-    lua_pushcclosure(L, function->func, 1);
+    as_workspace_push_upvalues(L);
+    lua_pushcclosure(L, function->func, 2);
     lua_setfield(L, -2, function->name);
   }
 }

@@ -6,9 +6,10 @@
  *   numbers   are numbers                 strings   are WTF-8
  *
  * Bytes are what Baileys' reviver makes a Buffer, in whatever form it was written; see
- * codec/byte_map.h. Functions that fail leave the stack as it was and say why in *error.
- * They may raise Lua's out-of-memory error, and nothing leaks then. A workspace is one
- * that the caller has taken. */
+ * codec/byte_map.h. Functions that push leave the stack as it was when they fail; all say
+ * why in *error. Callers have LUA_MINSTACK slots left, less a few. They may raise Lua's
+ * out-of-memory error, and nothing leaks then. A workspace is one that the caller has
+ * taken. */
 #ifndef AS_BINDING_VALUE_H
 #define AS_BINDING_VALUE_H
 
@@ -18,6 +19,7 @@
 #include "binding/workspace.h"
 #include "codec/codec.h"
 #include "codec/names.h"
+#include "codec/sink.h"
 
 /* Makes what the functions below keep in the registry, once per Lua state; sets `null`,
  * `array_mt` and `array` in the module table at the top of the stack. Needs
@@ -40,27 +42,26 @@ AS_MUST_USE as_status as_value_push_json(lua_State *L, as_workspace *workspace,
 AS_MUST_USE as_status as_value_push_text(lua_State *L, as_workspace *workspace,
                                          as_slice json, as_codec_error *error);
 
-/* Appends the stored form of the Lua value at `index` to `out`, which must be a buffer
- * that survives a Lua error: `stored` of the workspace, or another userdata's. Uses
- * `cbor` and `text` of the workspace. AS_ERR_UNSUPPORTED: the value, or one in it, cannot
- * be stored; the message names its path, what it is and what is accepted.
- * AS_ERR_TOO_LARGE: longer than max_value_bytes. After a failure `out` is as it was. */
+/* Gives the stored form of the Lua value at `index`, which lies in the workspace until
+ * that is used again. AS_ERR_UNSUPPORTED: the value, or one in it, cannot be stored; the
+ * message names its path, what it is and what is accepted. AS_ERR_TOO_LARGE: longer than
+ * max_value_bytes. */
 AS_MUST_USE as_status as_value_encode(lua_State *L, int index,
                                       const as_value_sealing *sealing,
-                                      as_workspace *workspace, as_buffer *out,
+                                      as_workspace *workspace, as_slice *out_stored,
                                       as_codec_error *error);
 
-/* The same without envelope and limit: one CBOR item. */
+/* Appends the value without envelope and limit to a buffer of the workspace: one CBOR
+ * item. After a failure the buffer is as it was. */
 AS_MUST_USE as_status as_value_encode_cbor(lua_State *L, int index,
                                            as_workspace *workspace, as_buffer *out,
                                            as_codec_error *error);
 
-/* Appends the stored form of a JSON text, from which as_value_push_json gives the same
- * text. AS_ERR_CORRUPT: not JSON; error->offset is the byte. AS_ERR_TOO_LARGE too. `out`
- * as above. */
+/* The same of a JSON text, from which as_value_push_json gives the same text.
+ * AS_ERR_CORRUPT: not JSON; error->offset is the byte. AS_ERR_TOO_LARGE too. */
 AS_MUST_USE as_status as_value_encode_json(lua_State *L, as_slice json,
                                            const as_value_sealing *sealing,
-                                           as_workspace *workspace, as_buffer *out,
+                                           as_workspace *workspace, as_slice *out_stored,
                                            as_codec_error *error);
 
 /* Appends the stored form of a payload that some serializer made, and that does not lie
@@ -79,6 +80,8 @@ void as_value_push_constants(lua_State *L);
 enum {
   AS_CONSTANT_ARRAY_METATABLE = AS_NAMES_COUNT + 1,
   AS_CONSTANT_BYTES_METATABLE,
+  AS_CONSTANT_MAKE_RECORD, /* and as_sink_record: functions that make records */
+  AS_CONSTANTS_COUNT = AS_CONSTANT_MAKE_RECORD + AS_RECORD_CLOSED_CHAIN,
 };
 
 #endif

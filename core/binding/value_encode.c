@@ -22,18 +22,19 @@
 enum {
   TYPE_CDATA = 10, /* LuaJIT's lua_type of cdata, which lua.h does not name */
   PATH_BYTES = 256,
-  STACK_PER_LEVEL = 8,
+  STACK_PER_LEVEL = 4,
+  LEVELS_AT_ONCE = 4, /* for which room on the stack is made together */
   /* Entries that are held on the stack, and the slots for them and all levels below. */
   MAX_HELD = 64,
-  STACK_TO_HOLD = 2 * MAX_HELD + STACK_PER_LEVEL * (AS_CODEC_MAX_LEVELS + 1),
+  STACK_TO_HOLD = 2 * MAX_HELD + STACK_PER_LEVEL * 2 * (AS_CODEC_MAX_LEVELS + 1),
 };
 
 #define ACCEPTED "accepted are string, number, boolean, table, bytes and authstate.null"
 
 typedef struct table_level {
-  const void *table; /* its identity, to see cycles */
-  int key;           /* stack index of the key being read, 0 for an array element */
-  size_t element;    /* index of the array element being read */
+  int table;      /* stack index */
+  int key;        /* stack index of the key being read, 0 for an array element */
+  size_t element; /* index of the array element being read */
 } table_level;
 
 typedef struct value_reader {
@@ -194,15 +195,19 @@ static as_status add_cdata(value_reader *reader, as_tree_node *node, int index) 
                 "a number in JSON is a double: store it as a string");
 }
 
+/* The identity of a value's metatable, NULL for none. */
+static const void *metatable_at(lua_State *L, int index) {
+  if (!lua_getmetatable(L, index)) return NULL;
+  const void *identity = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  return identity;
+}
+
 static as_status add_userdata(value_reader *reader, as_tree_node *node, int index) {
   lua_State *L = reader->L;
-  bool is_bytes = lua_getmetatable(L, index) != 0;
-  if (is_bytes) {
-    lua_rawgeti(L, reader->constants, AS_CONSTANT_BYTES_METATABLE);
-    is_bytes = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
+  if (metatable_at(L, index) != reader->names->bytes_metatable) {
+    return refuse(reader, "a userdata", ACCEPTED);
   }
-  if (!is_bytes) return refuse(reader, "a userdata", ACCEPTED);
   if (reader->depth == AS_CODEC_MAX_LEVELS) {
     return refuse(reader, "bytes below 256 tables", "accepted are at most 256 levels");
   }
@@ -312,11 +317,7 @@ static as_status check_keys(value_reader *reader, const table_keys *keys, bool i
 }
 
 static bool has_array_metatable(value_reader *reader, int table) {
-  if (!lua_getmetatable(reader->L, table)) return false;
-  lua_rawgeti(reader->L, reader->constants, AS_CONSTANT_ARRAY_METATABLE);
-  bool is_array = lua_rawequal(reader->L, -1, -2);
-  lua_pop(reader->L, 2);
-  return is_array;
+  return metatable_at(reader->L, table) == reader->names->array_metatable;
 }
 
 /* Whether nothing follows the last element: then the table is a plain list. When some of
@@ -343,123 +344,159 @@ static void end_table(value_reader *reader, uint32_t at, as_tree_kind kind,
 static as_status add_elements(value_reader *reader, uint32_t at, int table,
                               size_t count) {
   table_level *level = &reader->levels[reader->depth - 1];
+  int top = lua_gettop(reader->L);
   for (size_t i = 1; i <= count; i++) {
     level->element = i;
     lua_rawgeti(reader->L, table, (int)i);
-    AS_TRY(add_value(reader, lua_gettop(reader->L), NULL));
-    lua_pop(reader->L, 1);
+    AS_TRY(add_value(reader, top + 1, NULL));
+    lua_settop(reader->L, top);
   }
   end_table(reader, at, AS_TREE_ARRAY, count);
   return AS_OK;
 }
 
-/* Adds the member whose key and value are at these stack indexes. */
-static as_status add_member(value_reader *reader, int key, int value, int number) {
-  member_name name = {{NULL, 0}, number, false};
-  reader->levels[reader->depth - 1].key = key;
-  name.text = string_at(reader->L, key);
-  if (number == AS_NAME_OTHER) {
+/* A member: the stack index of its key, the value is above it, and its name. */
+typedef struct table_member {
+  int key;
+  int number; /* of codec/names.h, or AS_NAME_OTHER */
+  as_slice text;
+} table_member;
+
+static as_status add_member(value_reader *reader, const table_member *member) {
+  member_name name = {member->text, member->number, false};
+  reader->levels[reader->depth - 1].key = member->key;
+  if (name.number == AS_NAME_OTHER) {
     AS_TRY(check_text(reader, name.text, "a key that is not UTF-8", &name.has_surrogate));
   }
-  return add_value(reader, value, &name);
+  return add_value(reader, member->key + 1, &name);
 }
 
-/* Two equal strings are one object in Lua, so addresses tell. */
-static int find_name(const value_reader *reader, int key) {
-  return as_name_addresses_find(reader->names, lua_tolstring(reader->L, key, NULL));
+/* The member whose key is at a stack index: two equal strings are one object in Lua, so
+ * addresses tell which name it is. */
+static table_member member_at(const value_reader *reader, int key) {
+  table_member member = {.key = key, .text = string_at(reader->L, key)};
+  member.number = as_name_addresses_find(reader->names, (const char *)member.text.data);
+  return member;
 }
 
-/* A table of many members: the well-known ones first, then the others. */
-static as_status add_many_members(value_reader *reader, uint32_t at, int table) {
+/* Adds the members of well-known names, and gives how many there are. */
+static as_status add_known_members(value_reader *reader, int table, size_t *out_count) {
   lua_State *L = reader->L;
-  uint8_t is_known[AS_NAMES_COUNT] = {0};
-  size_t count = 0;
-  lua_pushnil(L);
-  while (lua_next(L, table) != 0) {
-    int number = find_name(reader, lua_gettop(L) - 1);
-    if (number != AS_NAME_OTHER) is_known[number] = 1;
-    lua_pop(L, 1);
-    count++;
-  }
+  int key = lua_gettop(L) + 1;
+  *out_count = 0;
   for (int number = 0; number < AS_NAMES_COUNT; number++) {
-    if (!is_known[number]) continue;
     lua_rawgeti(L, reader->constants, number + 1);
-    lua_pushvalue(L, -1);
+    lua_pushvalue(L, key);
     lua_rawget(L, table);
-    int top = lua_gettop(L);
-    AS_TRY(add_member(reader, top - 1, top, number));
-    lua_pop(L, 2);
-  }
-  lua_pushnil(L);
-  while (lua_next(L, table) != 0) {
-    int top = lua_gettop(L);
-    if (find_name(reader, top - 1) == AS_NAME_OTHER) {
-      AS_TRY(add_member(reader, top - 1, top, AS_NAME_OTHER));
+    if (!lua_isnil(L, key + 1)) {
+      table_member member = {key, number, string_at(L, key)};
+      AS_TRY(add_member(reader, &member));
+      ++*out_count;
     }
-    lua_pop(L, 1);
+    lua_settop(L, key - 1);
   }
+  return AS_OK;
+}
+
+/* The keys are not all strings: either they are those of a list, or it is refused. */
+static as_status add_mixed_table(value_reader *reader, uint32_t at, int table) {
+  table_keys keys;
+  read_keys(reader->L, table, &keys);
+  AS_TRY(check_keys(reader, &keys, false));
+  return add_elements(reader, at, table, keys.indexes);
+}
+
+/* The members of a table, on the stack: those of well-known names first, by number. */
+typedef struct held_members {
+  size_t known;
+  size_t count;
+  table_member members[MAX_HELD];
+} held_members;
+
+static void hold_member(held_members *held, table_member member) {
+  table_member *members = held->members;
+  size_t at = held->count++;
+  if (member.number != AS_NAME_OTHER) {
+    /* The first of the others makes room by going last: their order is free. */
+    members[at] = members[held->known];
+    at = held->known++;
+    for (; at > 0 && members[at - 1].number > member.number; at--) {
+      members[at] = members[at - 1];
+    }
+  }
+  members[at] = member;
+}
+
+/* Puts members on the stack until as many as there is room for are there: then the next
+ * one, not held, is above them, and *out_has_more is true. A key that is no string ends
+ * it: false, and the stack is as it was. */
+static bool hold_members(value_reader *reader, int table, held_members *held,
+                         bool *out_has_more) {
+  lua_State *L = reader->L;
+  size_t room = lua_checkstack(L, STACK_TO_HOLD) ? MAX_HELD : 0;
+  int top = lua_gettop(L), key = top + 1;
+  held->known = held->count = 0;
+  lua_pushnil(L);
+  while ((*out_has_more = lua_next(L, table) != 0)) {
+    if (lua_type(L, key) != LUA_TSTRING) {
+      lua_settop(L, top);
+      return false;
+    }
+    if (held->count == room) return true;
+    hold_member(held, member_at(reader, key));
+    lua_pushvalue(L, key);
+    key += 2;
+  }
+  return true;
+}
+
+/* Adds those of the held members that have no well-known name, or all. */
+static as_status add_held_members(value_reader *reader, const held_members *held,
+                                  size_t first) {
+  for (size_t i = first; i < held->count; i++) {
+    AS_TRY(add_member(reader, &held->members[i]));
+  }
+  return AS_OK;
+}
+
+/* The rest of a table of many members, whose first ones are held: it is asked for all
+ * well-known names, then passed to its end for the others. */
+static as_status add_more_members(value_reader *reader, uint32_t at, int table,
+                                  const held_members *held) {
+  lua_State *L = reader->L;
+  int key = lua_gettop(L) - 1;
+  size_t known;
+  AS_TRY(add_known_members(reader, table, &known));
+  AS_TRY(add_held_members(reader, held, held->known));
+  size_t count = known + held->count - held->known;
+  do {
+    if (lua_type(L, key) != LUA_TSTRING) return add_mixed_table(reader, at, table);
+    table_member member = member_at(reader, key);
+    if (member.number == AS_NAME_OTHER) {
+      AS_TRY(add_member(reader, &member));
+      count++;
+    }
+    lua_settop(L, key);
+  } while (lua_next(L, table) != 0);
   end_table(reader, at, AS_TREE_OBJECT, count);
   return AS_OK;
 }
 
-/* A member on the stack: its key, and the value above it. */
-typedef struct held_member {
-  int key;
-  int number;
-} held_member;
-
-/* Keeps the well-known ones in front, by their numbers; there are few. */
-static void hold_member(held_member *held, size_t known, size_t count,
-                        held_member member) {
-  size_t i = member.number == AS_NAME_OTHER ? count : known;
-  if (member.number != AS_NAME_OTHER) {
-    memmove(&held[known + 1], &held[known], (count - known) * sizeof *held);
-    for (; i > 0 && held[i - 1].number > member.number; i--) held[i] = held[i - 1];
-  }
-  held[i] = member;
-}
-
-/* Puts all members on the stack, those of well-known names first in `held`, and returns
- * how many they are; MAX_HELD + 1, with the stack as it was, when they are more or a key
- * is no string. */
-static size_t hold_members(value_reader *reader, int table, held_member *held) {
-  lua_State *L = reader->L;
-  int top = lua_gettop(L), key = top + 1;
-  size_t count = 0, known = 0;
-  lua_pushnil(L);
-  while (lua_next(L, table) != 0) {
-    if (count == MAX_HELD || lua_type(L, key) != LUA_TSTRING) {
-      lua_settop(L, top);
-      return MAX_HELD + 1;
-    }
-    int number = find_name(reader, key);
-    hold_member(held, known, count, (held_member){key, number});
-    known += number != AS_NAME_OTHER;
-    count++;
-    lua_pushvalue(L, key);
-    key += 2;
-  }
-  return count;
-}
-
 static as_status add_members(value_reader *reader, uint32_t at, int table) {
-  held_member held[MAX_HELD];
+  held_members held;
+  bool has_more;
   lua_State *L = reader->L;
   int top = lua_gettop(L);
-  size_t count =
-      lua_checkstack(L, STACK_TO_HOLD) ? hold_members(reader, table, held) : MAX_HELD + 1;
-  if (count > MAX_HELD) {
-    table_keys keys;
-    read_keys(L, table, &keys);
-    AS_TRY(check_keys(reader, &keys, false));
-    return keys.indexes > 0 ? add_elements(reader, at, table, keys.indexes)
-                            : add_many_members(reader, at, table);
+  if (!hold_members(reader, table, &held, &has_more)) {
+    return add_mixed_table(reader, at, table);
   }
-  for (size_t i = 0; i < count; i++) {
-    AS_TRY(add_member(reader, held[i].key, held[i].key + 1, held[i].number));
+  if (has_more) {
+    AS_TRY(add_more_members(reader, at, table, &held));
+  } else {
+    AS_TRY(add_held_members(reader, &held, 0));
+    end_table(reader, at, AS_TREE_OBJECT, held.count);
   }
   lua_settop(L, top);
-  end_table(reader, at, AS_TREE_OBJECT, count);
   return AS_OK;
 }
 
@@ -473,18 +510,27 @@ static as_status add_array(value_reader *reader, uint32_t at, int table, size_t 
   return add_elements(reader, at, table, count);
 }
 
-static as_status enter_table(value_reader *reader, int table) {
-  const void *identity = lua_topointer(reader->L, table);
-  for (int i = 0; i < reader->depth; i++) {
-    if (reader->levels[i].table == identity) {
+/* A cycle is only seen here, where it has led: it is the first table that is one of those
+ * around it. */
+static as_status refuse_depth(value_reader *reader) {
+  const void *tables[AS_CODEC_MAX_LEVELS];
+  for (int i = 0; i < AS_CODEC_MAX_LEVELS; i++) {
+    tables[i] = lua_topointer(reader->L, reader->levels[i].table);
+    for (int j = 0; j < i; j++) {
+      if (tables[i] != tables[j]) continue;
+      reader->depth = i;
       return refuse(reader, "a cycle", "a table must not contain itself");
     }
   }
-  if (reader->depth == AS_CODEC_MAX_LEVELS) {
-    return refuse(reader, "a table below 256 tables", "accepted are at most 256 levels");
-  }
-  if (!lua_checkstack(reader->L, STACK_PER_LEVEL)) return AS_ERR_OOM;
-  reader->levels[reader->depth++] = (table_level){identity, 0, 0};
+  return refuse(reader, "a table below 256 tables", "accepted are at most 256 levels");
+}
+
+static as_status enter_table(value_reader *reader, int table) {
+  if (reader->depth == AS_CODEC_MAX_LEVELS) return refuse_depth(reader);
+  bool is_room = reader->depth % LEVELS_AT_ONCE != LEVELS_AT_ONCE - 1 ||
+                 lua_checkstack(reader->L, STACK_PER_LEVEL * 2 * LEVELS_AT_ONCE);
+  if (!is_room) return AS_ERR_OOM;
+  reader->levels[reader->depth++] = (table_level){table, 0, 0};
   return AS_OK;
 }
 
@@ -500,13 +546,11 @@ static as_status add_table(value_reader *reader, uint32_t at, int table) {
 
 /* ---- entry points ----------------------------------------------------------------- */
 
-/* Makes the tree of the value at a stack index; its strings are the value's own. */
+/* Makes the tree of the value at a stack index, from the bottom; its strings are the
+ * value's own. */
 static as_status read_value(lua_State *L, int index, as_workspace *workspace,
                             as_codec_error *error) {
   value_reader reader;
-  if (!lua_checkstack(L, LUA_MINSTACK)) return AS_ERR_OOM;
-  int top = lua_gettop(L);
-  int value = index > 0 ? index : top + 1 + index;
   reader.L = L;
   reader.tree = &workspace->transcoder.tree;
   reader.names = &workspace->names;
@@ -514,9 +558,7 @@ static as_status read_value(lua_State *L, int index, as_workspace *workspace,
   reader.depth = 0;
   reader.constants = workspace->constants;
   as_tree_clear(reader.tree);
-  as_status status = add_value(&reader, value, NULL);
-  lua_settop(L, top);
-  return status;
+  return add_value(&reader, index, NULL);
 }
 
 as_status as_value_encode_cbor(lua_State *L, int index, as_workspace *workspace,
@@ -539,33 +581,62 @@ as_status as_value_seal(lua_State *L, as_slice payload, uint8_t serializer,
   return status;
 }
 
-as_status as_value_encode(lua_State *L, int index, const as_value_sealing *sealing,
-                          as_workspace *workspace, as_buffer *out,
-                          as_codec_error *error) {
-  as_buffer *payload = &workspace->cbor;
-  as_buffer_clear(payload);
-  AS_TRY(as_value_encode_cbor(L, index, workspace, payload, error));
-  if (sealing->serializer == AS_SERIALIZER_JSON) {
-    payload = &workspace->text;
-    as_buffer_clear(payload);
-    AS_TRY(as_transcode_cbor(&workspace->transcoder, as_buffer_slice(&workspace->cbor),
-                             AS_BYTE_FORM_BASE64, payload, error));
+/* Starts the workspace's payload with room for a header. */
+static as_status begin_payload(as_workspace *workspace) {
+  as_buffer_clear(&workspace->cbor);
+  return as_buffer_append_byte(&workspace->cbor, 0);
+}
+
+static as_status seal(lua_State *L, const as_value_sealing *sealing, as_slice payload,
+                      as_workspace *workspace, as_slice *out_stored,
+                      as_codec_error *error) {
+  as_buffer *out = &workspace->stored;
+  as_buffer_clear(out);
+  AS_TRY(as_value_seal(L, payload, sealing->serializer, &sealing->envelope, out, error));
+  *out_stored = as_buffer_slice(out);
+  return AS_OK;
+}
+
+/* Seals the workspace's payload. */
+static as_status seal_payload(lua_State *L, const as_value_sealing *sealing,
+                              as_workspace *workspace, as_slice *out_stored,
+                              as_codec_error *error) {
+  as_buffer *value = &workspace->cbor;
+  const as_sealing *envelope = &sealing->envelope;
+  if (envelope->compressor == NULL) { /* its header goes in front */
+    AS_TRY(as_envelope_seal_plain(envelope, sealing->serializer, value, error));
+    *out_stored = as_buffer_slice(value);
+    return AS_OK;
   }
-  return as_value_seal(L, as_buffer_slice(payload), sealing->serializer,
-                       &sealing->envelope, out, error);
+  as_slice payload = as_slice_of(value->data + 1, value->length - 1);
+  return seal(L, sealing, payload, workspace, out_stored, error);
+}
+
+as_status as_value_encode(lua_State *L, int index, const as_value_sealing *sealing,
+                          as_workspace *workspace, as_slice *out_stored,
+                          as_codec_error *error) {
+  as_buffer *cbor = &workspace->cbor, *text = &workspace->text;
+  AS_TRY(begin_payload(workspace));
+  AS_TRY(as_value_encode_cbor(L, index, workspace, cbor, error));
+  if (sealing->serializer != AS_SERIALIZER_JSON) {
+    return seal_payload(L, sealing, workspace, out_stored, error);
+  }
+  as_buffer_clear(text);
+  AS_TRY(as_transcode_cbor(&workspace->transcoder,
+                           as_slice_of(cbor->data + 1, cbor->length - 1),
+                           AS_BYTE_FORM_BASE64, text, error));
+  return seal(L, sealing, as_buffer_slice(text), workspace, out_stored, error);
 }
 
 as_status as_value_encode_json(lua_State *L, as_slice json,
                                const as_value_sealing *sealing, as_workspace *workspace,
-                               as_buffer *out, as_codec_error *error) {
+                               as_slice *out_stored, as_codec_error *error) {
   as_codec_error_clear(error);
   if (sealing->serializer == AS_SERIALIZER_JSON) {
     AS_TRY(as_transcode_json_check(json, error));
-    return as_value_seal(L, json, AS_SERIALIZER_JSON, &sealing->envelope, out, error);
+    return seal(L, sealing, json, workspace, out_stored, error);
   }
-  as_buffer *payload = &workspace->cbor;
-  as_buffer_clear(payload);
-  AS_TRY(as_transcode_json_exact(&workspace->transcoder, json, payload, error));
-  return as_value_seal(L, as_buffer_slice(payload), sealing->serializer,
-                       &sealing->envelope, out, error);
+  AS_TRY(begin_payload(workspace));
+  AS_TRY(as_transcode_json_exact(&workspace->transcoder, json, &workspace->cbor, error));
+  return seal_payload(L, sealing, workspace, out_stored, error);
 }

@@ -35,7 +35,11 @@ static void note_names(lua_State *L, as_name_addresses *names) {
     names->slots[slot].number = number;
     lua_pop(L, 1);
   }
-  lua_pop(L, 1);
+  lua_rawgeti(L, -1, AS_CONSTANT_ARRAY_METATABLE);
+  lua_rawgeti(L, -2, AS_CONSTANT_BYTES_METATABLE);
+  names->array_metatable = lua_topointer(L, -2);
+  names->bytes_metatable = lua_topointer(L, -1);
+  lua_pop(L, 3);
 }
 
 static as_workspace *push_new(lua_State *L) {
@@ -52,18 +56,14 @@ static as_workspace *push_new(lua_State *L) {
     lua_setfield(L, -2, "__gc");
   }
   lua_setmetatable(L, -2);
-  as_value_push_constants(L);
-  lua_setfenv(L, -2);
   lua_pushlightuserdata(L, (void *)&WORKSPACE_KEY);
   lua_pushvalue(L, -2);
   lua_rawset(L, LUA_REGISTRYINDEX);
   return workspace;
 }
 
-/* The workspace at the top of the stack. */
-static as_workspace *take(lua_State *L, as_workspace *workspace) {
-  lua_getfenv(L, -1);
-  workspace->constants = lua_gettop(L);
+static as_workspace *take(as_workspace *workspace, int constants) {
+  workspace->constants = constants;
   workspace->is_taken = true;
   as_buffer_clear(&workspace->stored);
   as_buffer_clear(&workspace->text);
@@ -80,24 +80,28 @@ as_workspace *as_workspace_take(lua_State *L) {
     lua_pop(L, 1);
     workspace = push_new(L);
   }
-  return take(L, workspace);
+  as_value_push_constants(L);
+  return take(workspace, lua_gettop(L));
+}
+
+void as_workspace_push_upvalues(lua_State *L) {
+  as_workspace *workspace = as_workspace_take(L);
+  as_workspace_release(workspace);
 }
 
 as_workspace *as_workspace_take_upvalue(lua_State *L) {
   as_workspace *workspace = lua_touserdata(L, lua_upvalueindex(1));
   if (workspace->is_taken) return as_workspace_take(L);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  return take(L, workspace);
+  return take(workspace, lua_upvalueindex(2));
 }
 
-static void trim(as_buffer *buffer) {
-  if (buffer->capacity > MAX_KEPT_BYTES) as_buffer_free(buffer);
-}
-
+/* Usually the memory is little and kept. */
 void as_workspace_release(as_workspace *workspace) {
-  trim(&workspace->stored);
-  trim(&workspace->text);
-  trim(&workspace->cbor);
-  as_transcoder_trim(&workspace->transcoder);
+  if (workspace->mem.used_bytes > MAX_KEPT_BYTES) {
+    as_buffer_free(&workspace->stored);
+    as_buffer_free(&workspace->text);
+    as_buffer_free(&workspace->cbor);
+    as_transcoder_trim(&workspace->transcoder);
+  }
   workspace->is_taken = false;
 }

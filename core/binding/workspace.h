@@ -19,8 +19,11 @@ static inline size_t as_name_addresses_slot(const char *address) {
   return (low * UINT32_C(2654435769)) >> 24;
 }
 
-/* Where Lua keeps the strings that are well-known names: they never move. */
+/* Where Lua keeps the strings that are well-known names, and our metatables: they never
+ * move. */
 typedef struct as_name_addresses {
+  const void *array_metatable;
+  const void *bytes_metatable;
   struct {
     const char *address;
     int number;
@@ -52,8 +55,10 @@ typedef struct as_workspace {
  * returns it. Valid until released, in this C function. */
 as_workspace *as_workspace_take(lua_State *L);
 
-/* The same for a C function whose first upvalue is a workspace: no search. */
+/* The same without a search, and nothing is pushed but in rare cases: for a C function
+ * with the two upvalues that as_workspace_push_upvalues pushes. */
 as_workspace *as_workspace_take_upvalue(lua_State *L);
+void as_workspace_push_upvalues(lua_State *L);
 
 /* Lets the next call use the workspace. What was pushed stays on the stack; what its
  * buffers hold is lost. */

@@ -215,8 +215,9 @@ size_t as_cbor_put_head(uint8_t out[AS_CBOR_MAX_HEAD], uint8_t first, uint64_t a
 }
 
 as_status as_cbor_write_head(as_buffer *out, uint8_t first, uint64_t argument) {
-  uint8_t head[AS_CBOR_MAX_HEAD];
-  return as_buffer_append(out, head, as_cbor_put_head(head, first, argument));
+  AS_TRY(as_buffer_reserve(out, AS_CBOR_MAX_HEAD));
+  out->length += as_cbor_put_head(out->data + out->length, first, argument);
+  return AS_OK;
 }
 
 static as_status write_string(as_buffer *out, uint8_t first, as_slice content) {

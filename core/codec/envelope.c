@@ -192,18 +192,28 @@ static as_status seal(const as_sealing *sealing, uint8_t serializer, as_slice pa
   return AS_OK;
 }
 
+static as_status check_length(const as_sealing *sealing, size_t payload_bytes,
+                              as_codec_error *error) {
+  if (payload_bytes < sealing->max_value_bytes) return AS_OK;
+  return as_codec_error_set(error, AS_ERR_TOO_LARGE, 0,
+                            "the value takes %zu bytes, more than max_value_bytes (%zu)",
+                            payload_bytes + 1, sealing->max_value_bytes);
+}
+
 as_status as_envelope_seal(const as_sealing *sealing, uint8_t serializer,
                            as_slice payload, as_envelope_state *state, as_buffer *out,
                            as_codec_error *error) {
   size_t start = out->length;
   as_codec_error_clear(error);
-  if (payload.length >= sealing->max_value_bytes) {
-    return as_codec_error_set(
-        error, AS_ERR_TOO_LARGE, 0,
-        "the value takes %zu bytes, more than max_value_bytes (%zu)", payload.length + 1,
-        sealing->max_value_bytes);
-  }
+  AS_TRY(check_length(sealing, payload.length, error));
   as_status status = seal(sealing, serializer, payload, state, out);
   if (status != AS_OK) out->length = start;
   return status;
+}
+
+as_status as_envelope_seal_plain(const as_sealing *sealing, uint8_t serializer,
+                                 as_buffer *value, as_codec_error *error) {
+  as_codec_error_clear(error);
+  value->data[0] = (uint8_t)(MARK_OURS | serializer);
+  return check_length(sealing, value->length - 1, error);
 }

@@ -73,6 +73,19 @@ typedef struct as_envelope {
 AS_MUST_USE as_status as_envelope_open(as_slice stored, size_t max_value_bytes,
                                        as_envelope *out_envelope, as_codec_error *error);
 
+/* The same for the most usual value, CBOR that is neither compressed nor encrypted, and
+ * false for any other. */
+static inline bool as_envelope_open_plain(as_slice stored, size_t max_value_bytes,
+                                          as_slice *out_payload) {
+  enum { PLAIN_CBOR = 0x80 };
+  if (stored.length == 0 || stored.length > max_value_bytes ||
+      stored.data[0] != PLAIN_CBOR) {
+    return false;
+  }
+  *out_payload = as_slice_of(stored.data + 1, stored.length - 1);
+  return true;
+}
+
 /* Unpacks the payload of a value that is_packed, which it is not any more then: it lies
  * in the state until that is next used. The size is checked before anything is allocated.
  * AS_ERR_CORRUPT: damaged, or larger than max_value_bytes allows a stored value to be.
@@ -102,5 +115,11 @@ typedef struct as_sealing {
 AS_MUST_USE as_status as_envelope_seal(const as_sealing *sealing, uint8_t serializer,
                                        as_slice payload, as_envelope_state *state,
                                        as_buffer *out, as_codec_error *error);
+
+/* Makes a stored value without compressor of a payload that has one byte of room before
+ * it: the first byte of `value` becomes the header. AS_ERR_TOO_LARGE. */
+AS_MUST_USE as_status as_envelope_seal_plain(const as_sealing *sealing,
+                                             uint8_t serializer, as_buffer *value,
+                                             as_codec_error *error);
 
 #endif

@@ -18,9 +18,10 @@
 #include "base/slice.h"
 
 enum {
-  AS_JID_MAX_PACKED = 10, /* bytes */
+  AS_JID_MAX_PACKED = 10, /* bytes; as many are written, whatever it takes */
   AS_JID_MAX_TEXT = 64,
   AS_DIGITS_MAX = 20,
+  AS_DIGITS_ROOM = 24, /* what writing digits may touch */
 };
 
 /* Writes the packed form and returns its length, or 0 when the text is no such jid. */
@@ -35,9 +36,10 @@ size_t as_jid_unpack(as_slice bytes, char out[AS_JID_MAX_TEXT], size_t *out_take
 bool as_digits_read(as_slice text, uint64_t *out_number);
 
 /* Writes the digits and returns how many there are. */
-size_t as_digits_write(uint64_t number, char out[AS_DIGITS_MAX]);
+size_t as_digits_write(uint64_t number, char out[AS_DIGITS_ROOM]);
 
-/* A number in the fewest bytes, big endian, at least one; returns how many. */
+/* A number in the fewest bytes, big endian, at least one; returns how many. All 8 may be
+ * written. */
 size_t as_number_pack(uint64_t number, uint8_t out[8]);
 uint64_t as_number_unpack(const uint8_t *bytes, size_t length);
 

@@ -88,7 +88,7 @@ static as_status give_byte_object(as_buffer *out, as_slice bytes) {
 
 static as_status give_bytes(as_sink *sink, as_slice bytes, as_byte_form form) {
   AS_TRY(separate(sink));
-  switch (form) {
+  switch (form == AS_BYTE_FORM_BASE64 ? ((as_json_sink *)sink)->form : form) {
     case AS_BYTE_FORM_ARRAY:
       return give_byte_array(out_of(sink), bytes);
     case AS_BYTE_FORM_OBJECT:
@@ -111,7 +111,7 @@ static as_status give_word(as_sink *sink, as_tree_kind kind) {
 }
 
 void as_json_sink_init(as_json_sink *json, as_buffer *out, as_byte_form form) {
-  static const as_sink CALLS = {
+  static const as_sink_calls CALLS = {
       .open = open_container,
       .close = close_container,
       .name = give_name,
@@ -122,8 +122,8 @@ void as_json_sink_init(as_json_sink *json, as_buffer *out, as_byte_form form) {
       .word = give_word,
       .wants_byte_maps = false,
   };
-  json->sink = CALLS;
-  json->sink.form = form;
+  json->sink.calls = &CALLS;
+  json->form = form;
   json->out = out;
   json->start = out->length;
 }

@@ -10,6 +10,7 @@
 typedef struct as_json_sink {
   as_sink sink;
   as_buffer *out;
+  as_byte_form form;
   size_t start; /* where the text begins in `out` */
 } as_json_sink;
 

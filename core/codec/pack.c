@@ -256,9 +256,9 @@ static as_status pack_value(as_pack_job *job, uint32_t at) {
     case AS_TREE_OBJECT:
       break;
   }
+  if (node->kind == AS_TREE_ARRAY) return pack_array(job, at);
   AS_TRY(as_pack_record(job, at, &is_packed));
-  if (is_packed) return AS_OK;
-  return node->kind == AS_TREE_ARRAY ? pack_array(job, at) : pack_object(job, at);
+  return is_packed ? AS_OK : pack_object(job, at);
 }
 
 as_status as_pack(as_packer *packer, as_tree *tree, as_buffer *out) {

@@ -54,8 +54,9 @@ void as_transcoder_free(as_transcoder *transcoder) {
 }
 
 void as_transcoder_trim(as_transcoder *transcoder) {
-  as_unpacker_trim(&transcoder->unpacker);
-  as_tree_clear(&transcoder->tree);
+  as_unpacker_free(&transcoder->unpacker);
+  as_tree_free(&transcoder->tree);
+  as_buffer_free(&transcoder->wide_heads);
 }
 
 /* ---- JSON to structure ------------------------------------------------------------- */

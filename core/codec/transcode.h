@@ -27,7 +27,7 @@ typedef struct as_transcoder {
 void as_transcoder_init(as_transcoder *transcoder, as_mem *mem);
 void as_transcoder_free(as_transcoder *transcoder);
 
-/* Gives much memory back; called between values. */
+/* Gives memory back, but not what is long in the making; called between values. */
 void as_transcoder_trim(as_transcoder *transcoder);
 
 /* Append one CBOR item to `out`. AS_ERR_CORRUPT: not JSON; error has words and the

@@ -55,8 +55,11 @@ typedef struct as_tree {
 void as_tree_init(as_tree *tree, as_mem *mem);
 void as_tree_free(as_tree *tree);
 
-/* Forgets all nodes; keeps some memory. */
-void as_tree_clear(as_tree *tree);
+/* Forgets all nodes but keeps the memory. */
+static inline void as_tree_clear(as_tree *tree) {
+  as_buffer_clear(&tree->nodes);
+  if (!as_arena_is_empty(&tree->arena)) as_arena_clear(&tree->arena);
+}
 
 static inline uint32_t as_tree_count(const as_tree *tree) {
   return (uint32_t)(tree->nodes.length / sizeof(as_tree_node));

@@ -25,8 +25,6 @@ enum { TAG_BIGNUM = 2, TAG_NEGATIVE_BIGNUM = 3 }; /* RFC 8949 */
 
 enum { BREAK = 0xFF };
 
-/* More than this is given back rather than kept for the next value. */
-enum { MAX_KEPT_BYTES = 256 * 1024 };
 
 void as_unpacker_init(as_unpacker *unpacker, as_mem *mem) {
   as_buffer_init(&unpacker->text, mem);
@@ -38,16 +36,6 @@ void as_unpacker_free(as_unpacker *unpacker) {
   as_buffer_free(&unpacker->text);
   as_buffer_free(&unpacker->json);
   as_buffer_free(&unpacker->strings);
-}
-
-static void trim(as_buffer *buffer) {
-  if (buffer->capacity > MAX_KEPT_BYTES) as_buffer_free(buffer);
-}
-
-void as_unpacker_trim(as_unpacker *unpacker) {
-  trim(&unpacker->text);
-  trim(&unpacker->json);
-  trim(&unpacker->strings);
 }
 
 as_status as_unpack_fail(const as_unpack_job *job, const uint8_t *at, const char *what) {
@@ -212,7 +200,7 @@ static as_status read_digits(as_unpack_job *job, as_slice *out_text) {
     return as_unpack_fail(job, head.at, "tag 7 without a number");
   }
   as_buffer_clear(text);
-  AS_TRY(as_buffer_reserve(text, AS_DIGITS_MAX));
+  AS_TRY(as_buffer_reserve(text, AS_DIGITS_ROOM));
   *out_text = as_slice_of(text->data, as_digits_write(number, (char *)text->data));
   return AS_OK;
 }
@@ -318,7 +306,7 @@ static as_status give_name(as_unpack_job *job, const as_head *head) {
   }
   int name = name_of(head);
   job->key = as_names_at((size_t)name);
-  return job->sink->name(job->sink, name);
+  return job->sink->calls->name(job->sink, name);
 }
 
 static as_status give_text_key(as_unpack_job *job, const as_head *head) {
@@ -330,7 +318,7 @@ static as_status give_text_key(as_unpack_job *job, const as_head *head) {
   }
   AS_TRY(check_text(job, head->at, text));
   job->key = text;
-  return job->sink->key(job->sink, text);
+  return job->sink->calls->key(job->sink, text);
 }
 
 /* A key that is a tag, which was just read. */
@@ -344,7 +332,7 @@ static as_status give_tagged_key(as_unpack_job *job, const as_head *tag) {
     AS_TRY(read_tagged_text(job, tag->argument, &text, &is_text));
   }
   if (!is_text) return as_unpack_fail(job, tag->at, "a key that is not text");
-  return job->sink->key(job->sink, text);
+  return job->sink->calls->key(job->sink, text);
 }
 
 static as_status give_key(as_unpack_job *job) {
@@ -401,18 +389,18 @@ static as_status give_float(as_unpack_job *job, const as_head *head) {
   if (!isfinite(number) && (job->is_stored || isnan(number))) {
     return as_unpack_fail(job, head->at, "a number that is not finite");
   }
-  return job->sink->number(job->sink, number);
+  return job->sink->calls->number(job->sink, number);
 }
 
 static as_status give_simple(as_unpack_job *job, const as_head *head) {
   if (head->info >= AS_INFO_2 && head->info <= AS_INFO_8) return give_float(job, head);
   switch (head->info) {
     case SIMPLE_FALSE:
-      return job->sink->word(job->sink, AS_TREE_FALSE);
+      return job->sink->calls->word(job->sink, AS_TREE_FALSE);
     case SIMPLE_TRUE:
-      return job->sink->word(job->sink, AS_TREE_TRUE);
+      return job->sink->calls->word(job->sink, AS_TREE_TRUE);
     case SIMPLE_NULL:
-      return job->sink->word(job->sink, AS_TREE_NULL);
+      return job->sink->calls->word(job->sink, AS_TREE_NULL);
     case SIMPLE_UNDEFINED:
       return as_unpack_fail(job, head->at, "undefined, which JSON does not have,");
     case AS_INFO_INDEFINITE:
@@ -424,7 +412,7 @@ static as_status give_simple(as_unpack_job *job, const as_head *head) {
 
 static as_status give_bytes(as_unpack_job *job, as_slice bytes, as_byte_form form) {
   AS_TRY(as_unpack_enter(job, 1));
-  return job->sink->bytes(job->sink, bytes, form);
+  return job->sink->calls->bytes(job->sink, bytes, form);
 }
 
 static as_status give_string(as_unpack_job *job, const as_head *head) {
@@ -435,9 +423,9 @@ static as_status give_string(as_unpack_job *job, const as_head *head) {
   } else {
     AS_TRY(as_unpack_string(job, head, &content));
   }
-  if (!is_text) return give_bytes(job, content, job->sink->form);
+  if (!is_text) return give_bytes(job, content, AS_BYTE_FORM_BASE64);
   AS_TRY(check_text(job, head->at, content));
-  return job->sink->text(job->sink, content);
+  return job->sink->calls->text(job->sink, content);
 }
 
 /* Counts the strings of a map that was read at once, which lies between `from` and the
@@ -462,7 +450,7 @@ static as_status note_strings(as_unpack_job *job, const uint8_t *from, size_t it
 /* A map that stands for bytes, whose head was just read. */
 static as_status try_byte_map(as_unpack_job *job, const as_head *head,
                               bool *out_is_taken) {
-  as_byte_map map;
+  as_byte_map map = {.length = 0};
   as_cbor_reader reader;
   as_buffer *text = &job->unpacker->text;
   as_cbor_reader_init(&reader, as_slice_of(job->start, (size_t)(job->end - job->start)),
@@ -478,7 +466,7 @@ static as_status try_byte_map(as_unpack_job *job, const as_head *head,
   as_buffer_clear(text);
   AS_TRY(as_buffer_reserve(text, map.length + 1));
   as_byte_map_write(&map, text->data);
-  return give_bytes(job, as_slice_of(text->data, map.length), job->sink->form);
+  return give_bytes(job, as_slice_of(text->data, map.length), AS_BYTE_FORM_BASE64);
 }
 
 static as_status give_entry(as_unpack_job *job, bool is_map) {
@@ -491,13 +479,13 @@ static as_status give_entry(as_unpack_job *job, bool is_map) {
 }
 
 static as_status give_indefinite(as_unpack_job *job, bool is_map) {
-  AS_TRY(job->sink->open(job->sink, is_map, 0));
+  AS_TRY(job->sink->calls->open(job->sink, is_map, 0));
   while (job->at == job->end || *job->at != BREAK) {
     job->missing += is_map ? 2 : 1;
     AS_TRY(give_entry(job, is_map));
   }
   job->at++;
-  return job->sink->close(job->sink, is_map);
+  return job->sink->calls->close(job->sink, is_map);
 }
 
 static as_status give_definite(as_unpack_job *job, const as_head *head, bool is_map) {
@@ -507,16 +495,16 @@ static as_status give_definite(as_unpack_job *job, const as_head *head, bool is_
   }
   size_t count = (size_t)head->argument;
   job->missing += count * per_entry;
-  AS_TRY(job->sink->open(job->sink, is_map, as_unpack_expected(job, count)));
+  AS_TRY(job->sink->calls->open(job->sink, is_map, as_unpack_expected(job, count)));
   for (size_t i = 0; i < count; i++) AS_TRY(give_entry(job, is_map));
-  return job->sink->close(job->sink, is_map);
+  return job->sink->calls->close(job->sink, is_map);
 }
 
 static as_status give_container(as_unpack_job *job, const as_head *head) {
   bool is_map = head->major == AS_MAJOR_MAP, is_taken = false;
   bool is_definite = head->info != AS_INFO_INDEFINITE;
   AS_TRY(as_unpack_enter(job, 1));
-  if (is_map && is_definite && job->sink->wants_byte_maps) {
+  if (is_map && is_definite && job->sink->calls->wants_byte_maps) {
     AS_TRY(try_byte_map(job, head, &is_taken));
     if (is_taken) return AS_OK;
   }
@@ -546,7 +534,7 @@ static as_status give_json_bytes(as_unpack_job *job, const as_head *tag) {
   job->is_inside_bytes = false;
   job->sink = sink;
   AS_TRY(status);
-  return give_bytes(job, as_buffer_slice(json), sink->form);
+  return give_bytes(job, as_buffer_slice(json), AS_BYTE_FORM_BASE64);
 }
 
 static as_status give_numbers(as_unpack_job *job) {
@@ -554,9 +542,10 @@ static as_status give_numbers(as_unpack_job *job) {
   as_slice bytes;
   AS_TRY(as_unpack_byte_string(job, &bytes));
   AS_TRY(as_unpack_enter(job, 1));
-  AS_TRY(sink->open(sink, false, bytes.length));
-  for (size_t i = 0; i < bytes.length; i++) AS_TRY(sink->number(sink, bytes.data[i]));
-  return sink->close(sink, false);
+  AS_TRY(sink->calls->open(sink, false, bytes.length));
+  for (size_t i = 0; i < bytes.length; i++)
+    AS_TRY(sink->calls->number(sink, bytes.data[i]));
+  return sink->calls->close(sink, false);
 }
 
 static as_status give_tagged_bytes(as_unpack_job *job, as_byte_form form) {
@@ -569,9 +558,9 @@ static as_status give_reference(as_unpack_job *job, const as_head *tag) {
   as_slice content;
   bool is_text;
   AS_TRY(read_reference(job, &content, &is_text));
-  if (!is_text) return give_bytes(job, content, job->sink->form);
+  if (!is_text) return give_bytes(job, content, AS_BYTE_FORM_BASE64);
   AS_TRY(check_text(job, tag->at, content));
-  return job->sink->text(job->sink, content);
+  return job->sink->calls->text(job->sink, content);
 }
 
 static as_status give_namespace(as_unpack_job *job) {
@@ -626,7 +615,7 @@ static as_status give_tagged(as_unpack_job *job, const as_head *tag, bool *out_i
       break;
   }
   AS_TRY(read_tagged_text(job, tag->argument, &text, &is_text));
-  if (is_text) return job->sink->text(job->sink, text);
+  if (is_text) return job->sink->calls->text(job->sink, text);
   *out_is_known = false;
   return AS_OK;
 }
@@ -641,7 +630,7 @@ static as_status give_value(as_unpack_job *job) {
       case AS_MAJOR_UNSIGNED:
       case AS_MAJOR_NEGATIVE:
         AS_TRY(check_integer(job, &head));
-        return job->sink->number(job->sink, (double)integer_of(&head));
+        return job->sink->calls->number(job->sink, (double)integer_of(&head));
       case AS_MAJOR_BYTES:
       case AS_MAJOR_TEXT:
         return give_string(job, &head);
@@ -681,4 +670,12 @@ as_status as_unpack(as_unpacker *unpacker, as_slice cbor, as_unpack_trust trust,
   AS_TRY(give_value(&job));
   if (job.at == job.end) return AS_OK;
   return as_unpack_fail(&job, job.at, "bytes after the end");
+}
+
+size_t as_unpack_digits(as_slice cbor, char out[AS_DIGITS_ROOM]) {
+  enum { DIGITS = AS_MAJOR_TAG << 5 | AS_TAG_DIGITS, BYTES = AS_MAJOR_BYTES << 5 };
+  if (cbor.length < 3 || cbor.data[0] != DIGITS) return 0;
+  size_t length = cbor.length - 2;
+  if (cbor.data[1] != (BYTES | length) || length > sizeof(uint64_t)) return 0;
+  return as_digits_write(as_number_unpack(cbor.data + 2, length), out);
 }

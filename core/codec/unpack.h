@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "codec/codec.h"
+#include "codec/jid.h"
 #include "codec/sink.h"
 
 /* What unpacking keeps between values, so that none allocates anew. Owns its memory. */
@@ -21,9 +22,6 @@ typedef struct as_unpacker {
 void as_unpacker_init(as_unpacker *unpacker, as_mem *mem);
 void as_unpacker_free(as_unpacker *unpacker);
 
-/* Gives much memory back; called between values. */
-void as_unpacker_trim(as_unpacker *unpacker);
-
 /* Where CBOR comes from. */
 typedef enum as_unpack_trust {
   AS_UNPACK_STORED,    /* from outside: all of it is checked */
@@ -34,5 +32,10 @@ typedef enum as_unpack_trust {
 AS_MUST_USE as_status as_unpack(as_unpacker *unpacker, as_slice cbor,
                                 as_unpack_trust trust, as_sink *sink,
                                 as_codec_error *error);
+
+/* A whole item that is only digits (a lid-mapping) is so small that reading it as any
+ * other would take most of the time: writes them, no final NUL, and returns how many; 0
+ * for any other item. */
+size_t as_unpack_digits(as_slice cbor, char out[AS_DIGITS_ROOM]);
 
 #endif

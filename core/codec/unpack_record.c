@@ -33,21 +33,21 @@ static as_status read_keys(as_unpack_job *job, key_list *out_keys) {
 /* ---- what sinks are told ----------------------------------------------------------- */
 
 static as_status open_object(as_unpack_job *job, size_t count) {
-  return job->sink->open(job->sink, true, as_unpack_expected(job, count));
+  return job->sink->calls->open(job->sink, true, as_unpack_expected(job, count));
 }
 
 static as_status close_object(as_unpack_job *job) {
-  return job->sink->close(job->sink, true);
+  return job->sink->calls->close(job->sink, true);
 }
 
 static as_status open_member(as_unpack_job *job, int name, size_t count) {
-  AS_TRY(job->sink->name(job->sink, name));
+  AS_TRY(job->sink->calls->name(job->sink, name));
   return open_object(job, count);
 }
 
 static as_status give_number(as_unpack_job *job, int name, int64_t number) {
-  AS_TRY(job->sink->name(job->sink, name));
-  return job->sink->number(job->sink, (double)number);
+  AS_TRY(job->sink->calls->name(job->sink, name));
+  return job->sink->calls->number(job->sink, (double)number);
 }
 
 /* The base64 text of a key; a public one has its type in front. */
@@ -55,17 +55,26 @@ static as_slice key_text(as_slice key, bool is_public, as_key_text *room) {
   return is_public ? as_key_text_public(room, key) : as_key_text_plain(room, key);
 }
 
+static as_status give_text(as_unpack_job *job, as_slice key, bool is_public) {
+  as_key_text room;
+  return job->sink->calls->text(job->sink, key_text(key, is_public, &room));
+}
+
+static as_status give_integer(as_unpack_job *job, int64_t number) {
+  return job->sink->calls->number(job->sink, (double)number);
+}
+
 static as_status give_key_text(as_unpack_job *job, int name, as_slice key,
                                bool is_public) {
   as_key_text room;
-  AS_TRY(job->sink->name(job->sink, name));
-  return job->sink->text(job->sink, key_text(key, is_public, &room));
+  AS_TRY(job->sink->calls->name(job->sink, name));
+  return job->sink->calls->text(job->sink, key_text(key, is_public, &room));
 }
 
 static as_status give_bytes(as_unpack_job *job, int name, as_slice bytes,
                             as_byte_form form) {
-  AS_TRY(job->sink->name(job->sink, name));
-  return job->sink->bytes(job->sink, bytes, form);
+  AS_TRY(job->sink->calls->name(job->sink, name));
+  return job->sink->calls->bytes(job->sink, bytes, form);
 }
 
 /* ---- key pairs --------------------------------------------------------------------- */
@@ -77,8 +86,8 @@ as_status as_unpack_key_pair(as_unpack_job *job) {
   AS_TRY(read_keys(job, &keys));
   if (keys.left != 2) return as_unpack_fail(job, at, "a key pair of another length");
   AS_TRY(open_object(job, 2));
-  AS_TRY(give_bytes(job, AS_NAME_PRIVATE, next_key(&keys), job->sink->form));
-  AS_TRY(give_bytes(job, AS_NAME_PUBLIC, next_key(&keys), job->sink->form));
+  AS_TRY(give_bytes(job, AS_NAME_PRIVATE, next_key(&keys), AS_BYTE_FORM_BASE64));
+  AS_TRY(give_bytes(job, AS_NAME_PUBLIC, next_key(&keys), AS_BYTE_FORM_BASE64));
   return close_object(job);
 }
 
@@ -136,6 +145,18 @@ static as_status give_index_info(as_unpack_job *job, const state_keys *keys,
   return close_object(job);
 }
 
+/* A chain as one record, for sinks that make records. */
+static as_status give_chain_record(as_unpack_job *job, int64_t counter, int64_t type,
+                                   const as_slice *key) {
+  as_sink *sink = job->sink;
+  as_sink_record record = key != NULL ? AS_RECORD_CHAIN : AS_RECORD_CLOSED_CHAIN;
+  AS_TRY(sink->calls->open_record(sink, record));
+  AS_TRY(give_integer(job, counter));
+  if (key != NULL) AS_TRY(give_text(job, *key, false));
+  AS_TRY(give_integer(job, type));
+  return sink->calls->close_record(sink, record);
+}
+
 /* An array of flags, counter, keys, then the numbers of the message keys. */
 static as_status give_chain(as_unpack_job *job, const state_keys *state) {
   const uint8_t *at = job->at;
@@ -159,22 +180,27 @@ static as_status give_chain(as_unpack_job *job, const state_keys *state) {
   as_slice owner = who == AS_CHAIN_OTHER ? next_key(&keys)
                    : who == AS_CHAIN_OWN ? state->own_public
                                          : state->remote;
-  AS_TRY(job->sink->key(job->sink, key_text(owner, true, &room)));
+  AS_TRY(job->sink->calls->key(job->sink, key_text(owner, true, &room)));
+  int64_t type = flags & AS_CHAIN_SENDING ? 1 : 2;
+  if (messages == 0 && job->sink->calls->open_record != NULL) {
+    as_slice chain_key = has_key ? next_key(&keys) : owner;
+    return give_chain_record(job, counter, type, has_key ? &chain_key : NULL);
+  }
   AS_TRY(open_object(job, 3));
   AS_TRY(open_member(job, AS_NAME_CHAIN_KEY, 2));
   AS_TRY(give_number(job, AS_NAME_COUNTER, counter));
   if (has_key) AS_TRY(give_key_text(job, AS_NAME_KEY, next_key(&keys), false));
   AS_TRY(close_object(job));
-  AS_TRY(give_number(job, AS_NAME_CHAIN_TYPE, flags & AS_CHAIN_SENDING ? 1 : 2));
+  AS_TRY(give_number(job, AS_NAME_CHAIN_TYPE, type));
   AS_TRY(open_member(job, AS_NAME_MESSAGE_KEYS, messages));
   for (size_t i = 0; i < messages; i++) {
     int64_t number;
-    char digits[AS_DIGITS_MAX];
+    char digits[AS_DIGITS_ROOM];
     AS_TRY(as_unpack_integer(job, &number));
     if (number < 0) return as_unpack_fail(job, job->at, "a message of no number");
     size_t length = as_digits_write((uint64_t)number, digits);
-    AS_TRY(job->sink->key(job->sink, as_slice_of(digits, length)));
-    AS_TRY(job->sink->text(job->sink, key_text(next_key(&keys), false, &room)));
+    AS_TRY(job->sink->calls->key(job->sink, as_slice_of(digits, length)));
+    AS_TRY(job->sink->calls->text(job->sink, key_text(next_key(&keys), false, &room)));
   }
   AS_TRY(close_object(job));
   return close_object(job);
@@ -183,7 +209,7 @@ static as_status give_chain(as_unpack_job *job, const state_keys *state) {
 static as_status give_chains(as_unpack_job *job, const state_keys *keys) {
   size_t count;
   AS_TRY(as_unpack_array(job, &count));
-  AS_TRY(open_member(job, AS_NAME_CHAINS, count));
+  AS_TRY(open_object(job, count));
   for (size_t i = 0; i < count; i++) AS_TRY(give_chain(job, keys));
   return close_object(job);
 }
@@ -211,6 +237,28 @@ static as_status give_pending(as_unpack_job *job, const state_keys *state) {
   return close_object(job);
 }
 
+/* A state as one record. */
+static as_status give_state_record(as_unpack_job *job, const state_keys *keys,
+                                   const int64_t *numbers) {
+  as_sink *sink = job->sink;
+  int64_t created = numbers[AS_STATE_CREATED];
+  AS_TRY(sink->calls->open_record(sink, AS_RECORD_STATE));
+  AS_TRY(give_integer(job, numbers[AS_STATE_REGISTRATION_ID]));
+  AS_TRY(give_text(job, keys->own_public, true));
+  AS_TRY(give_text(job, keys->own_private, false));
+  AS_TRY(give_text(job, keys->remote, true));
+  AS_TRY(give_integer(job, numbers[AS_STATE_PREVIOUS_COUNTER]));
+  AS_TRY(give_text(job, keys->root, false));
+  AS_TRY(give_text(job, keys->base, true));
+  AS_TRY(give_integer(job, numbers[AS_STATE_BASE_KEY_TYPE]));
+  AS_TRY(give_integer(job, as_closed_unpack(numbers)));
+  AS_TRY(give_integer(job, created + numbers[AS_STATE_USED]));
+  AS_TRY(give_integer(job, created));
+  AS_TRY(give_text(job, keys->identity, true));
+  AS_TRY(give_chains(job, keys));
+  return sink->calls->close_record(sink, AS_RECORD_STATE);
+}
+
 static as_status give_state(as_unpack_job *job, state_keys *keys) {
   const uint8_t *at = job->at;
   size_t count;
@@ -224,11 +272,15 @@ static as_status give_state(as_unpack_job *job, state_keys *keys) {
   }
   AS_TRY(read_state_keys(job, keys));
   for (int i = 0; i < AS_STATE_NUMBERS; i++) AS_TRY(as_unpack_integer(job, &numbers[i]));
-  AS_TRY(job->sink->key(job->sink, key_text(keys->base, true, &room)));
+  AS_TRY(job->sink->calls->key(job->sink, key_text(keys->base, true, &room)));
+  if (!has_pending && job->sink->calls->open_record != NULL) {
+    return give_state_record(job, keys, numbers);
+  }
   AS_TRY(open_object(job, has_pending ? 5 : 4));
   AS_TRY(give_number(job, AS_NAME_REGISTRATION_ID, numbers[AS_STATE_REGISTRATION_ID]));
   AS_TRY(give_ratchet(job, keys, numbers[AS_STATE_PREVIOUS_COUNTER]));
   AS_TRY(give_index_info(job, keys, numbers));
+  AS_TRY(job->sink->calls->name(job->sink, AS_NAME_CHAINS));
   AS_TRY(give_chains(job, keys));
   if (has_pending) AS_TRY(give_pending(job, keys));
   return close_object(job);
@@ -244,8 +296,8 @@ as_status as_unpack_session(as_unpack_job *job) {
   AS_TRY(open_member(job, AS_NAME_SESSIONS, count));
   for (size_t i = 0; i < count; i++) AS_TRY(give_state(job, &keys));
   AS_TRY(close_object(job));
-  AS_TRY(job->sink->name(job->sink, AS_NAME_VERSION));
-  AS_TRY(job->sink->text(job->sink, as_slice_text(AS_SESSION_VERSION)));
+  AS_TRY(job->sink->calls->name(job->sink, AS_NAME_VERSION));
+  AS_TRY(job->sink->calls->text(job->sink, as_slice_text(AS_SESSION_VERSION)));
   return close_object(job);
 }
 
@@ -290,14 +342,14 @@ static as_status give_sender_state(as_unpack_job *job) {
   as_slice private_key = has_private ? next_key(&keys) : as_slice_of(keys.at, 0);
   AS_TRY(give_bytes(job, AS_NAME_PRIVATE, private_key, AS_BYTE_FORM_ARRAY));
   AS_TRY(close_object(job));
-  AS_TRY(sink->name(sink, AS_NAME_SENDER_MESSAGE_KEYS));
-  AS_TRY(sink->open(sink, false, as_unpack_expected(job, messages)));
+  AS_TRY(sink->calls->name(sink, AS_NAME_SENDER_MESSAGE_KEYS));
+  AS_TRY(sink->calls->open(sink, false, as_unpack_expected(job, messages)));
   for (size_t i = 0; i < messages; i++) {
     AS_TRY(as_unpack_integer(job, &iteration));
     AS_TRY(open_object(job, 2));
     AS_TRY(give_seed(job, iteration, next_key(&keys)));
   }
-  AS_TRY(sink->close(sink, false));
+  AS_TRY(sink->calls->close(sink, false));
   return close_object(job);
 }
 
@@ -307,9 +359,9 @@ as_status as_unpack_sender_key(as_unpack_job *job) {
   size_t count;
   AS_TRY(as_unpack_enter(job, LEVELS));
   AS_TRY(as_unpack_array(job, &count));
-  AS_TRY(sink->open(sink, false, as_unpack_expected(job, count)));
+  AS_TRY(sink->calls->open(sink, false, as_unpack_expected(job, count)));
   for (size_t i = 0; i < count; i++) AS_TRY(give_sender_state(job));
-  return sink->close(sink, false);
+  return sink->calls->close(sink, false);
 }
 
 /* ---- sets -------------------------------------------------------------------------- */
@@ -325,8 +377,8 @@ as_status as_unpack_jid_set(as_unpack_job *job) {
     size_t length =
         as_jid_unpack(as_slice_of(bytes.data + at, bytes.length - at), text, &taken);
     if (length == 0) return as_unpack_fail(job, start, "tag 13 without jids");
-    AS_TRY(job->sink->key(job->sink, as_slice_of(text, length)));
-    AS_TRY(job->sink->word(job->sink, AS_TREE_TRUE));
+    AS_TRY(job->sink->calls->key(job->sink, as_slice_of(text, length)));
+    AS_TRY(job->sink->calls->word(job->sink, AS_TREE_TRUE));
   }
   return close_object(job);
 }
@@ -340,9 +392,9 @@ as_status as_unpack_value_macs(as_unpack_job *job) {
   AS_TRY(as_unpack_enter(job, 3));
   AS_TRY(open_object(job, keys.left / 2));
   while (keys.left > 0) {
-    AS_TRY(job->sink->key(job->sink, key_text(next_key(&keys), false, &room)));
+    AS_TRY(job->sink->calls->key(job->sink, key_text(next_key(&keys), false, &room)));
     AS_TRY(open_object(job, 1));
-    AS_TRY(give_bytes(job, AS_NAME_VALUE_MAC, next_key(&keys), job->sink->form));
+    AS_TRY(give_bytes(job, AS_NAME_VALUE_MAC, next_key(&keys), AS_BYTE_FORM_BASE64));
     AS_TRY(close_object(job));
   }
   return close_object(job);

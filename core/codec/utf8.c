@@ -5,13 +5,21 @@ static bool is_continuation(uint8_t byte) {
   return (byte & 0xC0) == 0x80;
 }
 
+static uint64_t load_word(const uint8_t *at) {
+  uint64_t word;
+  memcpy(&word, at, sizeof word);
+  return word;
+}
+
 static size_t ascii_prefix(const uint8_t *data, size_t length) {
+  const uint64_t HIGHS = UINT64_C(0x8080808080808080);
   size_t i = 0;
   for (; length - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
-    uint64_t word;
-    memcpy(&word, data + i, sizeof word);
-    if (word & UINT64_C(0x8080808080808080)) break;
+    if (load_word(data + i) & HIGHS) break;
   }
+  /* The last bytes, with some that have been looked at. */
+  bool is_end = length - i < sizeof(uint64_t) && length >= sizeof(uint64_t);
+  if (is_end && !(load_word(data + length - sizeof(uint64_t)) & HIGHS)) return length;
   while (i < length && data[i] < 0x80) i++;
   return i;
 }
