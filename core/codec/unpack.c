@@ -25,7 +25,6 @@ enum { TAG_BIGNUM = 2, TAG_NEGATIVE_BIGNUM = 3 }; /* RFC 8949 */
 
 enum { BREAK = 0xFF };
 
-
 void as_unpacker_init(as_unpacker *unpacker, as_mem *mem) {
   as_buffer_init(&unpacker->text, mem);
   as_buffer_init(&unpacker->json, mem);
@@ -166,6 +165,17 @@ as_status as_unpack_array(as_unpack_job *job, size_t *out_count) {
     return as_unpack_fail(job, head.at, "an array or map longer than what is there");
   }
   *out_count = (size_t)head.argument;
+  return AS_OK;
+}
+
+as_status as_unpack_keys(as_unpack_job *job, as_key_list *out_keys) {
+  const uint8_t *at = job->at;
+  as_slice bytes;
+  AS_TRY(as_unpack_byte_string(job, &bytes));
+  if (bytes.length % AS_KEY_BYTES != 0) {
+    return as_unpack_fail(job, at, "a part of a key");
+  }
+  *out_keys = (as_key_list){bytes.data, bytes.length / AS_KEY_BYTES};
   return AS_OK;
 }
 
@@ -514,26 +524,38 @@ static as_status give_container(as_unpack_job *job, const as_head *head) {
   return AS_OK;
 }
 
-/* Tag 9: a Buffer with the JSON text of what follows. */
-static as_status give_json_bytes(as_unpack_job *job, const as_head *tag) {
+/* The JSON text of the next item, in the unpacker's memory. */
+static as_status write_json(as_unpack_job *job) {
   as_buffer *json = &job->unpacker->json;
   as_sink *sink = job->sink;
   as_json_sink inner;
-  if (job->is_inside_bytes) {
-    return as_unpack_fail(job, tag->at, "tag 9 inside of tag 9");
-  }
-  as_buffer_clear(json);
+  int depth = job->depth;
   as_json_sink_init(&inner, json, AS_BYTE_FORM_BASE64);
   job->sink = &inner.sink;
   job->is_inside_bytes = true;
-  int depth = job->depth;
   job->depth = 0;
   job->missing++;
   as_status status = give_value(job);
   job->depth = depth;
   job->is_inside_bytes = false;
   job->sink = sink;
-  AS_TRY(status);
+  return status;
+}
+
+/* Tag 9: a Buffer with the JSON text of what follows. */
+static as_status give_json_bytes(as_unpack_job *job, const as_head *tag) {
+  enum { SENDER_KEY = AS_MAJOR_TAG << 5 | AS_TAG_SENDER_KEY };
+  as_buffer *json = &job->unpacker->json;
+  if (job->is_inside_bytes) {
+    return as_unpack_fail(job, tag->at, "tag 9 inside of tag 9");
+  }
+  as_buffer_clear(json);
+  if (job->at < job->end && *job->at == SENDER_KEY) {
+    job->at++;
+    AS_TRY(as_unpack_sender_key(job, json));
+  } else {
+    AS_TRY(write_json(job));
+  }
   return give_bytes(job, as_buffer_slice(json), AS_BYTE_FORM_BASE64);
 }
 
@@ -594,7 +616,7 @@ static as_status give_tagged(as_unpack_job *job, const as_head *tag, bool *out_i
     case AS_TAG_SESSION:
       return as_unpack_session(job);
     case AS_TAG_SENDER_KEY:
-      return as_unpack_sender_key(job);
+      return as_unpack_fail(job, tag->at, "tag 12 without tag 9 before it");
     case AS_TAG_JID_SET:
       return as_unpack_jid_set(job);
     case AS_TAG_VALUE_MACS:

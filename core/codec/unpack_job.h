@@ -88,6 +88,22 @@ static inline size_t as_unpack_expected(const as_unpack_job *job, size_t count) 
   return count < most ? count : most;
 }
 
+/* Keys that follow each other in a byte string. */
+typedef struct as_key_list {
+  const uint8_t *at;
+  size_t left; /* keys */
+} as_key_list;
+
+static inline as_slice as_next_key(as_key_list *keys) {
+  as_slice key = as_slice_of(keys->at, AS_KEY_BYTES);
+  keys->at += AS_KEY_BYTES;
+  keys->left--;
+  return key;
+}
+
+/* The next item, which must be a byte string of whole keys. */
+AS_MUST_USE as_status as_unpack_keys(as_unpack_job *job, as_key_list *out_keys);
+
 /* As base64 text in the unpacker's memory, until the next text. */
 AS_MUST_USE as_status as_unpack_base64(as_unpack_job *job, as_slice bytes,
                                        as_slice *out_text);
@@ -95,11 +111,13 @@ AS_MUST_USE as_status as_unpack_base64(as_unpack_job *job, as_slice bytes,
 /* One level more, up to AS_CODEC_MAX_LEVELS. */
 AS_MUST_USE as_status as_unpack_enter(as_unpack_job *job, int levels);
 
-/* The records of tags 10 to 14, whose tag was just read. */
+/* The records of tags 10, 11, 13 and 14, whose tag was just read. */
 AS_MUST_USE as_status as_unpack_key_pair(as_unpack_job *job);
 AS_MUST_USE as_status as_unpack_session(as_unpack_job *job);
-AS_MUST_USE as_status as_unpack_sender_key(as_unpack_job *job);
 AS_MUST_USE as_status as_unpack_jid_set(as_unpack_job *job);
 AS_MUST_USE as_status as_unpack_value_macs(as_unpack_job *job);
+
+/* Appends the JSON text of a sender-key, whose tag 12 was just read. */
+AS_MUST_USE as_status as_unpack_sender_key(as_unpack_job *job, as_buffer *json);
 
 #endif

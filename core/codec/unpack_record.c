@@ -6,30 +6,6 @@
 #include "codec/pack_record.h"
 #include "codec/unpack_job.h"
 
-/* Keys that follow each other in a byte string. */
-typedef struct key_list {
-  const uint8_t *at;
-  size_t left; /* keys */
-} key_list;
-
-static as_slice next_key(key_list *keys) {
-  as_slice key = as_slice_of(keys->at, AS_KEY_BYTES);
-  keys->at += AS_KEY_BYTES;
-  keys->left--;
-  return key;
-}
-
-static as_status read_keys(as_unpack_job *job, key_list *out_keys) {
-  const uint8_t *at = job->at;
-  as_slice bytes;
-  AS_TRY(as_unpack_byte_string(job, &bytes));
-  if (bytes.length % AS_KEY_BYTES != 0) {
-    return as_unpack_fail(job, at, "a part of a key");
-  }
-  *out_keys = (key_list){bytes.data, bytes.length / AS_KEY_BYTES};
-  return AS_OK;
-}
-
 /* ---- what sinks are told ----------------------------------------------------------- */
 
 static as_status open_object(as_unpack_job *job, size_t count) {
@@ -81,13 +57,13 @@ static as_status give_bytes(as_unpack_job *job, int name, as_slice bytes,
 
 as_status as_unpack_key_pair(as_unpack_job *job) {
   const uint8_t *at = job->at;
-  key_list keys;
+  as_key_list keys;
   AS_TRY(as_unpack_enter(job, 2));
-  AS_TRY(read_keys(job, &keys));
+  AS_TRY(as_unpack_keys(job, &keys));
   if (keys.left != 2) return as_unpack_fail(job, at, "a key pair of another length");
   AS_TRY(open_object(job, 2));
-  AS_TRY(give_bytes(job, AS_NAME_PRIVATE, next_key(&keys), AS_BYTE_FORM_BASE64));
-  AS_TRY(give_bytes(job, AS_NAME_PUBLIC, next_key(&keys), AS_BYTE_FORM_BASE64));
+  AS_TRY(give_bytes(job, AS_NAME_PRIVATE, as_next_key(&keys), AS_BYTE_FORM_BASE64));
+  AS_TRY(give_bytes(job, AS_NAME_PUBLIC, as_next_key(&keys), AS_BYTE_FORM_BASE64));
   return close_object(job);
 }
 
@@ -104,18 +80,18 @@ typedef struct state_keys {
 
 static as_status read_state_keys(as_unpack_job *job, state_keys *keys) {
   const uint8_t *at = job->at;
-  key_list list;
-  AS_TRY(read_keys(job, &list));
+  as_key_list list;
+  AS_TRY(as_unpack_keys(job, &list));
   bool has_identity = list.left == AS_STATE_KEYS;
   if (!has_identity && (list.left != AS_STATE_KEYS - 1 || keys->identity.data == NULL)) {
     return as_unpack_fail(job, at, "another number of keys in a session");
   }
-  keys->base = next_key(&list);
-  keys->own_public = next_key(&list);
-  keys->own_private = next_key(&list);
-  keys->remote = next_key(&list);
-  keys->root = next_key(&list);
-  if (has_identity) keys->identity = next_key(&list);
+  keys->base = as_next_key(&list);
+  keys->own_public = as_next_key(&list);
+  keys->own_private = as_next_key(&list);
+  keys->remote = as_next_key(&list);
+  keys->root = as_next_key(&list);
+  if (has_identity) keys->identity = as_next_key(&list);
   return AS_OK;
 }
 
@@ -162,14 +138,14 @@ static as_status give_chain(as_unpack_job *job, const state_keys *state) {
   const uint8_t *at = job->at;
   size_t count;
   int64_t flags, counter;
-  key_list keys;
+  as_key_list keys;
   as_key_text room;
   AS_TRY(as_unpack_enter(job, CHAIN_LEVELS));
   AS_TRY(as_unpack_array(job, &count));
   if (count < AS_CHAIN_ITEMS) return as_unpack_fail(job, at, "a chain cut short");
   AS_TRY(as_unpack_integer(job, &flags));
   AS_TRY(as_unpack_integer(job, &counter));
-  AS_TRY(read_keys(job, &keys));
+  AS_TRY(as_unpack_keys(job, &keys));
   int64_t who = flags & AS_CHAIN_WHO;
   bool has_key = (flags & AS_CHAIN_HAS_KEY) != 0;
   size_t messages = count - AS_CHAIN_ITEMS;
@@ -177,19 +153,19 @@ static as_status give_chain(as_unpack_job *job, const state_keys *state) {
       keys.left != messages + has_key + (who == AS_CHAIN_OTHER)) {
     return as_unpack_fail(job, at, "a chain of another form");
   }
-  as_slice owner = who == AS_CHAIN_OTHER ? next_key(&keys)
+  as_slice owner = who == AS_CHAIN_OTHER ? as_next_key(&keys)
                    : who == AS_CHAIN_OWN ? state->own_public
                                          : state->remote;
   AS_TRY(job->sink->calls->key(job->sink, key_text(owner, true, &room)));
   int64_t type = flags & AS_CHAIN_SENDING ? 1 : 2;
   if (messages == 0 && job->sink->calls->open_record != NULL) {
-    as_slice chain_key = has_key ? next_key(&keys) : owner;
+    as_slice chain_key = has_key ? as_next_key(&keys) : owner;
     return give_chain_record(job, counter, type, has_key ? &chain_key : NULL);
   }
   AS_TRY(open_object(job, 3));
   AS_TRY(open_member(job, AS_NAME_CHAIN_KEY, 2));
   AS_TRY(give_number(job, AS_NAME_COUNTER, counter));
-  if (has_key) AS_TRY(give_key_text(job, AS_NAME_KEY, next_key(&keys), false));
+  if (has_key) AS_TRY(give_key_text(job, AS_NAME_KEY, as_next_key(&keys), false));
   AS_TRY(close_object(job));
   AS_TRY(give_number(job, AS_NAME_CHAIN_TYPE, type));
   AS_TRY(open_member(job, AS_NAME_MESSAGE_KEYS, messages));
@@ -200,7 +176,7 @@ static as_status give_chain(as_unpack_job *job, const state_keys *state) {
     if (number < 0) return as_unpack_fail(job, job->at, "a message of no number");
     size_t length = as_digits_write((uint64_t)number, digits);
     AS_TRY(job->sink->calls->key(job->sink, as_slice_of(digits, length)));
-    AS_TRY(job->sink->calls->text(job->sink, key_text(next_key(&keys), false, &room)));
+    AS_TRY(job->sink->calls->text(job->sink, key_text(as_next_key(&keys), false, &room)));
   }
   AS_TRY(close_object(job));
   return close_object(job);
@@ -220,13 +196,13 @@ static as_status give_pending(as_unpack_job *job, const state_keys *state) {
   const uint8_t *at = job->at;
   size_t count;
   int64_t signed_key_id, pre_key_id;
-  key_list keys;
+  as_key_list keys;
   AS_TRY(as_unpack_array(job, &count));
   if (count < 2 || count > 3) return as_unpack_fail(job, at, "a pre-key of another form");
   AS_TRY(as_unpack_integer(job, &signed_key_id));
-  AS_TRY(read_keys(job, &keys));
+  AS_TRY(as_unpack_keys(job, &keys));
   if (keys.left > 1) return as_unpack_fail(job, at, "a pre-key of another form");
-  as_slice base = keys.left == 1 ? next_key(&keys) : state->base;
+  as_slice base = keys.left == 1 ? as_next_key(&keys) : state->base;
   AS_TRY(open_member(job, AS_NAME_PENDING_PRE_KEY, count));
   AS_TRY(give_number(job, AS_NAME_SIGNED_KEY_ID, signed_key_id));
   AS_TRY(give_key_text(job, AS_NAME_BASE_KEY, base, true));
@@ -301,69 +277,6 @@ as_status as_unpack_session(as_unpack_job *job) {
   return close_object(job);
 }
 
-/* ---- sender-keys ------------------------------------------------------------------- */
-
-static as_status give_seed(as_unpack_job *job, int64_t iteration, as_slice seed) {
-  AS_TRY(give_number(job, AS_NAME_ITERATION, iteration));
-  AS_TRY(give_bytes(job, AS_NAME_SEED, seed, AS_BYTE_FORM_ARRAY));
-  return close_object(job);
-}
-
-/* A public key, its type in front, in the form of an array. */
-static as_status give_public(as_unpack_job *job, as_slice key) {
-  uint8_t typed[1 + AS_KEY_BYTES] = {AS_KEY_TYPE_DJB};
-  memcpy(typed + 1, key.data, AS_KEY_BYTES);
-  return give_bytes(job, AS_NAME_PUBLIC, as_slice_of(typed, sizeof typed),
-                    AS_BYTE_FORM_ARRAY);
-}
-
-static as_status give_sender_state(as_unpack_job *job) {
-  const uint8_t *at = job->at;
-  as_sink *sink = job->sink;
-  size_t count;
-  int64_t id, iteration;
-  key_list keys;
-  AS_TRY(as_unpack_array(job, &count));
-  if (count < AS_SENDER_ITEMS) return as_unpack_fail(job, at, "a sender-key cut short");
-  AS_TRY(read_keys(job, &keys));
-  AS_TRY(as_unpack_integer(job, &id));
-  AS_TRY(as_unpack_integer(job, &iteration));
-  size_t messages = count - AS_SENDER_ITEMS;
-  bool has_private = keys.left == messages + AS_SENDER_KEYS + 1;
-  if (keys.left != messages + AS_SENDER_KEYS && !has_private) {
-    return as_unpack_fail(job, at, "another number of keys in a sender-key");
-  }
-  AS_TRY(open_object(job, 4));
-  AS_TRY(give_number(job, AS_NAME_SENDER_KEY_ID, id));
-  AS_TRY(open_member(job, AS_NAME_SENDER_CHAIN_KEY, 2));
-  AS_TRY(give_seed(job, iteration, next_key(&keys)));
-  AS_TRY(open_member(job, AS_NAME_SENDER_SIGNING_KEY, 2));
-  AS_TRY(give_public(job, next_key(&keys)));
-  as_slice private_key = has_private ? next_key(&keys) : as_slice_of(keys.at, 0);
-  AS_TRY(give_bytes(job, AS_NAME_PRIVATE, private_key, AS_BYTE_FORM_ARRAY));
-  AS_TRY(close_object(job));
-  AS_TRY(sink->calls->name(sink, AS_NAME_SENDER_MESSAGE_KEYS));
-  AS_TRY(sink->calls->open(sink, false, as_unpack_expected(job, messages)));
-  for (size_t i = 0; i < messages; i++) {
-    AS_TRY(as_unpack_integer(job, &iteration));
-    AS_TRY(open_object(job, 2));
-    AS_TRY(give_seed(job, iteration, next_key(&keys)));
-  }
-  AS_TRY(sink->calls->close(sink, false));
-  return close_object(job);
-}
-
-as_status as_unpack_sender_key(as_unpack_job *job) {
-  enum { LEVELS = 5 };
-  as_sink *sink = job->sink;
-  size_t count;
-  AS_TRY(as_unpack_enter(job, LEVELS));
-  AS_TRY(as_unpack_array(job, &count));
-  AS_TRY(sink->calls->open(sink, false, as_unpack_expected(job, count)));
-  for (size_t i = 0; i < count; i++) AS_TRY(give_sender_state(job));
-  return sink->calls->close(sink, false);
-}
-
 /* ---- sets -------------------------------------------------------------------------- */
 
 as_status as_unpack_jid_set(as_unpack_job *job) {
@@ -385,16 +298,16 @@ as_status as_unpack_jid_set(as_unpack_job *job) {
 
 as_status as_unpack_value_macs(as_unpack_job *job) {
   const uint8_t *at = job->at;
-  key_list keys;
+  as_key_list keys;
   as_key_text room;
-  AS_TRY(read_keys(job, &keys));
+  AS_TRY(as_unpack_keys(job, &keys));
   if (keys.left % 2 != 0) return as_unpack_fail(job, at, "a part of an entry");
   AS_TRY(as_unpack_enter(job, 3));
   AS_TRY(open_object(job, keys.left / 2));
   while (keys.left > 0) {
-    AS_TRY(job->sink->calls->key(job->sink, key_text(next_key(&keys), false, &room)));
+    AS_TRY(job->sink->calls->key(job->sink, key_text(as_next_key(&keys), false, &room)));
     AS_TRY(open_object(job, 1));
-    AS_TRY(give_bytes(job, AS_NAME_VALUE_MAC, next_key(&keys), AS_BYTE_FORM_BASE64));
+    AS_TRY(give_bytes(job, AS_NAME_VALUE_MAC, as_next_key(&keys), AS_BYTE_FORM_BASE64));
     AS_TRY(close_object(job));
   }
   return close_object(job);
