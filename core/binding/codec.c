@@ -8,10 +8,12 @@
 #include "binding/value.h"
 #include "codec/session_text.h"
 
-static const lua_Number DEFAULT_MAX_BYTES = 8.0 * 1024 * 1024;
+enum { DEFAULT_MAX_BYTES = 8 * 1024 * 1024 };
+
+static const as_value_sealing DEFAULT_SEALING = {
+    .serializer = AS_SERIALIZER_CBOR, .envelope = {.max_value_bytes = DEFAULT_MAX_BYTES}};
 
 static size_t check_max_bytes(lua_State *L, int index) {
-  if (lua_gettop(L) < index) return (size_t)DEFAULT_MAX_BYTES;
   lua_Number max_bytes = luaL_optnumber(L, index, DEFAULT_MAX_BYTES);
   luaL_argcheck(L, max_bytes >= 0 && max_bytes <= (lua_Number)(SIZE_MAX / 4), index,
                 "a number of bytes expected");
@@ -51,22 +53,27 @@ static int push_text_failure(lua_State *L, as_status status,
   return 3;
 }
 
-static int codec_encode(lua_State *L) {
+static int encode(lua_State *L, const as_value_sealing *sealing) {
   as_codec_error error;
-  as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
-  if (lua_gettop(L) == 0) luaL_checkany(L, 1);
   as_workspace *workspace = as_workspace_take_upvalue(L);
   as_slice stored;
-  as_status status = as_value_encode(L, 1, &sealing, workspace, &stored, &error);
+  as_status status = as_value_encode(L, 1, sealing, workspace, &stored, &error);
   if (status == AS_OK) push_slice(L, stored);
   as_workspace_release(workspace);
   return status == AS_OK ? 1 : push_failure(L, status, &error);
 }
 
+static int codec_encode(lua_State *L) {
+  if (lua_gettop(L) == 1) return encode(L, &DEFAULT_SEALING);
+  luaL_checkany(L, 1);
+  as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
+  return encode(L, &sealing);
+}
+
 static int codec_decode(lua_State *L) {
   as_codec_error error;
   as_slice stored = check_text(L, 1);
-  size_t max_bytes = check_max_bytes(L, 2);
+  size_t max_bytes = lua_gettop(L) == 1 ? DEFAULT_MAX_BYTES : check_max_bytes(L, 2);
   as_workspace *workspace = as_workspace_take_upvalue(L);
   as_status status = as_value_push(L, workspace, stored, max_bytes, &error);
   as_workspace_release(workspace);

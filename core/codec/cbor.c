@@ -214,7 +214,7 @@ size_t as_cbor_put_head(uint8_t out[AS_CBOR_MAX_HEAD], uint8_t first, uint64_t a
   return 1 + size;
 }
 
-as_status as_cbor_write_head(as_buffer *out, uint8_t first, uint64_t argument) {
+as_status as_cbor_write_long_head(as_buffer *out, uint8_t first, uint64_t argument) {
   AS_TRY(as_buffer_reserve(out, AS_CBOR_MAX_HEAD));
   out->length += as_cbor_put_head(out->data + out->length, first, argument);
   return AS_OK;

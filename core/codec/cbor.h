@@ -86,8 +86,13 @@ enum {
   AS_CBOR_FIRST_TAG = 6 << 5,
   AS_CBOR_MAX_HEAD = 9, /* bytes */
 };
-AS_MUST_USE as_status as_cbor_write_head(as_buffer *out, uint8_t first,
-                                         uint64_t argument);
+AS_MUST_USE as_status as_cbor_write_long_head(as_buffer *out, uint8_t first,
+                                              uint64_t argument);
+AS_MUST_USE static inline as_status as_cbor_write_head(as_buffer *out, uint8_t first,
+                                                       uint64_t argument) {
+  if (argument >= 24) return as_cbor_write_long_head(out, first, argument);
+  return as_buffer_append_byte(out, (uint8_t)(first | argument));
+}
 size_t as_cbor_put_head(uint8_t out[AS_CBOR_MAX_HEAD], uint8_t first, uint64_t argument);
 
 #endif

@@ -89,7 +89,20 @@ static bool has_leading_zero(as_slice text, size_t start, size_t count) {
   return text.data[start] == '0' && count > 1;
 }
 
+/* At most three digits. */
+static bool read_few_digits(as_slice text, uint64_t *out_number) {
+  unsigned number = 0;
+  for (size_t i = 0; i < text.length; i++) {
+    unsigned digit = (unsigned)text.data[i] - '0';
+    if (digit > 9) return false;
+    number = number * 10 + digit;
+  }
+  *out_number = number;
+  return text.data[0] != '0' || text.length == 1;
+}
+
 bool as_digits_read(as_slice text, uint64_t *out_number) {
+  if (text.length > 0 && text.length <= 3) return read_few_digits(text, out_number);
   return text.length > 0 && text.length <= AS_DIGITS_MAX &&
          !has_leading_zero(text, 0, text.length) &&
          read_digits(text, 0, out_number) == text.length;
@@ -162,6 +175,12 @@ uint64_t as_number_unpack(const uint8_t *bytes, size_t length) {
 }
 
 static int find_server(as_slice text) {
+  /* Nearly always: compared in line. */
+  static const char USUAL[] = "s.whatsapp.net";
+  if (text.length == sizeof USUAL - 1 &&
+      memcmp(text.data, USUAL, sizeof USUAL - 1) == 0) {
+    return 0;
+  }
   for (int i = 0; i <= SERVER_BITS; i++) {
     if (text.length == SERVERS[i].length &&
         memcmp(text.data, SERVERS[i].name, text.length) == 0) {
