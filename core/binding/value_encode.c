@@ -25,7 +25,7 @@ enum {
   STACK_PER_LEVEL = 4,
   LEVELS_AT_ONCE = 4, /* for which room on the stack is made together */
   /* Entries that are held on the stack, and the slots for them and all levels below. */
-  MAX_HELD = 64,
+  MAX_HELD = 512,
   STACK_TO_HOLD = 2 * MAX_HELD + STACK_PER_LEVEL * 2 * (AS_CODEC_MAX_LEVELS + 1),
 };
 
@@ -40,6 +40,7 @@ typedef struct table_level {
 typedef struct value_reader {
   lua_State *L;
   as_tree *tree;
+  as_buffer *members; /* of the tables being read */
   const as_name_addresses *names;
   as_codec_error *error;
   int constants; /* stack index */
@@ -225,8 +226,9 @@ static as_status add_light_userdata(value_reader *reader, int index) {
 
 static as_status add_table(value_reader *reader, uint32_t at, int table);
 
-/* Adds the value at a stack index. */
-static as_status add_value(value_reader *reader, int index, const member_name *name) {
+/* Adds the value of a type that is at a stack index. */
+static as_status add_value_of(value_reader *reader, int index, int type,
+                              const member_name *name) {
   lua_State *L = reader->L;
   as_tree_node *node = as_tree_add(reader->tree, AS_TREE_NULL);
   if (node == NULL) return AS_ERR_OOM;
@@ -235,7 +237,7 @@ static as_status add_value(value_reader *reader, int index, const member_name *n
     node->key = name->text;
     node->key_has_surrogate = name->has_surrogate;
   }
-  switch (lua_type(L, index)) {
+  switch (type) {
     case LUA_TSTRING:
       return add_string(reader, node, index);
     case LUA_TNUMBER:
@@ -258,6 +260,10 @@ static as_status add_value(value_reader *reader, int index, const member_name *n
     default:
       return refuse(reader, "nil", ACCEPTED);
   }
+}
+
+static as_status add_value(value_reader *reader, int index, const member_name *name) {
+  return add_value_of(reader, index, lua_type(reader->L, index), name);
 }
 
 /* What its keys make of a table that is no plain list and no plain object. */
@@ -373,10 +379,12 @@ static as_status add_member(value_reader *reader, const table_member *member) {
 
 /* The member whose key is at a stack index: two equal strings are one object in Lua, so
  * addresses tell which name it is. */
-static table_member member_at(const value_reader *reader, int key) {
-  table_member member = {.key = key, .text = string_at(reader->L, key)};
-  member.number = as_name_addresses_find(reader->names, (const char *)member.text.data);
-  return member;
+static inline void find_member(const value_reader *reader, int key,
+                               table_member *out_member) {
+  out_member->key = key;
+  out_member->text = string_at(reader->L, key);
+  out_member->number =
+      as_name_addresses_find(reader->names, (const char *)out_member->text.data);
 }
 
 /* Adds the members of well-known names, and gives how many there are. */
@@ -406,62 +414,85 @@ static as_status add_mixed_table(value_reader *reader, uint32_t at, int table) {
   return add_elements(reader, at, table, keys.indexes);
 }
 
-/* The members of a table, on the stack: those of well-known names first, by number. */
+/* The members of a table, on the stack: those of well-known names first, by number. They
+ * are the last ones in the reader's `members`. */
 typedef struct held_members {
+  size_t first; /* in `members` */
   size_t known;
   size_t count;
-  table_member members[MAX_HELD];
 } held_members;
 
-static void hold_member(held_members *held, table_member member) {
-  table_member *members = held->members;
-  size_t at = held->count++;
-  if (member.number != AS_NAME_OTHER) {
-    /* The first of the others makes room by going last: their order is free. */
-    members[at] = members[held->known];
-    at = held->known++;
-    for (; at > 0 && members[at - 1].number > member.number; at--) {
-      members[at] = members[at - 1];
-    }
-  }
-  members[at] = member;
+static table_member *held_at(const value_reader *reader, const held_members *held,
+                             size_t i) {
+  return (table_member *)(void *)reader->members->data + held->first + i;
 }
 
-/* Puts members on the stack until as many as there is room for are there: then the next
- * one, not held, is above them, and *out_has_more is true. A key that is no string ends
- * it: false, and the stack is as it was. */
-static bool hold_members(value_reader *reader, int table, held_members *held,
-                         bool *out_has_more) {
+/* Puts the last member, which has a well-known name, in its place. */
+static void sort_last(const value_reader *reader, held_members *held) {
+  table_member *members = held_at(reader, held, 0), last = members[held->count - 1];
+  size_t at = held->known++;
+  /* The first of the others makes room by going last: their order is free. */
+  members[held->count - 1] = members[at];
+  for (; at > 0 && members[at - 1].number > last.number; at--) {
+    members[at] = members[at - 1];
+  }
+  members[at] = last;
+}
+
+static as_status hold_member(value_reader *reader, held_members *held, int key) {
+  as_buffer *members = reader->members;
+  AS_TRY(as_buffer_reserve(members, sizeof(table_member)));
+  table_member *member = held_at(reader, held, held->count++);
+  members->length += sizeof *member;
+  find_member(reader, key, member);
+  if (member->number != AS_NAME_OTHER) sort_last(reader, held);
+  return AS_OK;
+}
+
+/* How holding the members of a table ended. */
+typedef enum hold_end {
+  HELD_ALL,
+  HELD_SOME,   /* the next member, not held, is above the last one that is */
+  HELD_NOTHING /* a key is no string; the stack is as it was */
+} hold_end;
+
+/* Puts members on the stack while there is room. */
+static as_status hold_members(value_reader *reader, int table, held_members *held,
+                              hold_end *out_end) {
   lua_State *L = reader->L;
   size_t room = lua_checkstack(L, STACK_TO_HOLD) ? MAX_HELD : 0;
   int top = lua_gettop(L), key = top + 1;
-  held->known = held->count = 0;
+  *held = (held_members){.first = reader->members->length / sizeof(table_member)};
+  *out_end = HELD_SOME;
   lua_pushnil(L);
-  while ((*out_has_more = lua_next(L, table) != 0)) {
+  while (lua_next(L, table) != 0) {
     if (lua_type(L, key) != LUA_TSTRING) {
       lua_settop(L, top);
-      return false;
+      *out_end = HELD_NOTHING;
+      return AS_OK;
     }
-    if (held->count == room) return true;
-    hold_member(held, member_at(reader, key));
+    if (held->count == room) return AS_OK;
+    AS_TRY(hold_member(reader, held, key));
     lua_pushvalue(L, key);
     key += 2;
   }
-  return true;
+  *out_end = HELD_ALL;
+  return AS_OK;
 }
 
-/* Adds those of the held members that have no well-known name, or all. */
+/* Adds the held members, from the i-th on. */
 static as_status add_held_members(value_reader *reader, const held_members *held,
-                                  size_t first) {
-  for (size_t i = first; i < held->count; i++) {
-    AS_TRY(add_member(reader, &held->members[i]));
+                                  size_t i) {
+  for (; i < held->count; i++) {
+    table_member member = *held_at(reader, held, i); /* `members` may move */
+    AS_TRY(add_member(reader, &member));
   }
   return AS_OK;
 }
 
-/* The rest of a table of many members, whose first ones are held: it is asked for all
- * well-known names, then passed to its end for the others. */
-static as_status add_more_members(value_reader *reader, uint32_t at, int table,
+/* A table of many members, the first of which are held: it is asked for all well-known
+ * names, then passed to its end for the others. */
+static as_status add_many_members(value_reader *reader, uint32_t at, int table,
                                   const held_members *held) {
   lua_State *L = reader->L;
   int key = lua_gettop(L) - 1;
@@ -471,7 +502,8 @@ static as_status add_more_members(value_reader *reader, uint32_t at, int table,
   size_t count = known + held->count - held->known;
   do {
     if (lua_type(L, key) != LUA_TSTRING) return add_mixed_table(reader, at, table);
-    table_member member = member_at(reader, key);
+    table_member member;
+    find_member(reader, key, &member);
     if (member.number == AS_NAME_OTHER) {
       AS_TRY(add_member(reader, &member));
       count++;
@@ -482,20 +514,27 @@ static as_status add_more_members(value_reader *reader, uint32_t at, int table,
   return AS_OK;
 }
 
-static as_status add_members(value_reader *reader, uint32_t at, int table) {
+/* Not in line: lists, which are small and many, would pay for its registers. */
+static __attribute__((noinline)) as_status add_members(value_reader *reader, uint32_t at,
+                                                       int table) {
   held_members held;
-  bool has_more;
+  hold_end end;
   lua_State *L = reader->L;
   int top = lua_gettop(L);
-  if (!hold_members(reader, table, &held, &has_more)) {
-    return add_mixed_table(reader, at, table);
+  AS_TRY(hold_members(reader, table, &held, &end));
+  switch (end) {
+    case HELD_ALL:
+      AS_TRY(add_held_members(reader, &held, 0));
+      end_table(reader, at, AS_TREE_OBJECT, held.count);
+      break;
+    case HELD_SOME:
+      AS_TRY(add_many_members(reader, at, table, &held));
+      break;
+    case HELD_NOTHING:
+      AS_TRY(add_mixed_table(reader, at, table));
+      break;
   }
-  if (has_more) {
-    AS_TRY(add_more_members(reader, at, table, &held));
-  } else {
-    AS_TRY(add_held_members(reader, &held, 0));
-    end_table(reader, at, AS_TREE_OBJECT, held.count);
-  }
+  reader->members->length = held.first * sizeof(table_member);
   lua_settop(L, top);
   return AS_OK;
 }
@@ -548,23 +587,31 @@ static as_status add_table(value_reader *reader, uint32_t at, int table) {
 
 /* Makes the tree of the value at a stack index, from the bottom; its strings are the
  * value's own. */
-static as_status read_value(lua_State *L, int index, as_workspace *workspace,
+static as_status read_value(lua_State *L, int index, int type, as_workspace *workspace,
                             as_codec_error *error) {
   value_reader reader;
   reader.L = L;
   reader.tree = &workspace->transcoder.tree;
+  reader.members = &workspace->members;
   reader.names = &workspace->names;
   reader.error = error;
-  reader.depth = 0;
   reader.constants = workspace->constants;
+  reader.depth = 0;
+  as_buffer_clear(reader.members);
   as_tree_clear(reader.tree);
-  return add_value(&reader, index, NULL);
+  return add_value_of(&reader, index, type, NULL);
 }
 
 as_status as_value_encode_cbor(lua_State *L, int index, as_workspace *workspace,
                                as_buffer *out, as_codec_error *error) {
+  int type = lua_type(L, index);
+  bool is_packed = false;
   as_codec_error_clear(error);
-  AS_TRY(read_value(L, index, workspace, error));
+  if (type == LUA_TSTRING) {
+    AS_TRY(as_pack_digits(string_at(L, index), out, &is_packed));
+    if (is_packed) return AS_OK;
+  }
+  AS_TRY(read_value(L, index, type, workspace, error));
   return as_pack(&workspace->transcoder.packer, &workspace->transcoder.tree, out);
 }
 

@@ -18,6 +18,7 @@ static int collect(lua_State *L) {
   as_buffer_free(&workspace->stored);
   as_buffer_free(&workspace->text);
   as_buffer_free(&workspace->cbor);
+  as_buffer_free(&workspace->members);
   as_transcoder_free(&workspace->transcoder);
   return 0;
 }
@@ -48,6 +49,7 @@ static as_workspace *push_new(lua_State *L) {
   as_buffer_init(&workspace->stored, &workspace->mem);
   as_buffer_init(&workspace->text, &workspace->mem);
   as_buffer_init(&workspace->cbor, &workspace->mem);
+  as_buffer_init(&workspace->members, &workspace->mem);
   as_transcoder_init(&workspace->transcoder, &workspace->mem);
   note_names(L, &workspace->names);
   workspace->is_taken = false;
@@ -101,6 +103,7 @@ void as_workspace_release(as_workspace *workspace) {
     as_buffer_free(&workspace->stored);
     as_buffer_free(&workspace->text);
     as_buffer_free(&workspace->cbor);
+    as_buffer_free(&workspace->members);
     as_transcoder_trim(&workspace->transcoder);
   }
   workspace->is_taken = false;

@@ -42,9 +42,10 @@ static inline int as_name_addresses_find(const as_name_addresses *names,
 
 typedef struct as_workspace {
   as_mem mem;
-  as_buffer stored; /* a value on its way to Redis */
-  as_buffer text;   /* JSON text on its way to Lua, or to be stored */
-  as_buffer cbor;   /* structure on its way to Lua, or to be stored */
+  as_buffer stored;  /* a value on its way to Redis */
+  as_buffer text;    /* JSON text on its way to Lua, or to be stored */
+  as_buffer cbor;    /* structure on its way to Lua, or to be stored */
+  as_buffer members; /* of tables on their way to be stored */
   as_transcoder transcoder;
   as_name_addresses names;
   int constants; /* stack index of the table of constants */

@@ -34,7 +34,7 @@ static as_status pack_surrogates(as_buffer *out, as_slice text) {
 }
 
 /* Numbers of up to 4 bytes as an integer, others as the fewest bytes. */
-static as_status pack_digits(as_buffer *out, uint64_t number) {
+static as_status pack_number_text(as_buffer *out, uint64_t number) {
   uint8_t bytes[8];
   AS_TRY(as_cbor_write_tag(out, AS_TAG_DIGITS));
   if (number <= UINT32_MAX) return as_cbor_write_head(out, 0, number);
@@ -47,7 +47,7 @@ static as_status try_number_text(as_buffer *out, as_slice text, bool *out_is_pac
   uint8_t jid[AS_JID_MAX_PACKED];
   uint64_t number;
   *out_is_packed = true;
-  if (as_digits_read(text, &number)) return pack_digits(out, number);
+  if (as_digits_read(text, &number)) return pack_number_text(out, number);
   size_t length = as_jid_pack(text, jid);
   if (length > 0) {
     AS_TRY(as_cbor_write_tag(out, AS_TAG_JID));
@@ -265,6 +265,16 @@ as_status as_pack(as_packer *packer, as_tree *tree, as_buffer *out) {
   as_pack_job job = {packer, tree, out, false};
   size_t start = out->length;
   as_status status = pack_value(&job, 0);
+  if (status != AS_OK) out->length = start;
+  return status;
+}
+
+as_status as_pack_digits(as_slice text, as_buffer *out, bool *out_is_packed) {
+  uint64_t number;
+  *out_is_packed = as_digits_read(text, &number);
+  if (!*out_is_packed) return AS_OK;
+  size_t start = out->length;
+  as_status status = pack_number_text(out, number);
   if (status != AS_OK) out->length = start;
   return status;
 }

@@ -23,4 +23,9 @@ void as_packer_free(as_packer *packer);
  * Buffers are added to the tree. After a failure `out` is as it was. */
 AS_MUST_USE as_status as_pack(as_packer *packer, as_tree *tree, as_buffer *out);
 
+/* Appends the whole item of a text that is only digits, as as_pack would: such a value (a
+ * lid-mapping) is so small that going through a tree would take most of the time.
+ * *out_is_packed is false, and nothing appended, for any other text. */
+AS_MUST_USE as_status as_pack_digits(as_slice text, as_buffer *out, bool *out_is_packed);
+
 #endif
