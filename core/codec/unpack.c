@@ -550,6 +550,7 @@ static as_status give_numbers(as_unpack_job *job) {
 
 static as_status give_tagged_bytes(as_unpack_job *job, as_byte_form form) {
   as_slice bytes;
+  AS_TRY(as_unpack_enter(job, form == AS_BYTE_FORM_ARRAY ? 2 : 1));
   AS_TRY(as_unpack_byte_string(job, &bytes));
   return give_bytes(job, bytes, form);
 }
