@@ -21,20 +21,13 @@ static bool next_byte(as_cbor_reader *reader, uint8_t *out_byte) {
   return true;
 }
 
-/* A lone surrogate, which only JSON text from outside has as a text string: a stored value
- * has a tag there, and both must read alike. */
-static bool has_surrogate(as_slice text) {
-  enum { FIRST_BYTE = 0xED };
-  return text.length > 0 && memchr(text.data, FIRST_BYTE, text.length) != NULL &&
-         as_utf8_check(text) == AS_UTF8_SURROGATES;
-}
-
 /* The value of "data": base64 text or an array of bytes. */
 static bool match_data(as_cbor_reader *reader, as_byte_map *map) {
   as_cbor_item item;
   if (!next(reader, &item)) return false;
   if (item.kind == AS_CBOR_TEXT) {
-    if (has_surrogate(item.bytes)) return false;
+    /* A stored value has a tag for lone surrogates; other text is not stored at all. */
+    if (as_utf8_check(item.bytes) != AS_UTF8_STRICT) return false;
     map->form = AS_BYTE_MAP_BASE64;
     map->base64 = item.bytes;
     map->length = as_base64_decode_lenient(item.bytes, NULL);
