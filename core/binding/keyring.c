@@ -191,13 +191,11 @@ static const luaL_Reg METHODS[] = {
     {NULL, NULL},
 };
 
-/* The methods have the workspace as their upvalue. */
+/* The methods have the upvalues of as_workspace_take_upvalue. */
 static void set_methods(lua_State *L) {
   for (const luaL_Reg *method = METHODS; method->name != NULL; method++) {
-    as_workspace *workspace = as_workspace_take(L);
-    as_workspace_release(workspace);
-    lua_pop(L, 1);
-    lua_pushcclosure(L, method->func, 1);
+    as_workspace_push_upvalues(L);
+    lua_pushcclosure(L, method->func, 2);
     lua_setfield(L, -2, method->name);
   }
 }
