@@ -5,6 +5,7 @@
  * compare with their own (platform.lua). */
 #include <lua.h>
 
+#include "binding/cache.h"
 #include "binding/codec.h"
 #include "binding/engine.h"
 #include "binding/ffi.h"
@@ -23,6 +24,11 @@ int luaopen_authstate_core(lua_State *L) {
   as_binding_codec_open(L);
   lua_pushliteral(L, AS_FFI(AS_FFI_TEXT));
   lua_setfield(L, -2, "declarations");
+  lua_pushliteral(L, AS_CACHE_STRUCTS(AS_FFI_TEXT));
+  lua_setfield(L, -2, "cache_structs");
+  lua_pushliteral(L, AS_CACHE_FFI(AS_FFI_TEXT));
+  lua_setfield(L, -2, "cache_declarations");
+  as_binding_cache_open(L);
   as_binding_keyring_open(L);
   as_binding_lane_open(L);
   as_binding_engine_open(L);

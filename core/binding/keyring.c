@@ -14,17 +14,10 @@ static const char *const KEYRING_TYPE = "authstate.keyring";
 static const lua_Number DEFAULT_MAX_BYTES = 8.0 * 1024 * 1024;
 static const lua_Number MAX_GENERATION = 9007199254740992.0; /* 2^53 */
 
-/* More than this is given back rather than kept for the next value. */
-enum { MAX_KEPT_BYTES = 256 * 1024 };
-
 typedef struct bound_keyring {
   as_mem mem;
   as_keyring ring;
   as_random_pool *random; /* where nonces come from */
-  as_buffer value;        /* one that was encrypted or decrypted */
-  /* `value` holds one from which Lua values are being made: a finalizer may call us
-   * meanwhile. Stays true when Lua raises its out-of-memory error. */
-  bool is_taken;
 } bound_keyring;
 
 static bound_keyring *check_keyring(lua_State *L) {
@@ -68,23 +61,9 @@ static int push_failure(lua_State *L, as_status status, const as_codec_error *er
   return 3;
 }
 
-/* Wipes and gives back what holds plain values. */
-static void wipe_value(bound_keyring *bound) {
-  if (bound->value.data != NULL) as_aead_wipe(bound->value.data, bound->value.capacity);
-  as_buffer_free(&bound->value);
-}
-
 static int keyring_close(lua_State *L) {
   bound_keyring *bound = check_keyring(L);
   as_keyring_free(&bound->ring);
-  if (!bound->is_taken) wipe_value(bound);
-  return 0;
-}
-
-static int keyring_collect(lua_State *L) {
-  bound_keyring *bound = check_keyring(L);
-  as_keyring_free(&bound->ring);
-  wipe_value(bound);
   as_random_pool_del(bound->random);
   bound->random = NULL;
   return 0;
@@ -111,7 +90,6 @@ static int keyring_new(lua_State *L) {
   memset(bound, 0, sizeof *bound);
   as_mem_init(&bound->mem);
   as_keyring_init(&bound->ring, &bound->mem);
-  as_buffer_init(&bound->value, &bound->mem);
   luaL_getmetatable(L, KEYRING_TYPE);
   lua_setmetatable(L, -2);
   lua_pushnil(L);
@@ -136,13 +114,12 @@ static int keyring_encrypt(lua_State *L) {
   as_record_place place = check_place(L);
   if (as_random_pool_take(bound->random, nonce, sizeof nonce) != AS_OK)
     return luaL_error(L, "getrandom fails");
-  as_buffer_clear(&bound->value);
-  as_status status =
-      as_keyring_encrypt(&bound->ring, &place, nonce, stored, &bound->value, &error);
-  if (status != AS_OK) return push_failure(L, status, &error);
-  lua_pushlstring(L, (const char *)bound->value.data, bound->value.length);
-  if (bound->value.capacity > MAX_KEPT_BYTES) as_buffer_free(&bound->value);
-  return 1;
+  as_workspace *workspace = as_workspace_take_upvalue(L);
+  as_buffer *out = &workspace->stored;
+  as_status status = as_keyring_encrypt(&bound->ring, &place, nonce, stored, out, &error);
+  if (status == AS_OK) lua_pushlstring(L, (const char *)out->data, out->length);
+  as_workspace_release(workspace);
+  return status == AS_OK ? 1 : push_failure(L, status, &error);
 }
 
 /* Makes a Lua value of a stored one and pushes it. */
@@ -158,36 +135,30 @@ static as_status push_bytes(lua_State *L, as_workspace *workspace, as_slice stor
   return AS_OK;
 }
 
-/* Room for a value, in the keyring, or on the Lua stack when that is taken. */
-static uint8_t *make_room(lua_State *L, bound_keyring *bound, size_t length) {
-  if (bound->is_taken) return lua_newuserdata(L, length);
-  as_buffer_clear(&bound->value);
-  return as_buffer_reserve(&bound->value, length) == AS_OK ? bound->value.data : NULL;
+/* The value that was encrypted is in workspace->stored, which reading leaves alone. */
+static as_status push_decrypted(lua_State *L, bound_keyring *bound,
+                                as_workspace *workspace, as_slice stored,
+                                size_t max_bytes, push_stored push,
+                                as_codec_error *error) {
+  as_slice value;
+  as_record_place place = check_place(L);
+  as_codec_error_clear(error);
+  /* What is longer is refused before it is decrypted. */
+  size_t room = stored.length <= max_bytes ? stored.length : 0;
+  AS_TRY(as_buffer_reserve(&workspace->stored, room));
+  AS_TRY(as_keyring_decrypt(&bound->ring, &place, stored, max_bytes,
+                            workspace->stored.data, &value, error));
+  return push(L, workspace, value, max_bytes, error);
 }
 
 static int open_value(lua_State *L, push_stored push) {
   as_codec_error error;
-  as_slice value;
   bound_keyring *bound = check_keyring(L);
   as_slice stored = check_text(L, 2);
-  as_record_place place = check_place(L);
   size_t max_bytes = check_max_bytes(L, 7);
-  /* What is longer is refused before it is decrypted. */
-  size_t length = stored.length <= max_bytes ? stored.length : 0;
-  bool is_ours = !bound->is_taken;
-  uint8_t *room = make_room(L, bound, length);
-  as_codec_error_clear(&error);
-  if (room == NULL && length > 0) return push_failure(L, AS_ERR_OOM, &error);
-  as_status status =
-      as_keyring_decrypt(&bound->ring, &place, stored, max_bytes, room, &value, &error);
-  if (status == AS_OK) {
-    as_workspace *workspace = as_workspace_take(L);
-    bound->is_taken = true;
-    status = push(L, workspace, value, max_bytes, &error);
-    bound->is_taken = !is_ours;
-    as_workspace_release(workspace);
-  }
-  if (is_ours && bound->value.capacity > MAX_KEPT_BYTES) wipe_value(bound);
+  as_workspace *workspace = as_workspace_take_upvalue(L);
+  as_status status = push_decrypted(L, bound, workspace, stored, max_bytes, push, &error);
+  as_workspace_release(workspace);
   return status == AS_OK ? 1 : push_failure(L, status, &error);
 }
 
@@ -220,8 +191,21 @@ static const luaL_Reg METHODS[] = {
     {NULL, NULL},
 };
 
+/* The methods have the upvalues of as_workspace_take_upvalue. */
+static void set_methods(lua_State *L) {
+  for (const luaL_Reg *method = METHODS; method->name != NULL; method++) {
+    as_workspace_push_upvalues(L);
+    lua_pushcclosure(L, method->func, 2);
+    lua_setfield(L, -2, method->name);
+  }
+}
+
 void as_binding_keyring_open(lua_State *L) {
-  as_binding_new_type(L, KEYRING_TYPE, METHODS, keyring_collect);
+  as_binding_new_type(L, KEYRING_TYPE, METHODS, keyring_close);
+  luaL_getmetatable(L, KEYRING_TYPE);
+  lua_getfield(L, -1, "__index");
+  set_methods(L);
+  lua_pop(L, 2);
   lua_pushcfunction(L, keyring_new);
   lua_setfield(L, -2, "keyring");
 }

@@ -3,6 +3,7 @@
 
 #include "codec/base64.h"
 #include "codec/names.h"
+#include "codec/utf8.h"
 
 static bool is_text(const as_cbor_item *item, const char *text) {
   return item->kind == AS_CBOR_TEXT && as_slice_equals(item->bytes, as_slice_text(text));
@@ -25,6 +26,8 @@ static bool match_data(as_cbor_reader *reader, as_byte_map *map) {
   as_cbor_item item;
   if (!next(reader, &item)) return false;
   if (item.kind == AS_CBOR_TEXT) {
+    /* A stored value has a tag for lone surrogates; other text is not stored at all. */
+    if (as_utf8_check(item.bytes) != AS_UTF8_STRICT) return false;
     map->form = AS_BYTE_MAP_BASE64;
     map->base64 = item.bytes;
     map->length = as_base64_decode_lenient(item.bytes, NULL);

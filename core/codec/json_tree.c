@@ -10,6 +10,9 @@
 
 static const char BUFFER_BEGIN[] = "{\"type\":\"Buffer\",\"data\":";
 
+/* A Buffer with a list is an array in an object. */
+enum { LIST_LEVELS = 2 };
+
 enum { NAME_WORDS = AS_NAMES_MAX / 64 };
 
 typedef struct json_level {
@@ -171,7 +174,9 @@ static as_status take_buffer(json_job *job, size_t start, bool *out_is_taken) {
     return AS_OK;
   }
   bool is_base64 = *at == '"';
-  if (!is_base64 && *at != '[') return AS_OK;
+  if (!is_base64 && (*at != '[' || job->depth + LIST_LEVELS > AS_CODEC_MAX_LEVELS)) {
+    return AS_OK;
+  }
   const uint8_t *behind = is_base64 ? read_base64(job, at + 1, end, &bytes, &status)
                                     : read_byte_list(job, at + 1, end, &bytes, &status);
   if (behind == NULL) return status;

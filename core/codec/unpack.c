@@ -466,10 +466,12 @@ static as_status try_byte_map(as_unpack_job *job, const as_head *head,
   as_cbor_reader_init(&reader, as_slice_of(job->start, (size_t)(job->end - job->start)),
                       job->error);
   reader.offset = (size_t)(job->at - job->start);
-  if (head->argument > bytes_left(job) / 2) return AS_OK;
-  reader.missing = 2 * (size_t)head->argument;
+  size_t left = bytes_left(job);
+  if (job->missing > left || head->argument > (left - job->missing) / 2) return AS_OK;
+  reader.missing = job->missing + 2 * (size_t)head->argument;
   *out_is_taken = as_byte_map_match(&reader, (size_t)head->argument, job->key, &map);
   if (!*out_is_taken) return AS_OK;
+  if (map.form == AS_BYTE_MAP_ARRAY) AS_TRY(as_unpack_enter(job, 2));
   const uint8_t *entries = job->at;
   job->at = job->start + reader.offset;
   AS_TRY(note_strings(job, entries, 2 * (size_t)head->argument));
@@ -572,6 +574,7 @@ static as_status give_numbers(as_unpack_job *job) {
 
 static as_status give_tagged_bytes(as_unpack_job *job, as_byte_form form) {
   as_slice bytes;
+  AS_TRY(as_unpack_enter(job, form == AS_BYTE_FORM_ARRAY ? 2 : 1));
   AS_TRY(as_unpack_byte_string(job, &bytes));
   return give_bytes(job, bytes, form);
 }

@@ -9,6 +9,11 @@ local core_ffi = {}
 
 ffi.cdef(core.declarations)
 
+-- A struct can be declared once in a Lua state, though modules may be loaded again.
+local is_declared = pcall(ffi.typeof, "authstate_cache")
+if not is_declared then ffi.cdef(core.cache_structs) end
+ffi.cdef(core.cache_declarations)
+
 -- A module that `require` has loaded is not in ffi.C; loading the same file again gives
 -- the instance that is there.
 core_ffi.library = ffi.load(assert(package.searchpath("authstate.core", package.cpath)))
@@ -27,6 +32,23 @@ end
 function core_ffi.hash(address)
   return ffi.cast(hash_pointer, address)
 end
+
+local cache_pointer = ffi.typeof "authstate_cache *"
+
+--- A cache as the library wants it, and as policies see it.
+-- @param address cache:address()
+function core_ffi.cache(address)
+  return ffi.cast(cache_pointer, address)
+end
+
+--- Gives methods to a struct. Those that it was given first in this Lua state stay.
+-- @param name such as "authstate_cache"
+function core_ffi.give_methods(name, methods)
+  pcall(ffi.metatype, name, { __index = methods })
+end
+
+--- A copy of bytes, as a string.
+core_ffi.string = ffi.string
 
 local mark_pointer = ffi.typeof "uint32_t **"
 

@@ -219,6 +219,44 @@ describe("with encryption", function()
     assert.same({ "t", "z" }, { details.type, details.id })
   end)
 
+  it("values are compressed before, and a script may serialize them", function()
+    local path = temporary.file([[
+      return {
+        name = "reversed", code = 9,
+        encode = function(value) return require("authstate").to_json(value):reverse() end,
+        decode = function(text) return require("authstate").from_json(text:reverse()) end,
+      }
+    ]], "reversed.lua")
+    local text, readers = ("compress me "):rep(100), {}
+    for i, options in ipairs {
+      { compression = "zstd" }, { compression = 9 }, { compression = "lz4" },
+      { serializer = "json" }, { serializer = path },
+      { serializer = path, compression = "gzip" },
+    } do
+      local store, id = open(STRICT, options), tostring(i)
+      assert(store:session("s"):commit {
+        creds = { a = i }, keys = { t = { [id] = { text } } },
+      })
+      local value = server:command("HGET", "authstate:{s}:k:t", id)
+      assert.equal(0x90, bit.band(value:byte(), 0x90))
+      assert.equal(options.compression ~= nil, #value < 600, id)
+      readers[i] = store
+    end
+    for i, store in ipairs(readers) do
+      local ids = i > 4 and { "1", "2", "3", "4", "5", "6" } or { "1", "2", "3", "4" }
+      local found, texts = {}, {}
+      for _, id in ipairs(ids) do
+        found[id], texts[id] = { text }, ('["%s"]'):format(text)
+      end
+      assert.same(found, store:session("s").keys:get("t", ids))
+      assert.same(texts, store:session("s").keys:get_json("t", ids))
+    end
+    assert.same({ a = 6 }, readers[5]:session("s"):load_creds())
+    assert.same({ text }, readers[6]:session("s"):load().keys.t["2"])
+    local message = fails("corrupt", readers[1]:session("s").keys:get("t", { "5" }))
+    assert.match("unknown serializer 9", message, 1, true)
+  end)
+
   it("a value just as long as is allowed is stored, and read again", function()
     local session = open(ONE, { max_value_bytes = 1024 }):session "s"
     local overhead = 37 + #core.encode(("!"):rep(900)) - 900

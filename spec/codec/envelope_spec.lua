@@ -6,6 +6,9 @@ local core = require "authstate.core"
 local fixture = require "spec.support.fixture"
 local hex = require "spec.codec.hex"
 
+-- Of values that are damaged bit by bit.
+local LONGEST = 1500
+
 -- Both readers must give the same answer: a value, or a reason.
 local function read(stored, max_bytes)
   local value, message, code = core.decode(stored, max_bytes)
@@ -22,20 +25,63 @@ local function read(stored, max_bytes)
   return value
 end
 
--- Stored values of every type of record, none too long to damage it bit by bit.
-local function samples()
-  local session = core.split_session(fixture.read "small.json.gz")
-  local list = { assert(core.json_encode(session.creds)) }
-  for type_name, records in pairs(session.keys) do
-    local shortest
-    for _, text in pairs(records) do
-      local stored = core.json_encode(text)
-      if not shortest or #stored < #shortest then shortest = stored end
-    end
-    list[#list + 1] = assert(shortest, type_name)
+local PENDING = '},"pendingPreKey":{"signedKeyId":9,"baseKey":'
+  .. '"BQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC","preKeyId":5}}},"version":"v1"}'
+
+-- What the fixtures lack: a pending pre-key, JSON text in a Buffer that is no sender-key,
+-- bytes in every form, a map of value MACs, strings that come again.
+local function others()
+  local key = core.bytes(("k"):rep(32)):base64()
+  local json = core.bytes '{"a":["5",1.5]}':base64()
+  local sessions = core.split_session(fixture.read "small.json.gz").keys.session
+  local _, session = next(sessions)
+  local list = {}
+  for i, text in ipairs {
+    (session:gsub('}}},"version":"v1"}$', PENDING)),
+    ('{"type":"Buffer","data":"%s"}'):format(json),
+    '{"hash":{"0":1,"1":2},"x":{"type":"Buffer","data":[1,2]},"y":[1,2,3,4]}',
+    ('{"%s":{"valueMac":{"type":"Buffer","data":"%s"}}}'):format(key, key),
+    ' {"a":[1.0,"\\ud800"]}', '{"\\ud800":["\\udc00",-1.5,1e+300,true,null]}',
+    '[{"data":"AQID","type":"Buffer"},{"public":{"1":1,"0":2}}]',
+  } do
+    list[i] = assert(core.json_encode(text))
   end
-  list[#list + 1] = core.json_encode ' {"a":[1.0,"\\ud800"]}'
-  list[#list + 1] = core.json_encode '{"\\ud800":["\\udc00",-1.5,1e+300,true,null]}'
+  for _, bytes in ipairs {
+    "80 d90100 84 43010203 6461626364 d81900 d9010082 43616263 d81900",
+    "80 d90100 83 a2 6474797065 66427566666572 6464617461 6441514944 d81900 d81902",
+  } do
+    list[#list + 1] = hex.decode(bytes)
+  end
+  return list
+end
+
+-- Which form a record has: the shortest of each is damaged.
+local function form_of(type_name, text)
+  local form = type_name
+  for _, pattern in ipairs { '"messageKeys":{"%d', '"closed":%d', ":%d+@" } do
+    form = form .. (text:find(pattern) and " yes" or " no")
+  end
+  return form .. " " .. math.min(2, math.floor(#text / 2000))
+end
+
+-- Stored values of every form of every type of record in both fixtures.
+local function samples()
+  local list, shortest = others(), {}
+  local function note(form, text)
+    local stored = assert(core.json_encode(text))
+    if not shortest[form] or #stored < #shortest[form] then shortest[form] = stored end
+  end
+  for _, name in ipairs { "small.json.gz", "large.json.gz" } do
+    local session = core.split_session(fixture.read(name))
+    note("creds", session.creds)
+    for type_name, records in pairs(session.keys) do
+      for _, text in pairs(records) do note(form_of(type_name, text), text) end
+    end
+  end
+  for _, stored in pairs(shortest) do
+    if #stored <= LONGEST then list[#list + 1] = stored end
+  end
+  assert(#list > 25)
   return list
 end
 

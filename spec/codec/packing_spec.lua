@@ -3,6 +3,7 @@
 -- Which text, keys, Buffers and lists are packed, and which must not be because they
 -- differ in the least.
 
+local core = require "authstate.core"
 local hex = require "spec.codec.hex"
 local plain_cbor = require "spec.codec.plain_cbor"
 local record = require "spec.codec.record"
@@ -176,6 +177,23 @@ describe("a Buffer", function()
   it("is tagged bytes when it is numbered members of a field that holds bytes", function()
     assert_form("a101" .. BYTE_OBJECT .. "420102", '{"public":{"0":1,"1":2}}')
     assert_form("a101" .. BYTE_OBJECT .. "4100", '{"public":{"0":0}}')
+  end)
+
+  it("with a list has two levels, as many as its text", function()
+    local function nest(levels)
+      return ("["):rep(levels) .. byte_array "\1\2" .. ("]"):rep(levels)
+    end
+    assert_form("81", nest(254))
+    assert.is_nil(core.json_encode(nest(255)))
+    assert.is_nil(core.from_json(nest(255)))
+    local stored = "\x80" .. ("\x81"):rep(255) .. "\xd4\x42\1\2"
+    assert.matches("256 levels", (select(2, core.json_decode(stored))))
+    assert.matches("256 levels", (select(2, core.decode(stored))))
+  end)
+
+  it("with a lone surrogate for base64 is an object", function()
+    assert_form("a2", '{"type":"Buffer","data":"\\ud800"}')
+    assert_form("a2", '{"data":"AQID\\udc00","type":"Buffer"}')
   end)
 
   it("is an object when it is written in the least otherwise", function()

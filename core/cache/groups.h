@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* as_cache_groups lists the entries of each session and type, so that all of them can be
+ * found when their hash was changed by somebody else, without going through the cache. A
+ * group is there as long as it has entries. */
+#ifndef AS_CACHE_GROUPS_H
+#define AS_CACHE_GROUPS_H
+
+#include "cache/index.h"
+#include "cache/slab.h"
+
+typedef struct as_cache_group {
+  uint32_t session;
+  uint32_t type;
+  uint32_t first; /* entry; 0 in a free group */
+  uint32_t next_free;
+} as_cache_group;
+
+typedef struct as_cache_groups {
+  as_mem *mem;
+  as_cache_index index;   /* code of session and type -> group */
+  as_cache_group *groups; /* by number, from 1 on */
+  uint32_t capacity;
+  uint32_t free; /* the first of those, 0: none */
+  uint64_t seed;
+} as_cache_groups;
+
+void as_cache_groups_init(as_cache_groups *groups, as_mem *mem, uint64_t seed);
+void as_cache_groups_free(as_cache_groups *groups);
+
+/* Makes sure that there is a group for one more. AS_ERR_OOM: unchanged. */
+AS_MUST_USE as_status as_cache_groups_reserve(as_cache_groups *groups);
+
+/* Adds an entry of the slab to the group of its session and type; there is room. */
+void as_cache_groups_add(as_cache_groups *groups, as_cache_slab *slab, uint32_t number);
+
+/* Takes an entry out of its group. */
+void as_cache_groups_remove(as_cache_groups *groups, as_cache_slab *slab,
+                            uint32_t number);
+
+/* An entry of a session and type, 0 when there is none. */
+uint32_t as_cache_groups_first(const as_cache_groups *groups, uint32_t session,
+                               uint32_t type);
+
+/* Whether each entry of the slab is in its group, once. */
+bool as_cache_groups_validate(const as_cache_groups *groups, const as_cache_slab *slab);
+
+#endif
