@@ -34,7 +34,7 @@ local CASES = {
     "cb8188" .. STATE_KEYS .. "000000000000819a000fff00000040", FILLER,
     "chain of another form" },
   { "a million sender-key states", "c9cc9a000fffff", FILLER, "than an array" },
-  { "the same outside of a Buffer", "cc9a000fffff", FILLER, "than an array" },
+  { "the same outside of a Buffer", "cc9a000fffff", FILLER, "without tag 9" },
   { "a million sender message keys", "c9cc819a000fff005840" .. ("00"):rep(64) .. "0000",
     FILLER, "number of keys in a sender%-key" },
   { "a jid set of 4 GiB", "cd5affffffff", "", "longer than what is there" },
