@@ -21,7 +21,9 @@ static inline uint32_t byte_between(const uint8_t *separator, const uint8_t *end
   uint32_t digits = (le32toh(c) >> 8 ^ 0x303030) & DIGITS[known];
   uint32_t value =
       (digits & 0xFF) * 100 + (digits >> 8 & 0xFF) * 10 + (digits >> 16 & 0xFF);
-  uint32_t is_other = ((digits + 0x060606) & 0xF0F0F0) | (value < LEAST[known]);
+  /* A carry comes from a character that is marked itself. */
+  uint32_t is_other =
+      (((digits + 0x060606) | digits) & 0xF0F0F0) | (value < LEAST[known]);
   return value | (is_other << 8);
 }
 

@@ -260,6 +260,7 @@ static as_status check_text(const as_unpack_job *job, const uint8_t *at, as_slic
 static as_status read_pieces(as_unpack_job *job, const as_head *head, as_buffer *pieces,
                              as_slice *out_content) {
   as_buffer_clear(pieces);
+  AS_TRY(as_buffer_reserve(pieces, 1)); /* so that no text is NULL */
   while (job->at == job->end || *job->at != BREAK) {
     as_head piece;
     AS_TRY(as_unpack_head(job, &piece));

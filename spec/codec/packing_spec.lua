@@ -351,3 +351,17 @@ describe("a key pair", function()
     end
   end)
 end)
+
+describe("a list of numbers in a Buffer", function()
+  -- Six characters beyond ASCII were taken for digits: a damaged text was stored, and read
+  -- back as another.
+  it("has no other characters than digits", function()
+    for byte = 128, 255 do
+      local other = string.char(byte)
+      for _, number in ipairs { other, "0" .. other, "00" .. other } do
+        local text = ('{"type":"Buffer","data":[1,%s,2]}'):format(number)
+        assert.is_nil(core.json_encode(text))
+      end
+    end
+  end)
+end)
