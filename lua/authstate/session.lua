@@ -138,7 +138,9 @@ end
 local function fail_to_open(self, place, kind, id, message, code)
   self.store.log("warn", message, { code = code, node = self.store.node,
     session = self.id })
-  return encryption.fail(place, kind, id, message, code)
+  local _, sentence, _, details = encryption.fail(place, kind, id, message, code)
+  details.node = self.store.node
+  return nil, sentence, code, details
 end
 
 --- Opens values of one type in their list, where those that are absent are nil or false.
