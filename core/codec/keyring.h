@@ -47,7 +47,7 @@ typedef struct as_keyring {
   as_keyring_key *keys[AS_KEYRING_IDS]; /* owned; NULL: not configured */
   int primary;                          /* an id, -1: none yet */
   bool is_required; /* what is not encrypted is refused, not read as it stands */
-  double max_uses;  /* of one key, by this process */
+  double max_uses;  /* of one key, by this ring */
   as_buffer data;   /* the additional data of the value at hand */
 } as_keyring;
 

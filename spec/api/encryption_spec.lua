@@ -345,6 +345,34 @@ describe("with encryption", function()
     is_corrupt(open(STRICT), "pre-key", "a", words)
   end)
 
+  it("a key that may encrypt no more refuses writes, and nothing is written", function()
+    for _, writes in ipairs { "checked", "plain" } do
+      local store = open(ONE, { writes = writes })
+      local session, keyring = store:session(writes), store.keyring
+      for i = 1, 3 do assert(session.keys:set { t = { a = i } }) end
+      store.keyring = { encrypt = function()
+        return nil, "key id 1 has encrypted too much", "unsupported"
+      end }
+      for _, write in ipairs {
+        function() return session.keys:set { t = { a = 4 } } end,
+        function() return session.keys:set_json { t = { a = "4", b = "5" } } end,
+        function() return session:save_creds { a = 4 } end,
+        function() return store:session("new"):load_or_create(function()
+          return { a = 4 }
+        end) end,
+      } do
+        local message, details = fails("unsupported", write())
+        assert.match("has encrypted too much", message, 1, true)
+        assert.equal("no", details.applied)
+      end
+      store.keyring = keyring
+      assert.equal(4, session.keys:set { t = { b = 6 } })
+      assert.same({ a = 3, b = 6 }, session.keys:get("t", { "a", "b" }))
+      assert.is_nil(session:load_creds())
+      assert.is_nil(store:session("new"):load_creds())
+    end
+  end)
+
   it("neither the store nor its options show a key", function()
     local store = open(ONE)
     local seen = {}
