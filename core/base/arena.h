@@ -25,7 +25,7 @@ static inline bool as_arena_is_empty(const as_arena *arena) {
   return arena->block == NULL;
 }
 
-/* Takes back the piece that was given out last. */
+/* Takes back the piece that was given out last; once. */
 void as_arena_give_back(as_arena *arena, const uint8_t *piece);
 
 /* Takes all pieces back; keeps one block of moderate size. */

@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "check.h"
+#include "codec/base64.h"
 #include "codec/envelope.h"
 #include "codec/gzip.h"
 #include "codec/session_text.h"
@@ -13,7 +14,12 @@
 #include "failing_heap.h"
 
 /* The content is larger than what is unpacked at a time. */
-enum { MEMBERS = 300, CONTENT_BYTES = 200000, BYTE_FORMS = AS_BYTE_FORM_OBJECT + 1 };
+enum {
+  MEMBERS = 300,
+  FEW = 40,
+  CONTENT_BYTES = 200000,
+  BYTE_FORMS = AS_BYTE_FORM_OBJECT + 1
+};
 
 static const char BEFORE[] = "before";
 
@@ -34,9 +40,12 @@ typedef struct sample {
   as_buffer forms[BYTE_FORMS];
 } sample;
 
+/* Many members, and every form that is packed. */
+enum { MANY, PACKED, RECORDS };
+
 typedef struct samples {
-  sample record;
-  as_buffer sealed[AS_COMPRESSOR_MAX_CODE]; /* the record's CBOR, by each compressor */
+  sample records[RECORDS];
+  as_buffer sealed[AS_COMPRESSOR_MAX_CODE]; /* the CBOR of many, by each compressor */
   as_buffer session;                        /* JSON text */
   as_buffer session_records;
   as_buffer content;
@@ -46,6 +55,7 @@ typedef struct samples {
 typedef struct step {
   codec *codec;
   const samples *samples;
+  const sample *record;
   int form;
 } step;
 
@@ -55,19 +65,18 @@ typedef as_status action(const step *step, as_buffer *out);
 
 static as_status store(const step *step, as_buffer *out) {
   return as_transcode_json_exact(&step->codec->transcoder,
-                                 as_buffer_slice(&step->samples->record.json), out,
+                                 as_buffer_slice(&step->record->json), out,
                                  &step->codec->error);
 }
 
 static as_status read_structure(const step *step, as_buffer *out) {
   return as_transcode_json_structure(&step->codec->transcoder,
-                                     as_buffer_slice(&step->samples->record.json), out,
+                                     as_buffer_slice(&step->record->json), out,
                                      &step->codec->error);
 }
 
 static as_status give_back(const step *step, as_buffer *out) {
-  return as_transcode_cbor(&step->codec->transcoder,
-                           as_buffer_slice(&step->samples->record.cbor),
+  return as_transcode_cbor(&step->codec->transcoder, as_buffer_slice(&step->record->cbor),
                            (as_byte_form)step->form, out, &step->codec->error);
 }
 
@@ -76,8 +85,8 @@ static as_status seal(const step *step, as_buffer *out) {
   const as_compressor *compressor = as_compressor_of_code((unsigned)step->form);
   as_sealing sealing = {SIZE_MAX, compressor, compressor->default_level, 0, 0, 0};
   return as_envelope_seal(&sealing, AS_SERIALIZER_CBOR,
-                          as_buffer_slice(&step->samples->record.cbor),
-                          &step->codec->envelope, out, &step->codec->error);
+                          as_buffer_slice(&step->record->cbor), &step->codec->envelope,
+                          out, &step->codec->error);
 }
 
 static as_status open(const step *step, as_buffer *out) {
@@ -150,9 +159,8 @@ static void codec_free(codec *codec) {
   CHECK(codec->mem.used_bytes == 0);
 }
 
-static void transcode(codec *codec, const samples *samples) {
-  const sample *record = &samples->record;
-  step step = {codec, samples, 0};
+static void transcode(codec *codec, const samples *samples, const sample *record) {
+  step step = {codec, samples, record, 0};
   insist(store, &step, as_buffer_slice(&record->cbor));
   insist(read_structure, &step, as_buffer_slice(&record->structure));
   for (; step.form < BYTE_FORMS; step.form++)
@@ -160,21 +168,22 @@ static void transcode(codec *codec, const samples *samples) {
 }
 
 static void pack(codec *codec, const samples *samples) {
-  step step = {codec, samples, 1};
+  step step = {codec, samples, &samples->records[MANY], 1};
   for (; step.form <= AS_COMPRESSOR_MAX_CODE; step.form++) {
     insist(seal, &step, as_buffer_slice(&samples->sealed[step.form - 1]));
-    insist(open, &step, as_buffer_slice(&samples->record.cbor));
+    insist(open, &step, as_buffer_slice(&step.record->cbor));
   }
 }
 
 /* Returns whether any allocation failed. */
 static bool run(const samples *samples, uint64_t first, uint64_t in_a_row) {
   codec codec;
-  step step = {&codec, samples, 0};
+  step step = {&codec, samples, NULL, 0};
   codec_init(&codec);
   failing_heap_begin(first, in_a_row);
-  transcode(&codec, samples);
-  transcode(&codec, samples);
+  for (int i = 0; i < 2 * RECORDS; i++) {
+    transcode(&codec, samples, &samples->records[i % RECORDS]);
+  }
   pack(&codec, samples);
   insist(unpack, &step, as_buffer_slice(&samples->content));
   insist(walk_session, &step, as_buffer_slice(&samples->session_records));
@@ -190,10 +199,10 @@ static void put(as_buffer *out, const char *text) {
 }
 
 /* Many members, so that the set of keys and the heads of maps grow. */
-static void put_members(as_buffer *out, const char *format) {
+static void put_members(as_buffer *out, const char *format, int count) {
   char text[200];
   put(out, "{");
-  for (int i = 0; i < MEMBERS; i++) {
+  for (int i = 0; i < count; i++) {
     snprintf(text, sizeof text, format, i);
     if (i > 0) put(out, ",");
     put(out, text);
@@ -201,11 +210,9 @@ static void put_members(as_buffer *out, const char *format) {
   put(out, "}");
 }
 
-static void make_record(codec *codec, samples *samples) {
-  sample *record = &samples->record;
-  step step = {codec, samples, 0};
-  put_members(&record->json, "\"%d\":[{\"type\":\"Buffer\",\"data\":\"AQID\"},\"\\n\","
-                             "0.1,true,null,\"\\ud800\"]");
+/* Everything that the text becomes. */
+static void make_record(codec *codec, const samples *samples, sample *record) {
+  step step = {codec, samples, record, 0};
   CHECK(store(&step, &record->cbor) == AS_OK);
   CHECK(read_structure(&step, &record->structure) == AS_OK);
   for (; step.form < BYTE_FORMS; step.form++)
@@ -214,16 +221,99 @@ static void make_record(codec *codec, samples *samples) {
                         as_buffer_slice(&record->json)));
 }
 
+#define KEY "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
+#define PUBLIC "BQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"
+#define OTHER "BQMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMD"
+#define BUFFER(base64) "{\"type\":\"Buffer\",\"data\":\"" base64 "\"}"
+#define EIGHT "2,2,2,2,2,2,2,2"
+#define LIST "{\"type\":\"Buffer\",\"data\":[" EIGHT "," EIGHT "," EIGHT "," EIGHT "]}"
+
+static const char SESSION_BEGIN[] =
+    "{\"_sessions\":{\"" PUBLIC "\":{\"registrationId\":7,\"currentRatchet\":{"
+    "\"ephemeralKeyPair\":{\"pubKey\":\"" PUBLIC "\",\"privKey\":\"" KEY "\"},"
+    "\"lastRemoteEphemeralKey\":\"" OTHER "\",\"previousCounter\":0,\"rootKey\":\"" KEY
+    "\"},\"indexInfo\":{\"baseKey\":\"" PUBLIC
+    "\",\"baseKeyType\":1,\"closed\":-1,\"used\":2,\"created\":1,"
+    "\"remoteIdentityKey\":\"" PUBLIC "\"},\"_chains\":{\"" OTHER
+    "\":{\"chainKey\":{\"counter\":3,\"key\":\"" KEY
+    "\"},\"chainType\":2,\"messageKeys\":";
+
+static const char SESSION_END[] =
+    "}},\"pendingPreKey\":{\"signedKeyId\":9,\"baseKey\":\"" OTHER
+    "\",\"preKeyId\":5}}},\"version\":\"v1\"}";
+
+static const char SENDER_KEY_BEGIN[] =
+    "[{\"senderKeyId\":1,\"senderChainKey\":{\"iteration\":0,\"seed\":" LIST
+    "},\"senderSigningKey\":{\"public\":{\"type\":\"Buffer\",\"data\":[5," EIGHT "," EIGHT
+    "," EIGHT "," EIGHT "]},\"private\":" LIST "},\"senderMessageKeys\":[";
+
+static const char OTHER_FORMS[] = ",{\"private\":" BUFFER(KEY) ",\"public\":" BUFFER(
+    KEY) "},{\"" KEY
+         "\":{\"valueMac\":" BUFFER(
+             KEY) "}},{\"public\":{\"0\":1,\"1\":2},\"x\":" LIST "},"
+                  "{\"5@lid\":1},[1,2,3,4],\"7\",\"5521980000959\",\"5:1@lid\","
+                  "\"\\ud800\",\"" KEY
+                  "\",{\"data\":\"AQID\",\"type\":\"Buffer\"}," BUFFER("e30=") "," BUFFER(
+                      "WyI1Il0=");
+
+/* A sender-key, in a Buffer: text between BUFFER's quotes. */
+static void put_sender_key(as_buffer *out) {
+  as_buffer json;
+  as_mem mem;
+  as_mem_init(&mem);
+  as_buffer_init(&json, &mem);
+  put(&json, SENDER_KEY_BEGIN);
+  for (int i = 0; i < FEW; i++) {
+    put(&json, i > 0 ? ",{\"iteration\":5,\"seed\":" : "{\"iteration\":5,\"seed\":");
+    put(&json, LIST "}");
+  }
+  put(&json, "]}]");
+  size_t length = as_base64_encoded_length(json.length);
+  put(out, ",{\"type\":\"Buffer\",\"data\":\"");
+  CHECK(as_buffer_reserve(out, length + 1) == AS_OK);
+  as_base64_encode(as_buffer_slice(&json), out->data + out->length);
+  out->length += length;
+  put(out, "\"}");
+  as_buffer_free(&json);
+}
+
+static void make_records(codec *codec, samples *samples) {
+  as_buffer *many = &samples->records[MANY].json;
+  as_buffer *packed = &samples->records[PACKED].json;
+  put_members(many,
+              "\"%d\":[{\"type\":\"Buffer\",\"data\":\"AQID\"},\"\\n\","
+              "0.1,true,null,\"\\ud800\"]",
+              MEMBERS);
+  put(packed, "[");
+  put(packed, SESSION_BEGIN);
+  put_members(packed, "\"%d\":\"" KEY "\"", FEW);
+  put(packed, SESSION_END);
+  put_sender_key(packed);
+  put(packed, ",");
+  put_members(packed, "\"%d:7@s.whatsapp.net\":true", FEW);
+  put(packed, OTHER_FORMS);
+  put(packed, "]");
+  for (int i = 0; i < RECORDS; i++) make_record(codec, samples, &samples->records[i]);
+}
+
+/* That the forms are what they were meant to be: an array, a session in it, ... */
+static void check_forms(const samples *samples) {
+  static const uint8_t SESSION[] = {0x90, 0xCB, 0x81, 0x89};
+  as_slice cbor = as_buffer_slice(&samples->records[PACKED].cbor);
+  CHECK(memcmp(cbor.data, SESSION, sizeof SESSION) == 0);
+  CHECK(cbor.length * 3 < samples->records[PACKED].json.length);
+}
+
 static void make_sealed(codec *codec, samples *samples) {
-  step step = {codec, samples, 1};
+  step step = {codec, samples, &samples->records[MANY], 1};
   for (; step.form <= AS_COMPRESSOR_MAX_CODE; step.form++)
     CHECK(seal(&step, &samples->sealed[step.form - 1]) == AS_OK);
 }
 
 static void make_session(codec *codec, samples *samples) {
-  step step = {codec, samples, 0};
+  step step = {codec, samples, NULL, 0};
   put(&samples->session, "{\"creds\":{},\"keys\":{\"\\u0061\":");
-  put_members(&samples->session, "\"\\u0062%d\":{\"a\":[]}");
+  put_members(&samples->session, "\"\\u0062%d\":{\"a\":[]}", MEMBERS);
   put(&samples->session, "}}");
   CHECK(walk_session(&step, &samples->session_records) == AS_OK);
   CHECK(samples->session_records.length > MEMBERS);
@@ -249,11 +339,13 @@ static void make_packed(samples *samples) {
 /* Every buffer of the samples, for init and free. */
 static void for_each_buffer(samples *samples, void (*act)(as_buffer *, as_mem *),
                             as_mem *mem) {
-  sample *record = &samples->record;
-  act(&record->json, mem);
-  act(&record->cbor, mem);
-  act(&record->structure, mem);
-  for (int i = 0; i < BYTE_FORMS; i++) act(&record->forms[i], mem);
+  for (int i = 0; i < RECORDS; i++) {
+    sample *record = &samples->records[i];
+    act(&record->json, mem);
+    act(&record->cbor, mem);
+    act(&record->structure, mem);
+    for (int form = 0; form < BYTE_FORMS; form++) act(&record->forms[form], mem);
+  }
   for (int i = 0; i < AS_COMPRESSOR_MAX_CODE; i++) act(&samples->sealed[i], mem);
   act(&samples->session, mem);
   act(&samples->session_records, mem);
@@ -273,7 +365,8 @@ int main(int argc, char **argv) {
   uint64_t in_a_row = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
   codec_init(&codec);
   for_each_buffer(&samples, as_buffer_init, &codec.mem);
-  make_record(&codec, &samples);
+  make_records(&codec, &samples);
+  check_forms(&samples);
   make_sealed(&codec, &samples);
   make_session(&codec, &samples);
   make_packed(&samples);
