@@ -21,7 +21,7 @@ local record_file = require "bench.harness.record_file"
 local statistics = require "bench.harness.statistics"
 local temporary = require "spec.support.temporary"
 
-local PASS_BYTES = 512 * 1024
+local PASS_BYTES = 4 * 1024 * 1024
 local TOTAL = "total"
 
 local codec_rounds = {

@@ -151,7 +151,9 @@ function verbs.run(fields)
   local pass = codec.is_placed and pass_by_place or pass_plainly
   local run_one, records = codec[peer.method], 0
   write_kept(part, fields.keep)
+  -- The collector gave memory back to the system; a program that goes on has it.
   collectgarbage()
+  pass(part, run_one)
   local started_ms, started_cpu_s = core.now_ms(), os.clock()
   for _ = 1, passes do records = records + pass(part, run_one) end
   local cpu_s, wall_s = os.clock() - started_cpu_s, (core.now_ms() - started_ms) / 1000
