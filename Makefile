@@ -201,6 +201,7 @@ COVERAGE_MIN ?= 90
 # Simulated runs; `make test` has 500, or as many as SIM_SEEDS says.
 CHECK_SEEDS  := $(or $(SIM_SEEDS),10000)
 
+check: FUZZ_SECONDS = 60
 check: valgrind fuzz node sim ## all specs under the sanitizers, C under valgrind, fuzzing, Node
 	@$(MAKE) --no-print-directory SANITIZE=1 test
 	@echo "check: all specs under AddressSanitizer and UndefinedBehaviorSanitizer," \

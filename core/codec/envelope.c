@@ -166,14 +166,18 @@ static as_status pack(const as_sealing *sealing, as_slice payload,
   }
   uint8_t size[VARINT_MAX_BYTES];
   size_t packed_bytes, size_bytes = put_size(size, payload.length);
-  size_t body_bytes = most_packed_bytes(sealing, payload.length);
-  if (body_bytes <= size_bytes) return AS_OK;
-  AS_TRY(as_buffer_reserve(out, body_bytes));
+  size_t most = most_packed_bytes(sealing, payload.length);
+  if (most <= size_bytes) return AS_OK;
+  /* Room for any result: with less, some compressors give up before they must. */
+  size_t room = sealing->compressor->bound(payload.length);
+  AS_TRY(as_buffer_reserve(out, size_bytes + room));
   AS_TRY(sealing->compressor->pack(&state->compressors, sealing->level, payload,
-                                   out->data + out->length + size_bytes,
-                                   body_bytes - size_bytes, &packed_bytes));
-  /* Nothing was packed when it does not fit. */
-  if (payload.length > (uint64_t)packed_bytes * AS_ENVELOPE_MAX_RATIO) return AS_OK;
+                                   out->data + out->length + size_bytes, room,
+                                   &packed_bytes));
+  if (size_bytes + packed_bytes > most ||
+      payload.length > (uint64_t)packed_bytes * AS_ENVELOPE_MAX_RATIO) {
+    return AS_OK;
+  }
   memcpy(out->data + out->length, size, size_bytes);
   out->length += size_bytes + packed_bytes;
   *out_is_packed = true;

@@ -4,7 +4,8 @@
 --
 -- A script is { name, code = 4 to 15, encode(value, type) -> string, decode(string, type)
 -- -> value }; `type` is "creds" for the credentials. Both raise, or return nil and a
--- sentence, when they cannot. `cbor` and `json` are the core's: their scripts only say so.
+-- sentence, when they cannot. `cbor` and `json` are the core's: their scripts only say
+-- so.
 
 local core = require "authstate.core"
 local failure = require "authstate.failure"

@@ -78,7 +78,8 @@ describe("compression", function()
         assert.equal(code, code_of(bytes), id)
         assert.is_true(#bytes < #LONG / 3, id)
       end
-      for id, value in pairs(assert(session.keys:get("x", { "a", "b", "c", "d", "e" }))) do
+      local found = assert(session.keys:get("x", { "a", "b", "c", "d", "e" }))
+      for id, value in pairs(found) do
         assert.same({ LONG }, value, id)
       end
       assert.same(creds, session:load_creds())
@@ -95,6 +96,16 @@ describe("compression", function()
     end)
   end
 
+  it("by a number is that level of gzip", function()
+    local text, sizes = sample.text "small", {}
+    for _, how in ipairs { 1, 6, 9, "gzip" } do
+      assert(open({ compression = how }):session("s").keys:set { x = { a = { text } } })
+      sizes[how] = #field("x", "a")
+    end
+    assert.is_true(sizes[1] > sizes[6] and sizes[6] > sizes[9])
+    assert.equal(sizes[6], sizes.gzip)
+  end)
+
   it("is off unless it is asked for", function()
     assert(open({}):session("s").keys:set { x = { a = { LONG } } })
     assert.equal(0, code_of(field("x", "a")))
@@ -104,7 +115,9 @@ describe("compression", function()
     local warnings = {}
     local store = open {
       compression = "zstd", serializer = "json", layout = "hbinduni-hash",
-      log = function(level, message) warnings[#warnings + 1] = level .. " " .. message end,
+      log = function(level, message)
+        warnings[#warnings + 1] = level .. " " .. message
+      end,
     }
     assert(store:session("s").keys:set { session = { a = { x = LONG } } })
     assert.equal('{"x":"' .. LONG .. '"}', server:command("HGET", "s:auth", "session-a"))

@@ -5,6 +5,8 @@
 local core = require "authstate.core"
 local fixture = require "spec.support.fixture"
 local hex = require "spec.codec.hex"
+local program = require "spec.base.program"
+local random = require "spec.support.random"
 
 -- Of values that are damaged bit by bit.
 local LONGEST = 1500
@@ -23,6 +25,15 @@ local function read(stored, max_bytes)
     error(hex.encode(stored) .. ": " .. tostring(text_message or text))
   end
   return value
+end
+
+local COMPRESSORS = { lz4 = 1, zstd = 2, deflate = 3 }
+
+local function sealing(compressor, serializer)
+  return core.sealing {
+    compressor = compressor, serializer = serializer or "cbor", threshold_bytes = 0,
+    min_gain_bytes = 1, min_gain_percent = 0,
+  }
 end
 
 local PENDING = '},"pendingPreKey":{"signedKeyId":9,"baseKey":'
@@ -82,6 +93,21 @@ local function samples()
     if #stored <= LONGEST then list[#list + 1] = stored end
   end
   assert(#list > 25)
+  return list
+end
+
+-- Values that are compressed, by each compressor and serializer.
+local function compressed_samples()
+  local list = {}
+  local text = ('{"name":"%s","id":"x","again":"%s"}'):format(("ab c"):rep(20),
+    ("ab c"):rep(9))
+  for compressor, code in pairs(COMPRESSORS) do
+    for serializer, low_bits in pairs { cbor = 0, json = 1 } do
+      local stored = core.json_encode(text, nil, sealing(compressor, serializer))
+      assert.equal(0x80 + 32 * code + low_bits, stored:byte(1))
+      list[#list + 1] = stored
+    end
+  end
   return list
 end
 
@@ -156,5 +182,69 @@ describe("a damaged stored value", function()
         end
       end
     end
+  end)
+end)
+
+describe("a compressed stored value", function()
+  local stored_values = compressed_samples()
+
+  it("gives a reason when it is cut short anywhere, or goes on", function()
+    for _, stored in ipairs(stored_values) do
+      assert.is_table(read(stored))
+      for length = 0, #stored - 1 do
+        assert.is_nil(read(stored:sub(1, length)))
+      end
+      local value, message = read(stored .. "\0")
+      assert.is_nil(value)
+      assert.matches("damaged", message)
+    end
+  end)
+
+  it("gives a value or a reason for every flipped bit, and every other byte", function()
+    for _, stored in ipairs(stored_values) do
+      for at = 1, #stored do
+        for byte = 0, 255 do
+          read(stored:sub(1, at - 1) .. string.char(byte) .. stored:sub(at + 1))
+        end
+      end
+    end
+  end)
+
+  it("gives a reason when its size is another one, or not written as short as can be",
+    function()
+      for _, stored in ipairs(stored_values) do
+        local header, size, packed = stored:sub(1, 1), stored:byte(2), stored:sub(4)
+        if size < 128 then packed = stored:sub(3) end
+        for _, wrong in ipairs {
+          "", "\0", "\1", "\127", "\128", "\128\0", "\255\255\255\255\255\1",
+          "\255\255\255\255\15", "\128\128\128\128\128",
+          string.char(size % 128 + 128, math.floor(size / 128) + 128, 0),
+        } do
+          assert.is_nil(read(header .. wrong .. packed))
+        end
+      end
+    end)
+
+  it("takes at most a mebibyte for a kibibyte, whatever it promises; gains are exact",
+    function()
+      program.run(program.compile("spec/codec/envelope.c", { "core/base", "core/codec" },
+        { "-lz", "-llz4", "-lzstd", "-lcrypto", "-lm" }), random.new():word())
+    end)
+
+  it("is what doc/envelope.md shows", function()
+    local file = assert(io.open "doc/envelope.md")
+    local section = file:read("*a"):match "\n## Compression\n(.-)\n## "
+    file:close()
+    local count = 0
+    section = section:gsub("\n\n", "\n\n\n\n")
+    for block in section:gmatch "\n\n(    .-)\n\n" do
+      local bytes = {}
+      for line in (block .. "\n"):gmatch "(.-)\n" do
+        bytes[#bytes + 1] = line:match "^%s+(%x%x[%x ]-)%s%s" or ""
+      end
+      assert.equal(("ha "):rep(40), read(hex.decode(table.concat(bytes))))
+      count = count + 1
+    end
+    assert.equal(3, count)
   end)
 end)

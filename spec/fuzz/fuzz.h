@@ -15,14 +15,17 @@
   X(base64)                                                                              \
   X(cbor)                                                                                \
   X(connection)                                                                          \
+  X(deflate)                                                                             \
   X(engine)                                                                              \
   X(envelope)                                                                            \
   X(gzip)                                                                                \
   X(jsontext)                                                                            \
   X(keyring)                                                                             \
+  X(lz4)                                                                                 \
   X(number)                                                                              \
   X(reply)                                                                               \
-  X(session_text)
+  X(session_text)                                                                        \
+  X(zstd)
 
 typedef void fuzz_target(as_slice input);
 

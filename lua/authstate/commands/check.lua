@@ -333,7 +333,8 @@ return {
   positional = { min = 1, max = 1, names = "SCRIPT" },
   has_no_store = true,
   options = {
-    { name = "steps", value = "N", sentence = "how many, unless it is a profile (default 5000)" },
+    { name = "steps", value = "N",
+      sentence = "how many, unless it is a profile (default 5000)" },
     { name = "seed", value = "N", sentence = "repeats the steps of another run" },
   },
   run = run,
