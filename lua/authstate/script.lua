@@ -9,7 +9,10 @@ local suggest = require "authstate.suggest"
 local script = {}
 
 -- What a script in each folder is called.
-local NOUNS = { layouts = "layout", profiles = "profile", serializers = "serializer" }
+local NOUNS = {
+  layouts = "layout", policies = "policy", preload = "preload rule", profiles = "profile",
+  serializers = "serializer",
+}
 
 local function folder_path(folder)
   local here = assert(package.searchpath("authstate.version", package.path))
@@ -40,7 +43,7 @@ local function find(folder, name)
 end
 
 --- Runs a script, anew each time.
--- @param folder "layouts", "profiles" or "serializers"
+-- @param folder a key of NOUNS, such as "layouts"
 -- @param name name or path
 -- @return what the file returns, its path; or nil, a sentence (with file and line where
 --   there is one), and the path when there is a file of this name
