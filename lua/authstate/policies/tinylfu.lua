@@ -1,0 +1,103 @@
+-- SPDX-License-Identifier: MIT
+--- W-TinyLFU (Einziger, Friedman and Manes: "TinyLFU: A Highly Efficient Cache Admission
+-- Policy", ACM ToS 2017). What is new goes through a window under LRU. What leaves the
+-- window stays only if it was used more often, by the sketch, than what the main part
+-- would evict for it. The main part is a segmented LRU: what is read while on probation
+-- becomes protected.
+--
+-- A use counts once in CORRELATED reads for each entry: a message reads a record several
+-- times, which tells nothing of the next message (the correlated references of O'Neil,
+-- O'Neil and Weikum: "The LRU-K Page Replacement Algorithm", 1993). Writes do not count.
+-- `rank` is the read from which on an entry counts again, `mark` the part it is in.
+--
+-- The window goes on growing or shrinking while the hit ratio rises, and turns when it
+-- falls (Einziger, Eytan, Friedman and Manes: "Adaptive Software Cache Management",
+-- Middleware 2018).
+
+local floor, max, min = math.floor, math.max, math.min
+
+local PROTECTED_SHARE = 0.8
+local SAMPLE, CORRELATED = 15, 2
+local FIRST_SHARE, LEAST_SHARE, MOST_SHARE = 0.1, 0.01, 0.8
+local STEP, STEP_DECAY = 0.03, 0.98
+local PERIOD = 20 -- reads for each entry between two steps
+
+local PROBATION, PROTECTED = 1, 2 -- 0: in the window
+
+return function(cache)
+  local parts = { [0] = cache:queue(), cache:queue(), cache:queue() }
+  local window, probation, protected = parts[0], parts[1], parts[2]
+  local sketch, policy, candidate = cache:sketch(SAMPLE), {}, 0
+  local share, step = FIRST_SHARE, STEP
+  local reads, hits, next_step, last_ratio = 0, 0, math.huge, 0
+
+  local function begin_period()
+    hits, next_step = 0, reads + PERIOD * cache.count
+  end
+
+  local function adapt()
+    local ratio = hits / (PERIOD * cache.count)
+    if ratio < last_ratio then step = -step * STEP_DECAY end
+    share = max(LEAST_SHARE, min(MOST_SHARE, share + step))
+    last_ratio = ratio
+    begin_period()
+  end
+
+  -- Without a branch, at which half of the hits would leave what LuaJIT has compiled:
+  -- `times` is 0 or 1, and 0 names no entry.
+  local function count_use(e)
+    local entry = cache:entry(e)
+    reads = reads + 1
+    local times = min(1, floor(reads / entry.rank))
+    entry.rank = entry.rank + times * (reads + CORRELATED * cache.count - entry.rank)
+    sketch:add(times * e)
+    if reads >= next_step then adapt() end
+  end
+
+  local function move(e, part)
+    parts[cache:entry(e).mark]:remove(e)
+    parts[part]:push(e)
+    cache:entry(e).mark = part
+  end
+
+  -- The oldest go on probation until the others take at most so many bytes. The last one
+  -- that went.
+  local function trim(queue, most_bytes)
+    local e = 0
+    while queue.bytes > most_bytes and queue.count > 1 do
+      e = queue.oldest
+      move(e, PROBATION)
+    end
+    return e
+  end
+
+  function policy.insert(e)
+    if cache:entry(e).hits > 0 then count_use(e) end
+    window:push(e)
+    candidate = trim(window, share * cache.capacity_bytes)
+  end
+
+  function policy.hit(e)
+    count_use(e)
+    hits = hits + 1
+    local part = cache:entry(e).mark
+    if part ~= PROBATION then return parts[part]:touch(e) end
+    move(e, PROTECTED)
+    trim(protected, PROTECTED_SHARE * (1 - share) * cache.capacity_bytes)
+  end
+
+  function policy.evict()
+    if next_step == math.huge then begin_period() end -- the cache is full
+    local victim = probation.oldest
+    if victim == 0 then victim = protected.oldest end
+    if victim == 0 then victim = window.oldest end
+    if not probation:has(candidate) then return victim end
+    return sketch:count(candidate) > sketch:count(victim) and victim or candidate
+  end
+
+  function policy.remove(e)
+    parts[cache:entry(e).mark]:remove(e)
+  end
+
+  return policy
+end
