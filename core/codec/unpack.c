@@ -311,7 +311,7 @@ static int name_of(const as_head *head) {
 static as_status give_name(as_unpack_job *job, const as_head *head) {
   bool is_short = head->argument < AS_INFO_1;
   bool is_known = is_short || (head->major == AS_MAJOR_UNSIGNED &&
-                               head->argument + AS_INFO_1 < AS_NAMES_COUNT);
+                               head->argument < AS_NAMES_COUNT - AS_INFO_1);
   if (!is_known || (head->info > AS_INFO_8)) {
     return as_unpack_fail(job, head->at, "a name that this version does not know");
   }
