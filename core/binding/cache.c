@@ -138,6 +138,10 @@ AS_EXPORT void authstate_cache_delete(authstate_cache *cache, uint32_t entry) {
   as_cache_delete(whole(cache), entry);
 }
 
+AS_EXPORT void authstate_cache_release(authstate_cache *cache) {
+  as_cache_release(whole(cache));
+}
+
 AS_EXPORT uint32_t authstate_cache_expired(authstate_cache *cache, double now_ms) {
   return as_cache_expired(whole(cache), now_ms);
 }

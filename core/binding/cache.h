@@ -35,6 +35,7 @@
                                      double expires_ms);                                 \
   int32_t authstate_cache_set_types(authstate_cache *cache, uint32_t count);             \
   void authstate_cache_delete(authstate_cache *cache, uint32_t entry);                   \
+  void authstate_cache_release(authstate_cache *cache);                                  \
   uint32_t authstate_cache_expired(authstate_cache *cache, double now_ms);               \
   uint32_t authstate_cache_first(authstate_cache *cache, uint32_t session,               \
                                  uint32_t type);                                         \

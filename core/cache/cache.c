@@ -247,6 +247,17 @@ void as_cache_delete(as_cache *cache, uint32_t number) {
   show(cache);
 }
 
+void as_cache_release(as_cache *cache) {
+  if (as_cache_slab_count(&cache->slab) > 0) return;
+  for (as_cache_structure *each = cache->structures; each != NULL; each = each->next)
+    as_cache_structure_empty(each);
+  as_cache_slab_free(&cache->slab);
+  as_cache_index_free(&cache->index);
+  as_cache_groups_free(&cache->groups);
+  as_cache_heap_free(&cache->expiry);
+  show(cache);
+}
+
 uint32_t as_cache_expired(const as_cache *cache, double now_ms) {
   if (cache->seen.next_expiry_ms > now_ms) return 0;
   return cache->expiry.seen.count > 0 ? cache->expiry.seen.nodes[1].entry : 0;

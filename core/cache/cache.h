@@ -70,6 +70,10 @@ AS_MUST_USE as_status as_cache_set_expiry(as_cache *cache, uint32_t number,
 /* Deletes an entry, out of all structures too, in which a policy may have left it. */
 void as_cache_delete(as_cache *cache, uint32_t number);
 
+/* Gives back all tables while there is no entry, so that a lower bound can be kept; what
+ * ghosts and sketches know goes too. No effect while there are entries. */
+void as_cache_release(as_cache *cache);
+
 /* The entry that expires first if it has expired by `now_ms`, else 0. */
 uint32_t as_cache_expired(const as_cache *cache, double now_ms);
 

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Four rows share the words: row i of a code is one of 16 counters in a word that another
- * product of the code chooses. Adding raises only those of the four that are smallest
- * (conservative update), which keeps codes that fall together apart for longer.
+/* The words are in blocks of a cache line. A code has one block, and in it four counters,
+ * each in a quarter of its own, so that a use costs one line. Adding raises only those of
+ * the four that are smallest (conservative update), which keeps codes that fall together
+ * apart for longer.
  *
- * A wider table is the old one twice: a word is chosen by the low bits, so each code
+ * A wider table is the old one twice: a block is chosen by the low bits, so each code
  * finds the counters that it had. */
 #include "cache/sketch.h"
 
 #include <string.h>
 
-enum { ROWS = 4, MOST = 15, FIRST_WIDTH = 64 };
-
-static const uint64_t FACTORS[ROWS] = {
-    UINT64_C(0x9E3779B97F4A7C15), UINT64_C(0xC2B2AE3D27D4EB4F),
-    UINT64_C(0xD6E8FEB86659FD93), UINT64_C(0xA0761D6478BD642F)};
+enum { ROWS = 4, MOST = 15, BLOCK = 8, FIRST_WIDTH = 128, WORDS_PER_ENTRY = 2, FEW = 64 };
 
 typedef struct counter {
   uint32_t word;
@@ -32,16 +29,21 @@ void as_cache_sketch_free(as_cache_sketch *sketch) {
   as_cache_sketch_init(sketch, sketch->slab, sketch->sample);
 }
 
-static counter counter_of(const as_cache_sketch *sketch, uint32_t code, uint32_t row) {
-  uint64_t product = (code + UINT64_C(1)) * FACTORS[row];
-  product ^= product >> 32;
-  uint32_t nibble = row * 4 + (uint32_t)(product >> 29 & 3);
-  counter found = {(uint32_t)product & (sketch->width - 1), nibble * 4};
-  return found;
-}
-
-static uint32_t value_of(const as_cache_sketch *sketch, counter at) {
-  return (uint32_t)(sketch->words[at.word] >> at.shift) & MOST;
+/* The counters of a code, one of each row, and the smallest of them. The low half of the
+ * product chooses the block, five bits each of the high half a counter of 32. */
+static uint32_t find(const as_cache_sketch *sketch, uint32_t code, counter *out_rows) {
+  uint64_t product = (code + UINT64_C(1)) * UINT64_C(0x9E3779B97F4A7C15);
+  uint32_t block = ((uint32_t)(product >> 32) ^ code) & (sketch->width / BLOCK - 1);
+  uint64_t choice = product * UINT64_C(0xD6E8FEB86659FD93) >> 32;
+  uint32_t least = MOST;
+  for (uint32_t row = 0; row < ROWS; row++, choice >>= 5) {
+    uint32_t word = block * BLOCK + row * 2 + (uint32_t)(choice & 1);
+    counter at = {word, (uint32_t)(choice >> 1 & 15) * 4};
+    uint32_t value = (uint32_t)(sketch->words[word] >> at.shift) & MOST;
+    if (value < least) least = value;
+    out_rows[row] = at;
+  }
+  return least;
 }
 
 /* Without memory it stays as wide as it is. */
@@ -65,32 +67,30 @@ static void halve(as_cache_sketch *sketch) {
   sketch->seen.uses /= 2;
 }
 
-static uint32_t count(const as_cache_sketch *sketch, uint32_t code) {
-  uint32_t least = sketch->width ? MOST : 0;
-  for (uint32_t row = 0; row < ROWS && sketch->width > 0; row++) {
-    uint32_t value = value_of(sketch, counter_of(sketch, code, row));
-    if (value < least) least = value;
+static void raise(as_cache_sketch *sketch, uint32_t code) {
+  counter rows[ROWS];
+  uint32_t least = find(sketch, code, rows);
+  for (uint32_t row = 0; row < ROWS && least < MOST; row++) {
+    uint64_t *word = &sketch->words[rows[row].word];
+    if ((*word >> rows[row].shift & MOST) == least)
+      *word += UINT64_C(1) << rows[row].shift;
   }
-  return least;
 }
 
 void as_cache_sketch_add(as_cache_sketch *sketch, uint32_t entry) {
   if (!as_cache_slab_has(sketch->slab, entry)) return;
   uint32_t code = as_cache_slab_at(sketch->slab, entry)->code;
   uint32_t entries = as_cache_slab_count(sketch->slab);
-  if (entries > sketch->width || sketch->width == 0) widen(sketch);
+  if (entries > sketch->width / WORDS_PER_ENTRY) widen(sketch);
   if (sketch->width == 0) return;
-  uint32_t least = count(sketch, code);
-  for (uint32_t row = 0; row < ROWS && least < MOST; row++) {
-    counter at = counter_of(sketch, code, row);
-    if (value_of(sketch, at) == least) sketch->words[at.word] += UINT64_C(1) << at.shift;
-  }
+  raise(sketch, code);
   sketch->seen.uses++;
-  double most = (double)sketch->sample * (entries > FIRST_WIDTH ? entries : FIRST_WIDTH);
+  double most = (double)sketch->sample * (entries > FEW ? entries : FEW);
   if (sketch->seen.uses >= most) halve(sketch);
 }
 
 uint32_t as_cache_sketch_count(const as_cache_sketch *sketch, uint32_t entry) {
-  if (!as_cache_slab_has(sketch->slab, entry)) return 0;
-  return count(sketch, as_cache_slab_at(sketch->slab, entry)->code);
+  counter rows[ROWS];
+  if (sketch->width == 0 || !as_cache_slab_has(sketch->slab, entry)) return 0;
+  return find(sketch, as_cache_slab_at(sketch->slab, entry)->code, rows);
 }

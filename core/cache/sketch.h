@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* as_cache_sketch estimates how often keys were used lately, whether they are in the
- * cache or not, in 8 bytes for each entry that the cache holds: a count-min sketch of
+ * cache or not, in 16 bytes for each entry that the cache holds: a count-min sketch of
  * counters up to 15 (Einziger, Friedman and Manes, "TinyLFU: A Highly Efficient Cache
  * Admission Policy", 2017). An estimate is never below what was added since the last two
  * halvings, and seldom above. Without memory it knows nothing: every estimate is 0. */

@@ -19,7 +19,7 @@ static void init(as_cache_structure *structure, const as_cache_slab *slab,
   }
 }
 
-static void empty(as_cache_structure *structure) {
+void as_cache_structure_empty(as_cache_structure *structure) {
   switch (structure->kind) {
     case AS_CACHE_QUEUE:
       as_cache_queue_free(&structure->as.queue);
@@ -59,13 +59,13 @@ static as_mem *mem_of(const as_cache_structure *structure) {
 
 void as_cache_structure_del(as_cache_structure *structure) {
   as_mem *mem = mem_of(structure);
-  empty(structure);
+  as_cache_structure_empty(structure);
   as_mem_free(mem, structure, sizeof *structure);
 }
 
 void as_cache_structure_retire(as_cache_structure *structure,
                                const as_cache_slab *nothing) {
-  empty(structure);
+  as_cache_structure_empty(structure);
   init(structure, nothing, 1);
   structure->is_retired = true;
 }

@@ -38,7 +38,10 @@ AS_MUST_USE as_status as_cache_structure_new(const as_cache_slab *slab,
 /* Frees it, and only it. */
 void as_cache_structure_del(as_cache_structure *structure);
 
-/* Gives back what it holds. `nothing`: a slab without entries, which outlives it. */
+/* Gives back what it holds; it goes on empty. */
+void as_cache_structure_empty(as_cache_structure *structure);
+
+/* The same for ever. `nothing`: a slab without entries, which outlives it. */
 void as_cache_structure_retire(as_cache_structure *structure,
                                const as_cache_slab *nothing);
 

@@ -34,7 +34,7 @@ local function look(id, type_name, session)
   return near:bytes(e) or false
 end
 
--- The path of a script: a policy under FIFO, with changes that may use `cache`, `options`,
+-- The path of a script: FIFO with changes, which may use `cache`, `options`,
 -- `queue` and `policy`.
 local function policy_file(changes)
   return temporary.file(([[

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --- SIEVE (Zhang, Yang, Yue, Vigfusson and Rashmi: "SIEVE is Simpler than LRU", NSDI
--- 2024). A queue in the order of insertion, and a hand that goes from the oldest to the newest
--- and round: it spares, once, what was read since it came by, and evicts what was not.
+-- 2024). A queue in the order of insertion, and a hand that goes from the oldest to the
+-- newest and round: it spares, once, what was read since it came by, and evicts what was
+-- not.
 
 return function(cache)
   local queue, hand, policy = cache:queue(), 0, {}

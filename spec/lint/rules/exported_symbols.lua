@@ -30,6 +30,7 @@ local ALLOWED = {
   authstate_cache_queue_push = "core/binding/cache.c",
   authstate_cache_queue_remove = "core/binding/cache.c",
   authstate_cache_queue_touch = "core/binding/cache.c",
+  authstate_cache_release = "core/binding/cache.c",
   authstate_cache_replace = "core/binding/cache.c",
   authstate_cache_retire = "core/binding/cache.c",
   authstate_cache_set_expiry = "core/binding/cache.c",
