@@ -29,7 +29,7 @@ plants.anywhere = {
   { rule = "system_headers", "a thread in the binding", file = "core/binding/core.c",
     text = "#include <pthread.h>\n", says = "<pthread.h>" },
   { rule = "system_headers", "a library that is not listed", file = "core/codec/codec.c",
-    text = "#include <lz4.h>\n", says = "<lz4.h>" },
+    text = "#include <snappy-c.h>\n", says = "<snappy-c.h>" },
 
   { rule = "lua_headers", "Lua in io", file = "core/io/file.c",
     text = "#include <lua.h>\n", says = "<lua.h> is for core/binding only" },
