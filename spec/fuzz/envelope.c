@@ -50,7 +50,7 @@ static bool unpack(as_slice stored, as_envelope *envelope, as_envelope_state *st
   size_t packed_bytes = envelope->payload.length;
   as_status status = as_envelope_unpack(envelope, MAX_VALUE_BYTES, state, &error);
   EXPECT(status == AS_OK || (status == AS_ERR_CORRUPT && error.message[0] != '\0'));
-  EXPECT(state->payload.capacity < 2 * packed_bytes * AS_ENVELOPE_MAX_RATIO);
+  EXPECT(state->payload.capacity <= 2 * packed_bytes * AS_ENVELOPE_MAX_RATIO);
   if (status != AS_OK) return false;
   EXPECT(!envelope->is_packed && envelope->payload.length < MAX_VALUE_BYTES);
   return true;
