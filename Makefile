@@ -78,7 +78,7 @@ FAR_MODULES := $(filter-out $(PREFIX)/bin:$(PREFIX)/lib/lua/5.1:$(PREFIX)/share/
 PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev zlib1g-dev \
                  liblz4-dev libzstd-dev libssl-dev redis-server redis-tools
 TEST_PACKAGES := lua-busted lua-socket lua-filesystem lua-cjson locales luarocks lua-ldoc \
-                 lua-discount lua5.1 lua5.4
+                 lua-discount lua5.1 lua5.4 nginx libnginx-mod-http-lua lua-nginx-redis wrk
 LINT_PACKAGES := lua-check clang clang-format clang-tidy
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
