@@ -1,35 +1,25 @@
 -- SPDX-License-Identifier: MIT
 --- The driver of plain LuaJIT: an engine of a store, whose sockets the loop of the Lua
--- state holds. In a task a call waits by yielding; elsewhere it blocks.
+-- state holds. In a task a call waits by yielding; elsewhere it blocks. What it does with
+-- the engine besides is in operations.lua.
 
 local clock = require "authstate.clock"
 local core = require "authstate.core"
 local core_ffi = require "authstate.core_ffi"
-local entropy = require "authstate.entropy"
 local new_table = require "table.new"
+local operations = require "authstate.drivers.operations"
 local scheduler = require "authstate.scheduler"
 
 local library = core_ffi.library
 
 local Native = { __name = "authstate.native" }
 Native.__index = Native
+for name, method in pairs(operations.methods) do Native[name] = method end
 
 local native = {}
 
 -- How many completions the engine hands out at once.
 local DRAINED = 256
-
--- A number for the engine's dice.
-local function seed()
-  local number = 0
-  for _, byte in ipairs { entropy.bytes(6):byte(1, 6) } do
-    number = number * 256 + byte
-  end
-  return number
-end
-
--- A Redis without TLS waits in silence for the end of what it takes for a command.
-local CONNECT_HINT = "; perhaps the port is one without TLS (redis://)"
 
 --- A driver for one server. Does no I/O; the first operation connects.
 -- @param config { server (see options.check), tls (see tls.lua), scripts = list of
@@ -57,33 +47,8 @@ end
 -- share the parent's.
 function Native:begin()
   drop_engine(self)
-  local config, server = self.config, self.server
-  local max_age_ms = server.socket.max_age_ms
-  self.engine = assert(core.engine {
-    pool_size = config.pool_size or 1,
-    batch_size = config.batch_size or 1,
-    batch_window_ms = config.batch_window_ms or 0,
-    max_operations = config.max_operations,
-    max_queued_bytes = config.max_queued_bytes,
-    max_value_bytes = config.max_value_bytes,
-    max_age_ms = max_age_ms and max_age_ms > 0 and max_age_ms or math.huge,
-    connect_timeout_ms = server.socket.connect_timeout_ms,
-    connect_hint = self.config.tls and CONNECT_HINT,
-    health_timeout_ms = server.socket.health_timeout_ms,
-    retries = not config.is_apart,
-    quarantine_ms = server.socket.quarantine_ms,
-    seed = seed(),
-    database = server.database,
-    user = server.username,
-    password = server.password,
-    scripts = config.scripts,
-  })
-  self.pointer = core_ffi.engine(self.engine:address())
-  self.unfinished = self.engine:address()
+  operations.begin(self, not self.config.is_apart)
   self.losses = 0
-  self.waiters = {}  -- by slot: the task that waits, what `block` waits for, or false
-  self.requests = {} -- by slot: those of `perform`
-  self.verdicts = {} -- by slot: what those get that wait in vain
   self.drained = new_table(2 * DRAINED, 0) -- used again by each `deliver`
 end
 
@@ -226,7 +191,7 @@ end
 
 -- Waits until the operation of a slot has ended.
 -- @return the value of a field that was read, nil when it is absent; or self.unfinished
-local function await(self, slot)
+function Native:await(slot)
   local task = scheduler.running()
   if not task or self.config.is_apart then return block(self, slot) end
   self.waiters[slot] = task
@@ -234,91 +199,20 @@ local function await(self, slot)
   return scheduler.park(task, cancel_operation)
 end
 
--- What an operation gets that was given up. A write that was sent may have taken effect.
-local function judge(verdict, facts, is_write)
-  local code, is_sent = verdict.code, facts.attempts > 0
-  facts.is_unknown = is_write and is_sent
-  if code == "unavailable" and is_sent then code = "timeout" end
-  return nil, verdict.message, code, facts
+-- ---- what operations.lua asks of a driver ---------------------------------------------
+
+--- Why nothing can be asked here: everything can.
+function Native.complaint() end
+
+--- To connect ahead of the first call is for nginx.
+function Native.warm_up()
+  return true
 end
 
--- The outcome of a slot whose operation failed, or must be taken.
--- @return true and facts; or nil, message, code, facts, and the slot is released
-local function ask_outcome(self, slot, is_write)
-  local code, message, attempts, elapsed_ms, was_put_off = self.engine:outcome(slot)
-  local facts = { attempts = attempts, elapsed_ms = elapsed_ms, retry = was_put_off }
-  local verdict = self.verdicts[slot]
-  self.verdicts[slot] = nil
-  if not code then return true, facts end
-  self.engine:release(slot)
-  if verdict then return judge(verdict, facts, is_write) end
-  if is_write then
-    -- It may have taken effect the first time, whatever the server says the second time.
-    local is_given_up = code == "cancelled" or code == "timeout"
-    facts.is_unknown = attempts > (is_given_up and 0 or 1)
-  end
-  return nil, message, code, facts
-end
-
--- ---- operations -----------------------------------------------------------------------
-
-local CLOSED = "the store is closed"
-
--- The store was closed under a call that had submitted something.
-local function lost_by_closing(is_write)
-  return nil, CLOSED, "closed", { attempts = 1, is_unknown = is_write }
-end
-
--- What is to be said when the queue is full.
-local function overload(self)
-  local now, config = self.engine:statistics(), self.config
-  return ("the queue is full: %.0f operations and %.0f bytes wait; queue_max_operations "
-    .. "is %.0f, queue_max_bytes %.0f"):format(now.queued_operations, now.queued_bytes,
-    config.max_operations, config.max_queued_bytes)
-end
-
---- What is to be said of a session that refuses writes.
--- @param lane of the session, or nil
--- @return a sentence, with how much longer
-function Native:refusal(lane)
-  local left_ms = lane and lane:quarantine_ms(clock.now_ms()) or
-    self.server.socket.quarantine_ms
-  return ("a connection was lost amid writes of this session, and the server does not "
-    .. "let us end it (CLIENT KILL): for %.0f ms more, writes are not sent")
-    :format(left_ms)
-end
-
--- Submits by `submit(self, request)`. A lone caller looks first whether replies that
--- nobody waits for have made room.
--- @return slot; or nil, message, code
-local function submit_or_make_room(self, submit, request)
-  local slot, message, code = submit(self, request)
-  if slot then return slot end
-  if code == "overloaded" and not scheduler.has_tasks() then
-    self.latest_ms = request.deadline_ms
-    self.loop:step(0)
-    self:deliver()
-    self.latest_ms = nil
-    slot, message, code = submit(self, request)
-  end
-  if code == "overloaded" then message = overload(self) end
-  if code == "unavailable" then message = self:refusal(request.lane) end
-  return slot, message, code
-end
-
--- Whether the server was not there yet, nothing was sent, and somebody brings it back.
-local function may_begin_again(self, request, code, facts)
-  local is_away = code == "unavailable" or code == "loading"
-  return is_away and self.keeper and not self.trouble and facts.attempts == 0 and
-    clock.now_ms() < request.deadline_ms
-end
-
--- A call in a task that was cancelled, or of a store that is closed, or that cannot be
--- begun. True; or nil, message, code, facts.
-local function begin_call(self)
-  if not self.engine or self.is_closing then
-    return nil, CLOSED, "closed", { attempts = 0 }
-  end
+--- A call begins. True; or nil, message, code, facts when its task was cancelled, or the
+-- store is closed, or it cannot be begun.
+function Native:enter()
+  if not self.engine or self.is_closing then return operations.closed() end
   if not self.loop then
     local is_attached, message, code = attach(self)
     if not is_attached then return nil, message, code, { attempts = 0 } end
@@ -330,94 +224,25 @@ local function begin_call(self)
   return true
 end
 
--- Does an operation, again when nothing was sent and the server is brought back.
--- @param submit function(self, request) -> slot; or nil, message, code
--- @param take function(self, slot, request) -> result; or nil, message, reply, element
--- @return result, nil, nil, facts; or nil, message, code, facts
-local function perform(self, request, submit, take)
-  local is_begun, message, code, facts = begin_call(self)
-  if not is_begun then return nil, message, code, facts end
-  repeat
-    local slot
-    slot, message, code = submit_or_make_room(self, submit, request)
-    if not slot then return nil, message, code, { attempts = 0 } end
-    self.requests[slot] = request
-    await(self, slot)
-    self.requests[slot] = nil
-    local is_fine
-    if not self.engine then return lost_by_closing(request.is_write) end
-    is_fine, message, code, facts = ask_outcome(self, slot, request.is_write)
-    if is_fine then
-      facts = message
-      local result, reason, reply, element = take(self, slot, request)
-      if result then return result, nil, nil, facts end
-      facts.reply, facts.element = reply, element
-      return nil, reason, "corrupt", facts
-    end
-  until not may_begin_again(self, request, code, facts)
-  local trouble = self.trouble
-  if code == "unavailable" and trouble and facts.attempts == 0 then
-    message, code = trouble.message, trouble.code
-  end
-  return nil, message, code, facts
+--- The queue is full. A lone caller looks whether replies that nobody waits for have made
+-- room; whether it may try once more.
+function Native:make_room(request)
+  if scheduler.has_tasks() then return false end
+  self.latest_ms = request.deadline_ms
+  self.loop:step(0)
+  self:deliver()
+  self.latest_ms = nil
+  return true
 end
 
-local function submit_commands(self, request)
-  return self.engine:submit(clock.now_ms(), request.deadline_ms, request.atomic or false,
-    request.commands, request.lane, request.is_write)
+--- Whether the server was not there yet, nothing was sent, and somebody brings it back.
+function Native:may_begin_again(request, code, facts)
+  local is_away = code == "unavailable" or code == "loading"
+  return is_away and self.keeper and not self.trouble and facts.attempts == 0 and
+    clock.now_ms() < request.deadline_ms
 end
 
-local function take_replies(self, slot, request)
-  return self.engine:take(slot, unpack(request.shapes or {}))
-end
-
---- Sends commands as one operation and waits for all their replies.
--- @param request { commands = list of lists of strings, atomic = boolean (MULTI and EXEC
---   around them), shapes = list (see core/binding/engine.h), deadline_ms = number,
---   is_write = boolean, lane = see `lane`, or nil }
--- @return list of replies, nil, nil, facts; or nil, message, code, facts with `attempts`
---   (0: never sent), `elapsed_ms`, `is_unknown` (a write that may have taken effect),
---   `retry` (the server said that it may do it later), and for a value that cannot be
---   opened `reply` and `element`
-function Native:perform(request)
-  return perform(self, request, submit_commands, take_replies)
-end
-
-local function submit_fields(self, request)
-  return self.engine:read(request.lane, request.key, request.fields, request.generation,
-    core.shapes[request.shape], request.deadline_ms)
-end
-
-local function take_fields(self, slot)
-  local replies, message, reply, element = self.engine:take(slot)
-  if replies then return replies[1] end
-  return nil, message, reply, element
-end
-
---- Reads fields of a hash in one step, joined with other reads of this turn.
--- @param request { lane, key, fields = list, generation = number (`fenced` when the
---   session has another one), shape = "raw", "value" or "json", deadline_ms }
--- @return list with a value for each field, holes for those that are absent; or nil,
---   message, code, facts
-function Native:read(request)
-  return perform(self, request, submit_fields, take_fields)
-end
-
-local function submit_write(self, request)
-  return self.engine:write(request.lane, request.changes, request.deadline_ms)
-end
-
-local function take_version(self, slot)
-  return self.engine:take(slot)
-end
-
---- A plain write, joined with others of its lane in this turn.
--- @param request { lane, changes = { key, field, value, ... } (false: removes),
---   deadline_ms, is_write = true }
--- @return the version that it made; or nil, message, code, facts
-function Native:write(request)
-  return perform(self, request, submit_write, take_version)
-end
+-- ---- the quick way --------------------------------------------------------------------
 
 -- Notes who waits for what was submitted the quick way.
 local function note_waiter(self, slot, task)
@@ -466,45 +291,6 @@ end
 
 --- Waits outside of tasks for what was submitted.
 Native.block = block
-
---- What became of what was submitted the quick way and has no result.
--- @return false when it must be begun again, the other way; or nil, message, code, facts
-function Native:finish_quickly(slot, timeout_ms, is_write)
-  if not self.engine then return lost_by_closing(is_write) end
-  local is_fine, message, code, facts = ask_outcome(self, slot, is_write)
-  if not is_fine then
-    local request = { deadline_ms = clock.now_ms() + timeout_ms - facts.elapsed_ms }
-    if may_begin_again(self, request, code, facts) then return false end
-    return nil, message, code, facts
-  end
-  -- A value that cannot be opened; or that could not be made then, and now can.
-  local value, reason, reply, element = self.engine:take(slot)
-  if value then return false end
-  message.reply, message.element = reply, element
-  return nil, reason, "corrupt", message
-end
-
---- Something that keeps the order of a session: what is submitted in it takes effect in
--- that order.
--- @param meta_key of the session, for the generation and the version
--- @return lane; or nil, message, code
-function Native:lane(meta_key)
-  if not self.engine then return nil, CLOSED, "closed" end
-  return self.engine:lane(meta_key)
-end
-
---- A hash for `read_field`; valid while its lane is held and the engine is the same.
-function Native:hash(lane, key)
-  if not self.engine then return nil, CLOSED, "closed" end
-  local address, message, code = lane:hash(key)
-  if not address then return nil, message, code end
-  return core_ffi.hash(address)
-end
-
---- Counters of the engine.
-function Native:statistics()
-  return self.engine:statistics()
-end
 
 local function has_waiters(self)
   for _, waiter in pairs(self.waiters) do
