@@ -14,6 +14,7 @@
 #include "binding/loop.h"
 #include "binding/system.h"
 #include "binding/tls.h"
+#include "binding/tls_stream.h"
 
 __attribute__((visibility("default"))) int luaopen_authstate_core(lua_State *L);
 
@@ -35,5 +36,6 @@ int luaopen_authstate_core(lua_State *L) {
   as_binding_loop_open(L);
   as_binding_system_open(L);
   as_binding_tls_open(L);
+  as_binding_tls_stream_open(L);
   return 1;
 }

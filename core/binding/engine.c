@@ -427,7 +427,9 @@ static int engine_next_action(lua_State *L) {
 static int engine_next_write(lua_State *L) {
   as_bound_engine *bound = as_binding_engine_check(L, 1);
   as_slice bytes = as_engine_next_write(bound->engine, check_connection(L, 2, bound));
-  lua_pushlstring(L, (const char *)bytes.data, bytes.length);
+  double most = luaL_optnumber(L, 3, HUGE_VAL);
+  size_t length = (double)bytes.length > most ? (size_t)most : bytes.length;
+  lua_pushlstring(L, (const char *)bytes.data, length);
   return 1;
 }
 

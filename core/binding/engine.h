@@ -37,7 +37,8 @@
  *   engine:on_written(connection, length, now_ms)
  *   engine:on_closed(connection, reason, now_ms)  :on_time(now_ms)
  *   engine:next_action() -> "connect" | "close", connection | nil
- *   engine:next_write(connection) -> bytes   engine:deadline_ms() -> ms, math.huge: never
+ *   engine:next_write(connection, most) -> bytes, `most` of them when it is given
+ *   engine:deadline_ms() -> ms, math.huge: never
  *   engine:first_deadline_ms() -> ms: the first of an operation that waits
  *   engine:statistics() -> { queued_operations, queued_bytes, streams,
  *       operations, bytes_out, bytes_in, memory_bytes, batches, batched_operations,

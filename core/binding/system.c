@@ -54,6 +54,17 @@ static int system_random(lua_State *L) {
   return 1;
 }
 
+/* nginx takes coroutine.isyieldable away. */
+static int system_is_yieldable(lua_State *L) {
+  lua_pushboolean(L, lua_isyieldable(L));
+  return 1;
+}
+
+static int system_is_first(lua_State *L) {
+  lua_pushboolean(L, as_process_is_first(luaL_checkstring(L, 1)));
+  return 1;
+}
+
 static int push_hex(lua_State *L, const uint8_t *digest, size_t length) {
   static const char digits[] = "0123456789abcdef";
   char text[2 * AS_DIGEST_MAX_BYTES];
@@ -283,6 +294,8 @@ static const luaL_Reg system_functions[] = {
     {"now_ms", system_now_ms},
     {"sleep_ms", system_sleep_ms},
     {"random", system_random},
+    {"is_yieldable", system_is_yieldable},
+    {"is_first", system_is_first},
     {"sha1_hex", system_sha1_hex},
     {"sha256_hex", system_sha256_hex},
     {"gunzip", system_gunzip},

@@ -14,6 +14,8 @@
  *   core.start_daemon(argv, log_path, kept_fd) -> true | nil, message
  *   core.process_mark() -> userdata whose block is the address of a uint32_t that is 0
  *       again after each fork (io/process.h); freed with it | nil
+ *   core.is_yieldable() -> whether the coroutine that runs could yield now
+ *   core.is_first(name) -> whether no Lua state of this process has asked so before
  *   core.is_terminal(fd) -> boolean
  *   core.cores() -> processors online        core.memory_bytes() -> of the machine
  */

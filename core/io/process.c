@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,4 +143,13 @@ uint32_t *as_process_mark_new(void) {
 
 void as_process_mark_del(uint32_t *mark) {
   if (mark != NULL) munmap(mark, MARK_BYTES);
+}
+
+bool as_process_is_first(const char *name) {
+  char own[24];
+  snprintf(own, sizeof own, "%ld", (long)getpid());
+  const char *noted = getenv(name);
+  if (noted != NULL && strcmp(noted, own) == 0) return false;
+  (void)setenv(name, own, 1);
+  return true;
 }

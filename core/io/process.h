@@ -26,4 +26,8 @@ void as_process_mark_del(uint32_t *mark);
 /* Ends a process with SIGKILL. Returns 0 or errno. */
 int as_process_kill(pid_t pid);
 
+/* Whether it is the first time that this process asks so for `name`, whichever Lua state
+ * asks. It is kept in the environment, which a child inherits but does not share. */
+bool as_process_is_first(const char *name);
+
 #endif

@@ -91,7 +91,8 @@ local function make_codec(options, made_layout, keyring, applied, level)
 end
 
 local function new_driver(options, server, keeper, made_tls)
-  return native.new {
+  local driver = openresty.is_here() and openresty or native
+  return driver.new {
     server = server,
     tls = made_tls,
     keeper = keeper,
@@ -227,6 +228,8 @@ function Store:begin(session_id, options, level)
       level + 1)
   end
   for name, value in pairs(options or {}) do check_call_option(name, value, level + 1) end
+  local complaint = self.driver:complaint()
+  if complaint then error(complaint, level + 1) end
   self:note_process()
   local started_ms = self.now_ms()
   local default_ms = self.server.socket.command_timeout_ms
@@ -560,6 +563,16 @@ local function wipe_keys(self)
   else
     keyring:close()
   end
+end
+
+--- Opens the connections of an nginx worker ahead of its first request, without waiting
+-- for them; to be called in init_worker_by_lua. Elsewhere it does nothing.
+-- @return true; or E
+function Store:on_worker_start()
+  self:note_process()
+  local is_begun, message, code, facts = self.driver:warm_up()
+  if is_begun then return true end
+  return failure.new(code, message, describe(self, { started_ms = self.now_ms() }, facts))
 end
 
 --- Closes the store; the private server is shut down when nobody else uses it. Every

@@ -381,6 +381,14 @@ function store:sessions(options) end
 ---@return authstate.details? details
 function store:session_info(id, options) end
 
+---Opens the connections of an nginx worker ahead of its first request, without waiting for
+---them; for init_worker_by_lua. Elsewhere it does nothing.
+---@return true? ok
+---@return string? message
+---@return authstate.Code? code
+---@return authstate.Details? details
+function store:on_worker_start() end
+
 ---Closes the store; the private server is shut down when nobody else uses it.
 ---@return true? ok
 ---@return string? message

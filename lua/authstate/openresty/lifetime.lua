@@ -1,0 +1,86 @@
+-- SPDX-License-Identifier: MIT
+--- How long what runs in the background may stay: as long as the Lua state, which ends
+-- with the worker, or with lua_code_cache off with the request it was made for. nginx
+-- waits for all timers, so they must end before.
+
+local bell = require "authstate.openresty.bell"
+local core = require "authstate.core"
+
+local lifetime = {}
+
+--- How long connections stay open that nobody uses, when they must go.
+lifetime.LINGER_MS = 300
+
+-- Whether the Lua state outlives this request. One that has served one request only may
+-- be that request's own (lua_code_cache off).
+local is_lasting = false
+local first_request
+
+local function request_name()
+  local var = ngx.var
+  return var.pid .. ":" .. var.connection .. ":" .. var.connection_requests
+end
+
+local watched = {} -- bells of those who must know that the worker leaves
+local is_watching = false
+
+local function ring_all()
+  for _, each in pairs(watched) do bell.ring_once(each) end
+end
+
+-- What is rung for in a timer that was fired early waits for the next event of nginx,
+-- which may be long in coming; so another timer rings.
+local function watch(premature)
+  if premature then
+    ngx.timer.at(0, ring_all)
+  else
+    ngx.timer.at(bell.LONG_S, watch)
+  end
+end
+
+-- nginx fires pending timers early in a worker that leaves.
+local function note_lasting()
+  is_lasting = true
+  if is_watching then return end
+  is_watching = ngx.timer.at(bell.LONG_S, watch) and true or false
+end
+
+--- Looks whether there is a second request, or anything else that only a lasting Lua
+-- state sees. To be called before each use.
+function lifetime.note_use()
+  if is_lasting then return end
+  if ngx.get_phase() == "init_worker" then
+    note_lasting()
+  elseif ngx.get_phase() ~= "timer" then
+    local is_told, name = pcall(request_name)
+    if not is_told then return end
+    first_request = first_request or name
+    if name ~= first_request then note_lasting() end
+  end
+end
+
+-- Notes of the process, not of the Lua state.
+local IS_USED = "AUTHSTATE_USED_BY_" .. ngx.config.subsystem:upper()
+local IS_WARNED = "AUTHSTATE_HAS_WARNED"
+
+--- A Lua state begins to use authstate. Warns, once in a worker, when another one has
+-- done so.
+function lifetime.note_state()
+  if core.is_first(IS_USED) or not core.is_first(IS_WARNED) then return end
+  ngx.log(ngx.WARN, "authstate: lua_code_cache is off: each request loads all code and ",
+    "makes connections of its own; for development only")
+end
+
+--- Whether what nobody uses must go.
+function lifetime.must_go()
+  return not is_lasting or ngx.worker.exiting()
+end
+
+--- Notes whose bell is rung when the worker begins to leave.
+-- @param who any key
+-- @param its_bell nil: nobody's any more
+function lifetime.watch(who, its_bell)
+  watched[who] = its_bell
+end
+
+return lifetime
