@@ -385,8 +385,8 @@ function store:session_info(id, options) end
 ---them; for init_worker_by_lua. Elsewhere it does nothing.
 ---@return true? ok
 ---@return string? message
----@return authstate.Code? code
----@return authstate.Details? details
+---@return authstate.code? code
+---@return authstate.details? details
 function store:on_worker_start() end
 
 ---Closes the store; the private server is shut down when nobody else uses it.
