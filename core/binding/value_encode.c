@@ -326,17 +326,19 @@ static bool has_array_metatable(value_reader *reader, int table) {
   return metatable_at(reader->L, table) == reader->names->array_metatable;
 }
 
-/* Whether nothing follows the last element: then the table is a plain list. When some of
- * a list's elements are not where Lua keeps lists it may look as if something did. */
-static bool is_plain_list(lua_State *L, int table, size_t count) {
-  if (count == 0) {
-    lua_pushnil(L);
-  } else {
-    lua_pushinteger(L, (lua_Integer)count);
+/* Whether a table has no other entries than `count`. That nothing follows its last element
+ * would not do: where it lies among the others depends on how the table came to be. */
+static bool has_entries(lua_State *L, int table, size_t count) {
+  size_t entries = 0;
+  lua_pushnil(L);
+  while (lua_next(L, table) != 0) {
+    if (entries++ == count) {
+      lua_pop(L, 2);
+      return false;
+    }
+    lua_pop(L, 1);
   }
-  if (lua_next(L, table) == 0) return true;
-  lua_pop(L, 2);
-  return false;
+  return entries == count;
 }
 
 static void end_table(value_reader *reader, uint32_t at, as_tree_kind kind,
@@ -540,7 +542,7 @@ static __attribute__((noinline)) as_status add_members(value_reader *reader, uin
 }
 
 static as_status add_array(value_reader *reader, uint32_t at, int table, size_t count) {
-  if (!is_plain_list(reader->L, table, count)) {
+  if (!has_entries(reader->L, table, count)) {
     table_keys keys;
     read_keys(reader->L, table, &keys);
     AS_TRY(check_keys(reader, &keys, has_array_metatable(reader, table)));
