@@ -157,6 +157,7 @@ static int engine_new(lua_State *L) {
   bound->connections = config.pool_size;
   bound->max_value_bytes = max_value_bytes;
   bound->texts_ref = LUA_NOREF;
+  bound->measured_ref = LUA_NOREF;
   luaL_getmetatable(L, ENGINE_TYPE);
   lua_setmetatable(L, -2);
   lua_pushvalue(L, TEXTS);
@@ -175,6 +176,9 @@ static int engine_close(lua_State *L) {
   bound->engine = NULL;
   luaL_unref(L, LUA_REGISTRYINDEX, bound->texts_ref);
   bound->texts_ref = LUA_NOREF;
+  luaL_unref(L, LUA_REGISTRYINDEX, bound->measured_ref);
+  bound->measured_ref = LUA_NOREF;
+  bound->measured = NULL;
   return 0;
 }
 
@@ -479,6 +483,26 @@ static int engine_outcome(lua_State *L) {
   return push_outcome(L, &completion);
 }
 
+/* The bytes of all texts in the replies of an operation. */
+static double reply_bytes(const as_completion *completion) {
+  const as_replies *replies = completion->replies;
+  size_t index = completion->first_reply, end = index;
+  double bytes = 0;
+  for (uint32_t i = 0; i < completion->reply_count; i++)
+    end = as_replies_skip(replies, end);
+  for (; index < end; index++) bytes += (double)as_replies_at(replies, index)->length;
+  return bytes;
+}
+
+static int engine_details(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  as_completion completion;
+  check_completion(L, bound, check_slot(L, 2), &completion);
+  lua_pushnumber(L, completion.wait_ms);
+  lua_pushnumber(L, reply_bytes(&completion));
+  return 2;
+}
+
 /* ---- replies to Lua --------------------------------------------------------------- */
 
 /* The walk's error is large and set only on failure. */
@@ -570,6 +594,16 @@ static void put_drained(lua_State *L, as_bound_engine *bound) {
   bound->drained++;
 }
 
+/* One that is not done is timed by who asks for its outcome. */
+static void count_completion(as_histogram *measured, const as_completion *completion,
+                             bool is_done) {
+  as_histogram_add(&measured[AS_MEASURED_WAIT], completion->wait_ms);
+  if (!is_done) return;
+  bool is_read = completion->kind == AS_REQUEST_READ;
+  as_histogram_add(&measured[is_read ? AS_MEASURED_READ : AS_MEASURED_SET],
+                   completion->elapsed_ms);
+}
+
 /* engine:drain(out) -> n: out[1], out[2], ... become slot, result, slot, result, ... The
  * result of an authstate_read is its value, of an authstate_set its version, and the slot
  * is released; any other is the engine itself as a light userdata (engine:address()): ask
@@ -593,6 +627,7 @@ static int engine_drain(lua_State *L) {
     bound->amid = completion.slot;
     bound->is_amid = true;
     bool is_done = push_result(L, workspace, bound, &completion);
+    if (bound->measured != NULL) count_completion(bound->measured, &completion, is_done);
     put_drained(L, bound);
     lua_settop(L, top); /* one that cannot be opened leaves its place */
     if (is_done) as_engine_release(bound->engine, completion.slot);
@@ -610,6 +645,33 @@ static int engine_drained(lua_State *L) {
 static int engine_address(lua_State *L) {
   lua_pushlightuserdata(L, as_binding_engine_check(L, 1));
   return 1;
+}
+
+static int engine_measure(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  as_histogram *measured =
+      lua_isnoneornil(L, 2) ? NULL : as_binding_histogram_check(L, 2);
+  lua_settop(L, 2);
+  luaL_unref(L, LUA_REGISTRYINDEX, bound->measured_ref);
+  bound->measured_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  bound->measured = measured;
+  return 0;
+}
+
+static int engine_set_bounds(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  double size = luaL_checknumber(L, 2);
+  double window_ms = luaL_checknumber(L, 3);
+  double operations = luaL_checknumber(L, 4);
+  double bytes = luaL_checknumber(L, 5);
+  luaL_argcheck(L, size >= 1 && size <= UINT32_MAX, 2, "a number of operations");
+  luaL_argcheck(L, window_ms >= 0, 3, "a time");
+  luaL_argcheck(L, operations >= 0 && operations <= UINT32_MAX, 4,
+                "a number of operations");
+  luaL_argcheck(L, bytes >= 0 && bytes <= MAX_SIZE, 5, "a number of bytes");
+  as_batch_config batch = {.size = (uint32_t)size, .window_ms = window_ms};
+  as_engine_set_bounds(bound->engine, &batch, (uint32_t)operations, (size_t)bytes);
+  return 0;
 }
 
 static int engine_flush(lua_State *L) {
@@ -678,6 +740,9 @@ static const luaL_Reg engine_methods[] = {
     {"deadline_ms", engine_deadline_ms},
     {"first_deadline_ms", engine_first_deadline_ms},
     {"outcome", engine_outcome},
+    {"details", engine_details},
+    {"measure", engine_measure},
+    {"set_bounds", engine_set_bounds},
     {"take", engine_take},
     {"drain", engine_drain},
     {"drained", engine_drained},

@@ -43,17 +43,21 @@
  *       operations, bytes_out, bytes_in, memory_bytes, batches, batched_operations,
  *       flushed_by_size, flushed_by_age, flushed_when_idle, ready_connections,
  *       used_connections, lanes }
- *   engine:has_completions() -> boolean      engine:address() -> light userdata
- *   engine:set_now(now_ms)
- *       what time it is to those that read the clock (read, write, authstate_read,
- *       authstate_set) from now on; nil: by the clock again. For simulated time
- *   engine:validate() -> boolean             engine:close()
+ *   engine:details(slot) -> wait_ms, bytes: of one handed out, how long it waited to be
+ *       sent, and the bytes of its replies
+ *   engine:measure(histograms): what they count from now on, see binding/histogram.h;
+ * nil: nothing engine:set_bounds(batch_size, batch_window_ms, max_operations,
+ * max_queued_bytes): from now on, for what comes engine:has_completions() -> boolean
+ * engine:address() -> light userdata engine:set_now(now_ms) what time it is to those that
+ * read the clock (read, write, authstate_read, authstate_set) from now on; nil: by the
+ * clock again. For simulated time engine:validate() -> boolean             engine:close()
  */
 #ifndef AS_BINDING_ENGINE_H
 #define AS_BINDING_ENGINE_H
 
 #include <lua.h>
 
+#include "binding/histogram.h"
 #include "binding/loop.h"
 #include "engine/engine.h"
 
@@ -63,10 +67,12 @@ typedef struct as_bound_engine {
   as_engine *engine; /* NULL once closed */
   uint32_t connections;
   size_t max_value_bytes;
-  int texts_ref;       /* a table of the Lua strings that the configuration borrows */
-  as_bound_loop *home; /* that it is attached to, NULL: none */
-  uint32_t member;     /* what it is there */
-  bool has_own_time;   /* `now_ms` is the time, not the clock's */
+  as_histogram *measured; /* NULL: nothing is measured */
+  int measured_ref;       /* their Lua object */
+  int texts_ref;          /* a table of the Lua strings that the configuration borrows */
+  as_bound_loop *home;    /* that it is attached to, NULL: none */
+  uint32_t member;        /* what it is there */
+  bool has_own_time;      /* `now_ms` is the time, not the clock's */
   double now_ms;
   uint32_t drained; /* how many completions the last drain has put out */
   uint32_t amid;    /* the slot that it was putting out, if is_amid */

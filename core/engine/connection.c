@@ -483,6 +483,7 @@ void as_connection_on_written(as_connection *connection, size_t length, double n
     as_request *each = request_of(connection->unsent);
     if (each->begin >= connection->written) return;
     each->attempts++;
+    each->sent_ms = now_ms;
     connection->unsent = connection->unsent->next;
   }
 }

@@ -263,6 +263,14 @@ bool as_engine_was_flushed(const as_engine *engine) {
   return engine->was_flushed;
 }
 
+void as_engine_set_bounds(as_engine *engine, const as_batch_config *batch,
+                          uint32_t max_operations, size_t max_queued_bytes) {
+  assert(engine->draft_batch == NULL);
+  engine->config.batch = *batch;
+  engine->config.max_operations = max_operations;
+  engine->config.max_queued_bytes = max_queued_bytes;
+}
+
 void as_engine_flush(as_engine *engine, double now_ms) {
   for (uint32_t i = 0; i < engine->pool.size; i++)
     as_batch_flush(&engine->pool.batches[i], AS_FLUSH_IDLE, now_ms);
@@ -415,12 +423,19 @@ static uint32_t reply_count(const as_operation *operation) {
   return 0;
 }
 
+/* Its own bytes went out with those of a request that may have been there before it. */
+static double wait_ms(const as_operation *operation) {
+  if (operation->sent_ms == 0) return operation->completed_ms - operation->submitted_ms;
+  return fmax(operation->sent_ms - operation->submitted_ms, 0);
+}
+
 static void fill_completion(const as_operation *operation, as_completion *out) {
   out->slot = operation->slot;
   out->status = operation->status;
   out->message = as_buffer_slice(&operation->message);
   out->attempts = operation->attempts;
   out->elapsed_ms = operation->completed_ms - operation->submitted_ms;
+  out->wait_ms = wait_ms(operation);
   out->replies = &operation->request->replies;
   out->first_reply = operation->first_reply;
   out->reply_count = operation->status == AS_OK ? reply_count(operation) : 0;

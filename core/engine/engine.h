@@ -55,6 +55,7 @@ typedef struct as_completion {
   uint32_t attempts; /* streams on which any byte of the request left, or will with the
                         writes it is joined with; 0: never sent */
   double elapsed_ms;
+  double wait_ms; /* the part of it before its first byte went out last, or all of it */
   const as_replies *replies;
   size_t first_reply; /* index in replies of the first of `reply_count` replies */
   uint32_t reply_count;
@@ -117,6 +118,10 @@ AS_MUST_USE as_status as_engine_remove(as_engine *engine, as_hash *hash, as_slic
 AS_MUST_USE as_status as_engine_submit(as_engine *engine, uint32_t shape, double now_ms,
                                        double deadline_ms, uint32_t *out_slot);
 void as_engine_rollback(as_engine *engine);
+
+/* Other bounds, from now on. What was accepted stays, in its order. */
+void as_engine_set_bounds(as_engine *engine, const as_batch_config *batch,
+                          uint32_t max_operations, size_t max_queued_bytes);
 
 /* Nothing else can join what was submitted: it leaves. */
 void as_engine_flush(as_engine *engine, double now_ms);

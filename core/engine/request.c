@@ -51,6 +51,7 @@ as_status as_requests_take(as_requests *requests, as_request **out_request) {
   request->commands = 0;
   request->joined = 0;
   request->attempts = 0;
+  request->sent_ms = 0;
   request->script_reloads = 0;
   *out_request = request;
   return AS_OK;

@@ -42,6 +42,7 @@ typedef struct as_request {
   uint32_t commands;        /* replies that matter */
   uint32_t joined;          /* operations that were ever joined */
   uint32_t attempts;        /* streams on which any byte of it went out */
+  double sent_ms;           /* when its first byte went out last; 0: never */
   uint32_t script_reloads;  /* how often its scripts had to be loaded again */
   uint32_t replies_seen;    /* replies read from the wire so far */
   uint32_t commands_walked; /* measured, while it is sent in parts */
