@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From stored bytes to Lua: a sink that keeps the open tables on the Lua stack, for an
  * object with the key of the member being read above it:
  *

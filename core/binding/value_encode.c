@@ -326,8 +326,9 @@ static bool has_array_metatable(value_reader *reader, int table) {
   return metatable_at(reader->L, table) == reader->names->array_metatable;
 }
 
-/* Whether a table has no other entries than `count`. That nothing follows its last element
- * would not do: where it lies among the others depends on how the table came to be. */
+/* Whether a table has no other entries than `count`. That nothing follows its last
+ * element would not do: where it lies among the others depends on how the table came to
+ * be. */
 static bool has_entries(lua_State *L, int table, size_t count) {
   size_t entries = 0;
   lua_pushnil(L);
