@@ -353,8 +353,8 @@ describe("a key pair", function()
 end)
 
 describe("a list of numbers in a Buffer", function()
-  -- Six characters beyond ASCII were taken for digits: a damaged text was stored, and read
-  -- back as another.
+  -- Six characters beyond ASCII were taken for digits: a damaged text was stored, and
+  -- read back as another.
   it("has no other characters than digits", function()
     for byte = 128, 255 do
       local other = string.char(byte)

@@ -296,8 +296,8 @@ describe("a Lua value", function()
     end
   end)
 
-  -- Where Lua keeps an entry depends on the order in which they came, and on the room that
-  -- was there: of { [1] = "a", [3] = "c" } only "a" was stored.
+  -- Where Lua keeps an entry depends on the order in which they came, and on the room
+  -- that was there: of { [1] = "a", [3] = "c" } only "a" was stored.
   describe("whose keys came in any order", function()
     -- Calls `check` with a table of these keys for each order of them, and some room.
     local function in_any_order(keys, check)
