@@ -117,14 +117,16 @@ options.rows = {
     sentence = "Encrypts stored values, with the options below; see `security.md`." },
   { name = "owner", later = true,
     sentence = "The name under which this process holds leases." },
-  { name = "debug", already = { false }, later = true,
-    sentence = "Whether every operation is logged." },
-  { name = "slow_ms", later = true,
-    sentence = "An operation that takes longer is logged." },
-  { name = "enable_metrics", already = { false }, later = true,
-    sentence = "Whether times are measured for stats." },
-  { name = "on_operation", later = true,
-    sentence = "Is called after each operation." },
+  { name = "debug", kind = "boolean", default = false,
+    sentence = "Whether every call is logged, at the level `debug`, whatever `log_level` "
+      .. "says; without `log`, to standard error." },
+  { name = "slow_ms", kind = "number", unit = "ms", min = 0, max = 3600000,
+    sentence = "A call that takes longer is logged as a warning; see `metrics.md`." },
+  { name = "enable_metrics", kind = "boolean", default = false,
+    sentence = "Whether calls, failures and times are counted for `store:stats()`." },
+  { name = "on_operation", kind = "function",
+    sentence = "`on_operation(operation)` is called after each call, and told what it "
+      .. "did; see `metrics.md`." },
 }
 
 --- The rows of `redis.socket`.

@@ -13,6 +13,7 @@ local encryption = require "authstate.encryption"
 local failure = require "authstate.failure"
 local keys = require "authstate.keys"
 local meta = require "authstate.meta"
+local observer = require "authstate.observer"
 local scheduler = require "authstate.scheduler"
 local writer = require "authstate.writer"
 
@@ -30,8 +31,7 @@ local USUAL_TYPES = {
 
 local MAX_LOADS = 8
 
--- A caller's mistake is raised at the line that called the public method.
-local LEVEL = 2
+-- A caller's mistake is raised at the line that called the public method: at store.level.
 
 --- @param store the store
 -- @param id checked by the store
@@ -221,6 +221,7 @@ local function read_fields(self, call, key, fields, shape)
   local values, message, code, facts = store.driver:read {
     lane = call.lane, key = key, fields = fields, shape = self:asked(shape),
     generation = tonumber(pin), deadline_ms = call.deadline_ms,
+    operation = call.operation,
   }
   if values then return values, pin end
   if code == "fenced" then self.writer:note_fenced() end
@@ -275,14 +276,14 @@ end
 -- @param options { timeout_ms }
 -- @return creds (a table), version; nil alone when Redis says that there are none; or E
 function Session:load_creds(options)
-  return load_creds(self, "value", self:begin(options, LEVEL))
+  return load_creds(self, "value", self:begin(options, self.store.level))
 end
 
 --- The same as JSON text, exactly as it was written.
 -- @param options { timeout_ms }
 -- @return text, version; nil alone when Redis says that there are none; or E
 function Session:load_creds_json(options)
-  return load_creds(self, "json", self:begin(options, LEVEL))
+  return load_creds(self, "json", self:begin(options, self.store.level))
 end
 
 local function load_whole(self, call, types, shape)
@@ -371,14 +372,14 @@ end
 --   how many fields of a foreign layout are no records, if any }; nil alone when there is
 --   no such session; or E
 function Session:load(options)
-  return load_session(self, "value_map", self:begin(options, LEVEL))
+  return load_session(self, "value_map", self:begin(options, self.store.level))
 end
 
 --- The same with all records as JSON texts, exactly as they were written.
 -- @param options { timeout_ms }
 -- @return as `load`
 function Session:load_json(options)
-  return load_session(self, "json_map", self:begin(options, LEVEL))
+  return load_session(self, "json_map", self:begin(options, self.store.level))
 end
 
 --- What `meta` says of the session, with all its types. For keys and info.
@@ -469,6 +470,7 @@ local function write_plainly(self, call, filled)
   if not changes then return nil, message, code, details end
   local version, reason, fault, facts = self.store.driver:write {
     lane = call.lane, changes = changes, deadline_ms = call.deadline_ms, is_write = true,
+    operation = call.operation,
   }
   if version then return version end
   return self.store:fail(call, reason, fault, facts, filled:commands())
@@ -499,6 +501,13 @@ local function check_expect(self, options, level)
   end
 end
 
+-- Tells who observes the store what a call writes.
+local function note_batch(self, call, filled, creds, changes)
+  local recorder = self.store.recorder
+  if call.operation then observer.note_batch(call.operation, filled) end
+  if recorder then recorder:set(self.id, creds, changes) end
+end
+
 --- Checks, encodes and writes. For keys and commit. `put` is the method of a batch that
 -- encodes a value.
 -- @local
@@ -512,6 +521,7 @@ function Session:write(creds, changes, put, options, level)
     if code == "invalid" then error(message, level) end
     return nil, message, code, details
   end
+  note_batch(self, call, filled, creds, changes)
   if self.writer:goes_plain(self.pin, filled) then
     local version
     version, message, code, details = write_plainly_in_order(self, call, filled)
@@ -539,8 +549,8 @@ end
 -- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E
 function Session:save_creds(creds, options)
-  check_creds(creds, LEVEL)
-  return self:write(creds, {}, "set_value", options, LEVEL)
+  check_creds(creds, self.store.level)
+  return self:write(creds, {}, "set_value", options, self.store.level)
 end
 
 -- The options of a call, which are checked later, with an expected version.
@@ -562,17 +572,17 @@ local COMMIT_FIELDS = { creds = true, keys = true, expect = true }
 function Session:commit(changes, options)
   if type(changes) ~= "table" then
     error(("changes: %s is no table; accepted: { creds =, keys =, expect = }")
-      :format(failure.show(changes)), LEVEL)
+      :format(failure.show(changes)), self.store.level)
   end
   for field in pairs(changes) do
     if not COMMIT_FIELDS[field] then
       error(("changes: unknown field %s; accepted: creds, keys, expect")
-        :format(failure.show(field)), LEVEL)
+        :format(failure.show(field)), self.store.level)
     end
   end
-  if changes.creds ~= nil then check_creds(changes.creds, LEVEL) end
+  if changes.creds ~= nil then check_creds(changes.creds, self.store.level) end
   return self:write(changes.creds, changes.keys or {}, "set_value",
-    with_expect(options, changes.expect), LEVEL)
+    with_expect(options, changes.expect), self.store.level)
 end
 
 --- The same from one JSON text `{"creds":{...},"keys":{"<type>":{"<id>":record|null}}}`,
@@ -583,18 +593,18 @@ end
 function Session:commit_json(text, options)
   if type(text) ~= "string" then
     error(("text: %s is no JSON text; accepted: a string")
-      :format(failure.show(text)), LEVEL)
+      :format(failure.show(text)), self.store.level)
   end
   local split, message = core.split_session(text)
   if not split then
-    error("text: " .. message, LEVEL)
+    error("text: " .. message, self.store.level)
   end
   for _, records in pairs(split.keys) do
     for id, record in pairs(records) do
       if record == "null" then records[id] = core.null end
     end
   end
-  return self:write(split.creds, split.keys, "set_text", options, LEVEL)
+  return self:write(split.creds, split.keys, "set_text", options, self.store.level)
 end
 
 -- Makes creds, in time that is not the call's, and writes them unless there are some.
@@ -603,13 +613,14 @@ local function create(self, make, call)
   local started_ms = self.store.now_ms()
   local creds = make()
   call.deadline_ms = call.deadline_ms + self.store.now_ms() - started_ms
-  check_creds(creds, LEVEL + 1)
+  check_creds(creds, self.store.level + 1)
   local filled = batch.new(self:batch_context())
   local is_filled, message, code, details = filled:set_creds_value(creds)
   if not is_filled then
-    if code == "invalid" then error(message, LEVEL + 1) end
+    if code == "invalid" then error(message, self.store.level + 1) end
     return nil, message, code, details
   end
+  note_batch(self, call, filled, creds, {})
   local made
   made, message, code, details = self:commit_batch(call, filled, { creates = true })
   if not made then return nil, message, code, details end
@@ -625,9 +636,9 @@ end
 function Session:load_or_create(make, options)
   if type(make) ~= "function" then
     error(("make: %s is no function; accepted: a function that returns new creds")
-      :format(failure.show(make)), LEVEL)
+      :format(failure.show(make)), self.store.level)
   end
-  local call = self:begin(options, LEVEL)
+  local call = self:begin(options, self.store.level)
   for _ = 1, MAX_LOADS do
     local creds, message, code, details = load_creds(self, "value", call)
     if creds then return creds, false end
@@ -647,7 +658,7 @@ end
 -- @return { records, bytes, generation } of what was deleted (bytes as Redis counts
 --   them), records = 0 when there was none; or E
 function Session:delete(options)
-  local call = self:begin(options, LEVEL)
+  local call = self:begin(options, self.store.level)
   local receipt, message, code, details =
     self.writer:delete(call, self, self.known_types, core.sha256_hex(self.id))
   if not receipt then return nil, message, code, details end
@@ -670,5 +681,11 @@ end
 function Session:last_commit()
   return self.writer.unsettled or self.writer.last_seq, self.writer.applied
 end
+
+observer.wrap(Session, {
+  load_creds = "load_creds", load_creds_json = "load_creds",
+  load_or_create = "load_or_create", save_creds = "save_creds", commit = "commit",
+  commit_json = "commit", load = "load", load_json = "load", delete = "delete",
+}, function(self) return self.store end, function(self) return self.id end)
 
 return session

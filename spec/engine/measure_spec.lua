@@ -39,7 +39,7 @@ describe("an engine that is given histograms", function()
       core_ffi.hash(lane:hash "k"), "a", 1, 7, core.shapes.raw, 60000)
   end
 
-  -- All bytes leave `wait_ms` after they were submitted, the answer comes `wire_ms` later.
+  -- Bytes leave `wait_ms` after they were submitted, answers come `wire_ms` later.
   local function serve(wait_ms, wire_ms)
     p.now_ms = p.now_ms + wait_ms
     p:flush()
@@ -87,7 +87,7 @@ describe("an engine that is given histograms", function()
     assert.equal(1, serve(1, 1))
   end)
 
-  it("tells of an operation that is handed out how long it waited and its bytes", function()
+  it("tells of one that is handed out how long it waited, and its bytes", function()
     local slot = p:read(lane, "k", { "a", "none", "a" })
     serve(4, 9)
     assert.same({ 4, 10 }, { p.engine:details(slot) })
@@ -109,7 +109,9 @@ describe("bounds of an engine", function()
     local p, lane = hashes.ready({ max_operations = 100, batch_size = 100 },
       { k = { a = "1", b = "2", c = "3", d = "4" }, meta = { gen = "7" } })
     local slots = {}
-    for i, field in ipairs { "a", "b", "c" } do slots[i] = p:read(lane, "k", { field }) end
+    for i, field in ipairs { "a", "b", "c" } do
+      slots[i] = p:read(lane, "k", { field })
+    end
     p.engine:set_bounds(1, 0, 4, 1e6)
     assert.equal("", p.engine:next_write(0)) -- nothing has left by the change alone
     slots[4] = p:read(lane, "k", { "d" })
