@@ -124,9 +124,21 @@ static as_batch_config read_batch(lua_State *L) {
   return batch;
 }
 
+/* With check_ms, what is read is watched; probe_prefix belongs to it. */
+static void read_tracking(lua_State *L, as_engine_config *config) {
+  lua_getfield(L, CONFIG, "check_ms");
+  config->tracks = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  if (!config->tracks) return;
+  config->check_ms = number_field(L, "check_ms", HUGE_VAL);
+  const char *prefix = text_field(L, "probe_prefix");
+  config->probe_prefix = as_slice_text(prefix != NULL ? prefix : "");
+}
+
 /* core.engine{ pool_size, batch_size, batch_window_ms, max_age_ms, max_operations,
  * max_queued_bytes, max_value_bytes, connect_timeout_ms, connect_hint, health_timeout_ms,
- * retries, quarantine_ms, seed, database, user, password, scripts } */
+ * retries, quarantine_ms, seed, database, user, password, scripts, check_ms,
+ * probe_prefix } */
 static int engine_new(lua_State *L) {
   luaL_checktype(L, CONFIG, LUA_TTABLE);
   lua_settop(L, CONFIG);
@@ -148,13 +160,13 @@ static int engine_new(lua_State *L) {
   config.connection.greeting.user = text_field(L, "user");
   config.connection.greeting.password = text_field(L, "password");
   read_scripts(L, &config.connection.greeting);
+  read_tracking(L, &config);
   size_t max_value_bytes = size_field(L, "max_value_bytes");
   luaL_argcheck(L, config.pool_size > 0, 1, "pool_size must be at least 1");
 
   as_bound_engine *bound = lua_newuserdata(L, sizeof *bound);
   memset(bound, 0, sizeof *bound);
   as_mem_init(&bound->mem);
-  bound->connections = config.pool_size;
   bound->max_value_bytes = max_value_bytes;
   bound->texts_ref = LUA_NOREF;
   bound->measured_ref = LUA_NOREF;
@@ -164,6 +176,7 @@ static int engine_new(lua_State *L) {
   bound->texts_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   as_status status = as_engine_new(&bound->mem, &config, &bound->engine);
   if (status != AS_OK) return push_status_failure(L, status);
+  bound->connections = as_engine_connections(bound->engine);
   return 1;
 }
 
@@ -684,6 +697,39 @@ static int engine_has_completions(lua_State *L) {
   return 1;
 }
 
+/* ---- what is watched --------------------------------------------------------------- */
+
+static const char *const invalidation_names[] = {"key", "lost", "flush", "refused"};
+
+/* engine:take_invalidations(out, now_ms) -> n, is_live: out[1], out[2], ... become kind
+ * and value in turn. When this raises they stay. */
+static int engine_take_invalidations(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  double now_ms = luaL_checknumber(L, 3);
+  as_invalidations *list = as_engine_invalidations(bound->engine);
+  size_t count = list != NULL ? as_invalidations_count(list) : 0;
+  for (size_t i = 0; i < count; i++) {
+    as_invalidation each = as_invalidations_at(list, i);
+    lua_pushstring(L, invalidation_names[each.kind]);
+    lua_rawseti(L, 2, (int)(2 * i) + 1);
+    if (each.kind == AS_INVALIDATION_LOST)
+      lua_pushnumber(L, each.stream);
+    else
+      lua_pushlstring(L, (const char *)each.text.data, each.text.length);
+    lua_rawseti(L, 2, (int)(2 * i) + 2);
+  }
+  if (count > 0) as_invalidations_clear(list);
+  lua_pushnumber(L, (lua_Number)count);
+  lua_pushboolean(L, as_engine_is_live(bound->engine, now_ms));
+  return 2;
+}
+
+static int engine_connections(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)as_binding_engine_check(L, 1)->connections);
+  return 1;
+}
+
 /* ---- getters ---------------------------------------------------------------------- */
 
 static void set_number(lua_State *L, const char *name, double number) {
@@ -747,6 +793,8 @@ static const luaL_Reg engine_methods[] = {
     {"drain", engine_drain},
     {"drained", engine_drained},
     {"has_completions", engine_has_completions},
+    {"take_invalidations", engine_take_invalidations},
+    {"connections", engine_connections},
     {"address", engine_address},
     {"statistics", engine_statistics},
     {"validate", engine_validate},

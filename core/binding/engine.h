@@ -3,6 +3,7 @@
  *
  *   core.engine(config)                      config: see engine_new in engine.c
  *   engine:lane(meta_key) -> lane: keeps the order of a session; see lane.h
+ *   lane:stream() -> on which what it reads now is watched; 0: it is not
  *   engine:submit(now_ms, deadline_ms, is_atomic, commands, lane, is_write)
  *       commands: { { "HGET", key, field }, ... }, all strings; lane may be nil
  *       -> slot | nil, message, code
@@ -46,11 +47,18 @@
  *   engine:details(slot) -> wait_ms, bytes: of one handed out, how long it waited to be
  *       sent, and the bytes of its replies
  *   engine:measure(histograms): what they count from now on, see binding/histogram.h;
- * nil: nothing engine:set_bounds(batch_size, batch_window_ms, max_operations,
- * max_queued_bytes): from now on, for what comes engine:has_completions() -> boolean
- * engine:address() -> light userdata engine:set_now(now_ms) what time it is to those that
- * read the clock (read, write, authstate_read, authstate_set) from now on; nil: by the
- * clock again. For simulated time engine:validate() -> boolean             engine:close()
+ *       nil: nothing
+ *   engine:set_bounds(batch_size, batch_window_ms, max_operations, max_queued_bytes)
+ *       from now on, for what comes
+ *   engine:has_completions() -> boolean      engine:address() -> light userdata
+ *   engine:take_invalidations(out, now_ms) -> n, is_live: fills kind and value in turn,
+ *       "key" and the key, "lost" and a stream, "flush" and why, "refused" and the words;
+ *       see engine/invalidations.h. To be taken before completions
+ *   engine:connections() -> how many it has, numbered from 0 on
+ *   engine:set_now(now_ms)
+ *       what time it is to those that read the clock (read, write, authstate_read,
+ *       authstate_set) from now on; nil: by the clock again. For simulated time
+ *   engine:validate() -> boolean             engine:close()
  */
 #ifndef AS_BINDING_ENGINE_H
 #define AS_BINDING_ENGINE_H

@@ -40,6 +40,7 @@ as_status as_requests_take(as_requests *requests, as_request **out_request) {
   as_list_remove(&request->node);
   request->lane = NULL;
   request->kind = AS_REQUEST_COMMANDS;
+  request->errand = AS_ERRAND_NONE;
   request->is_atomic = false;
   request->is_queued = false;
   request->is_sealed = false;

@@ -25,12 +25,23 @@ typedef enum as_request_kind {
   AS_REQUEST_WRITE
 } as_request_kind;
 
+/* What a connection says for itself: nobody waits for it, and it is not said again on
+ * another stream. */
+typedef enum as_errand {
+  AS_ERRAND_NONE,
+  AS_ERRAND_SCRIPTS, /* the scripts are loaded again */
+  AS_ERRAND_TRACK,   /* see tracking.h, like the next two */
+  AS_ERRAND_CHECK,
+  AS_ERRAND_PROBE
+} as_errand;
+
 typedef struct as_request {
   as_list_node node;    /* among those collected, in its connection's queue, or free */
   as_list operations;   /* as_operation through request_node, in order of submission */
   struct as_lane *lane; /* whose order it keeps; NULL: nobody's */
   uint32_t connection;  /* whose queue it stands in, or will */
   as_request_kind kind;
+  as_errand errand;         /* for the connection itself */
   bool is_atomic;           /* wrapped in MULTI and EXEC */
   bool is_queued;           /* collected, or in a queue: replies are owed, or will be */
   bool is_sealed;           /* its bytes stand in the connection's output */
