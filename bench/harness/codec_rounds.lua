@@ -56,7 +56,7 @@ local function start_peers(run)
   local _, of_peers = processor.split(run.processors)
   for i, entry in ipairs(run.entries) do
     local told = setmetatable({ options = {
-      texts = texts,
+      texts = texts, collector = entry.collector,
       stored = entry.stored and write_records(run.session, entry.stored),
     } }, { __index = entry })
     local started, message = peer.start(told,

@@ -613,11 +613,17 @@ static as_status give_namespace(as_unpack_job *job) {
 static as_status give_tagged(as_unpack_job *job, const as_head *tag, bool *out_is_known) {
   as_slice text;
   bool is_text;
+  const as_sink_calls *calls = job->sink->calls;
   *out_is_known = true;
   switch (tag->argument) {
     case TAG_BIGNUM:
     case TAG_NEGATIVE_BIGNUM:
       return as_unpack_fail(job, tag->at, "an integer beyond 2^53");
+    case AS_TAG_DIGITS:
+      if (job->at < job->end && *job->at < AS_INFO_1 && calls->few_digits != NULL) {
+        return calls->few_digits(job->sink, *job->at++);
+      }
+      break;
     case AS_TAG_KEY_PAIR:
       return as_unpack_key_pair(job);
     case AS_TAG_SESSION:
