@@ -32,7 +32,7 @@ FLAVOUR    := release
 OPTIMIZE   := -O2 -g
 # The codec's functions are small and many: across files they are a tenth of its time.
 ifeq ($(findstring clang,$(CC)),)
-OPTIMIZE   += -flto=auto -fno-plt
+OPTIMIZE   += -flto=auto -ffat-lto-objects -fno-plt
 endif
 endif
 

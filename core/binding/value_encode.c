@@ -24,9 +24,11 @@ enum {
   PATH_BYTES = 256,
   STACK_PER_LEVEL = 4,
   LEVELS_AT_ONCE = 4, /* for which room on the stack is made together */
-  /* Entries that are held on the stack, and the slots for them and all levels below. */
-  MAX_HELD = 512,
-  STACK_TO_HOLD = 2 * MAX_HELD + STACK_PER_LEVEL * 2 * (AS_CODEC_MAX_LEVELS + 1),
+  /* Members that are held on the stack, at all levels together: with what 256 levels take
+   * besides, it stays below the 8,000 slots that Lua gives a C function. A coroutine's
+   * stack grows by steps, for it does not soon shrink. */
+  MAX_HELD = 2048,
+  HELD_AT_ONCE = 16,
 };
 
 #define ACCEPTED "accepted are string, number, boolean, table, bytes and authstate.null"
@@ -459,12 +461,19 @@ typedef enum hold_end {
   HELD_NOTHING /* a key is no string; the stack is as it was */
 } hold_end;
 
+/* For HELD_AT_ONCE more members, and for what adding them needs. */
+static bool make_room_to_hold(const value_reader *reader) {
+  size_t held = reader->members->length / sizeof(table_member);
+  return held <= MAX_HELD - HELD_AT_ONCE &&
+         lua_checkstack(reader->L, 2 * HELD_AT_ONCE + 2 * STACK_PER_LEVEL);
+}
+
 /* Puts members on the stack while there is room. */
 static as_status hold_members(value_reader *reader, int table, held_members *held,
                               hold_end *out_end) {
   lua_State *L = reader->L;
-  size_t room = lua_checkstack(L, STACK_TO_HOLD) ? MAX_HELD : 0;
   int top = lua_gettop(L), key = top + 1;
+  size_t room = 0;
   *held = (held_members){.first = reader->members->length / sizeof(table_member)};
   *out_end = HELD_SOME;
   lua_pushnil(L);
@@ -474,7 +483,8 @@ static as_status hold_members(value_reader *reader, int table, held_members *hel
       *out_end = HELD_NOTHING;
       return AS_OK;
     }
-    if (held->count == room) return AS_OK;
+    if (held->count == room && !make_room_to_hold(reader)) return AS_OK;
+    if (held->count == room) room += HELD_AT_ONCE;
     AS_TRY(hold_member(reader, held, key));
     lua_pushvalue(L, key);
     key += 2;
