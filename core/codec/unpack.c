@@ -71,18 +71,12 @@ typedef struct numbered_string {
   bool is_text;
 } numbered_string;
 
-/* The shortest string that gets a number depends on how long a reference would be. */
-static bool gets_number(size_t length, size_t count) {
-  size_t least = count < 24 ? 3 : count < 256 ? 4 : count < 65536 ? 5 : 7;
-  return length >= least;
-}
-
 static size_t count_strings(const as_unpack_job *job) {
   return job->unpacker->strings.length / sizeof(numbered_string) - job->first_string;
 }
 
 static as_status note_string(as_unpack_job *job, as_slice content, bool is_text) {
-  if (!gets_number(content.length, count_strings(job))) return AS_OK;
+  if (!as_stringref_counts(content.length, count_strings(job))) return AS_OK;
   numbered_string string = {content, is_text};
   return as_buffer_append(&job->unpacker->strings, &string, sizeof string);
 }
@@ -595,13 +589,15 @@ static as_status give_reference(as_unpack_job *job, const as_head *tag) {
 static as_status give_namespace(as_unpack_job *job) {
   bool had_namespace = job->has_namespace;
   size_t first_string = job->first_string;
-  AS_TRY(as_unpack_enter(job, 1)); /* namespaces nest too */
-  job->depth++;
+  /* One around all levels is for nothing; more nest, and the stack is finite. */
+  int levels = had_namespace ? 1 : 0;
+  AS_TRY(as_unpack_enter(job, levels));
+  job->depth += levels;
   job->first_string = job->unpacker->strings.length / sizeof(numbered_string);
   job->has_namespace = true;
   job->missing++;
   AS_TRY(give_value(job));
-  job->depth--;
+  job->depth -= levels;
   job->unpacker->strings.length = job->first_string * sizeof(numbered_string);
   job->first_string = first_string;
   job->has_namespace = had_namespace;

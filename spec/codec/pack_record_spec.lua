@@ -200,6 +200,11 @@ describe("a session", function()
       { base64(public(9)), base64(public(9, 0)) },
       { ',"pendingPreKey"', ',"x":1,"pendingPreKey"' },
       { ',"pendingPreKey"', ',"pendingprekey"' },
+      { '"preKeyId":5}', '"preKeyId":5},"version":"v1"' },
+      { '"preKeyId":5}', '"preKeyId":5},"x":1' },
+      { '"preKeyId":5}}}', '"preKeyId":5}},"x":{}}' },
+      { remote_chain, remote_chain:sub(1, -2) .. "," .. chain(9, 1, 7, 1) .. "}" },
+      { remote_chain, remote_chain:sub(1, -2) .. ',"used":1}' },
       { '"_chains":{', '"_chains":{"":{},' },
     } do
       assert_form("a", change(whole, changes[1], changes[2]))
