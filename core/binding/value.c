@@ -297,6 +297,15 @@ as_status as_value_push_json(lua_State *L, as_workspace *workspace, as_slice sto
   return push_stored(L, workspace, stored, max_value_bytes, push_envelope_as_json, error);
 }
 
+as_status as_value_push_raw(lua_State *L, as_workspace *workspace, as_slice stored,
+                            size_t max_value_bytes, as_codec_error *error) {
+  (void)workspace;
+  (void)max_value_bytes;
+  (void)error;
+  lua_pushlstring(L, (const char *)stored.data, stored.length);
+  return AS_OK;
+}
+
 /* array(t) -> t, now an array */
 static int value_array(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);

@@ -38,6 +38,16 @@ AS_MUST_USE as_status as_value_push_json(lua_State *L, as_workspace *workspace,
                                          as_slice stored, size_t max_value_bytes,
                                          as_codec_error *error);
 
+/* Pushes the stored value itself as a Lua string; the rest is as above. */
+AS_MUST_USE as_status as_value_push_raw(lua_State *L, as_workspace *workspace,
+                                        as_slice stored, size_t max_value_bytes,
+                                        as_codec_error *error);
+
+/* One of the three. */
+typedef as_status (*as_value_pusher)(lua_State *L, as_workspace *workspace,
+                                     as_slice stored, size_t max_value_bytes,
+                                     as_codec_error *error);
+
 /* Pushes the Lua value of a JSON text. AS_ERR_CORRUPT: not JSON. */
 AS_MUST_USE as_status as_value_push_text(lua_State *L, as_workspace *workspace,
                                          as_slice json, as_codec_error *error);

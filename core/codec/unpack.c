@@ -365,35 +365,8 @@ static as_status give_key(as_unpack_job *job) {
 
 static as_status give_value(as_unpack_job *job);
 
-static double double_of_bits(uint64_t bits) {
-  double value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-static double float_of_bits(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return (double)value;
-}
-
-/* RFC 8949, appendix D. */
-static double half_of_bits(uint64_t half) {
-  uint64_t exponent = half >> 10 & 31, mantissa = half & 0x3FF;
-  uint64_t sign = half >> 15 << 63;
-  if (exponent == 0) {
-    double value = (double)mantissa * 0x1p-24;
-    return sign != 0 ? -value : value;
-  }
-  exponent = exponent == 31 ? 2047 : exponent - 15 + 1023;
-  return double_of_bits(sign | exponent << 52 | mantissa << 42);
-}
-
 static as_status give_float(as_unpack_job *job, const as_head *head) {
-  uint64_t bits = head->argument;
-  double number = head->info == AS_INFO_2   ? half_of_bits(bits)
-                  : head->info == AS_INFO_4 ? float_of_bits((uint32_t)bits)
-                                            : double_of_bits(bits);
+  double number = as_cbor_float(1u << (head->info - AS_INFO_1), head->argument);
   if (!isfinite(number) && (job->is_stored || isnan(number))) {
     return as_unpack_fail(job, head->at, "a number that is not finite");
   }

@@ -2,6 +2,7 @@
 --- The Signal keys of a session: `session.keys`.
 -- @module authstate.keys
 
+local cached_read = require "authstate.cached_read"
 local core = require "authstate.core"
 local failure = require "authstate.failure"
 local new_table = require "table.new"
@@ -186,16 +187,61 @@ local function read_records(self, kind, ids, shape, options)
   return read_ids(self, kind, ids, shape, options)
 end
 
+-- Reads through the near cache, all but what was not looked for in vain already.
+local function read_cached(self, near, kind, ids, shape, options, is_looked_up)
+  local session = self.session
+  local level = session.store.level
+  check_type(kind, level)
+  check_ids(ids, level)
+  local call = session:begin(options, level)
+  if #ids == 0 then return {} end
+  return cached_read.get(near, session, call, kind, ids, shape, is_looked_up,
+    options and options.shared)
+end
+
+-- Whether a call is to read from the server, whatever the cache has.
+local function reads_around(options)
+  return type(options) == "table" and (options.cache == false or options.consistent)
+end
+
+local function read_near(self, near, kind, ids, shape, options)
+  if shape == "raw" or reads_around(options) then
+    return read_records(self, kind, ids, shape, options)
+  end
+  local counts = near.store.counts
+  local found, is_looked_up
+  if options == nil then
+    found, is_looked_up = cached_read.hit(near, self.session, kind, ids, shape)
+    if found then
+      if counts then counts:add_hit("get") end
+      return found
+    end
+  end
+  if counts then
+    return counts:finish("get", counts.now_ms(),
+      read_cached(self, near, kind, ids, shape, options, is_looked_up))
+  end
+  return read_cached(self, near, kind, ids, shape, options, is_looked_up)
+end
+
+local function read_observed(self, ...)
+  return read_near(self, self.session.store.near, ...)
+end
+
 local function read(self, kind, ids, shape, options)
   local session = self.session
   local store = session.store
-  if not is_detailed(store) then return read_records(self, kind, ids, shape, options) end
+  local near = store.near
+  if not is_detailed(store) then
+    if near then return read_near(self, near, kind, ids, shape, options) end
+    return read_records(self, kind, ids, shape, options)
+  end
   local watching = store.observer
   local recorder = store.recorder
   if recorder then recorder:get(session.id, kind, ids) end
   return watching:finish(
     watching:start("get", session.id, kind, type(ids) == "table" and #ids or 0),
-    read_records(self, kind, ids, shape, options))
+    (near and read_observed or read_records)(self, kind, ids, shape, options))
 end
 
 --- Reads records of one type, all in one step.
@@ -265,8 +311,8 @@ local function write_records(self, changes, put, options)
   local session = self.session
   local counts = session.store.counts
   local kind, records = only_entry(changes)
-  if options == nil and type(kind) == "string" and session.store.options.writes == "plain"
-  then
+  local is_plain = session.store.options.writes == "plain" and not session.store.near
+  if options == nil and type(kind) == "string" and is_plain then
     local id, value = only_entry(records)
     local slot, task = submit_write(session, kind, id, value, put)
     if slot then

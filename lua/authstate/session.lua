@@ -42,6 +42,7 @@ function session.new(store, id, shared_writer)
     store = store, id = id, writer = shared_writer, known_types = {},
     pin = nil,       -- generation, decimal; nil: not pinned yet
     is_gone = false, -- what the handle is pinned to is an absence or a tombstone
+    record = nil,    -- what the near cache knows of the session, see coherence.lua
   }, Session)
   for i, kind in ipairs(USUAL_TYPES) do handle.known_types[i] = kind end
   handle.keys = keys.new(handle)
@@ -61,6 +62,8 @@ end
 -- `moment` of the writer. Only a load pins a handle to a session that is not there.
 local function pin_to(self, found, moment, is_load)
   self.writer:learn(found, moment)
+  local near = self.store.near
+  if near then near:note_generation(self.id, found.generation) end
   if found.generation and not found.is_deleted then
     self.pin, self.is_gone = found.generation, false
   elseif is_load then
@@ -141,6 +144,12 @@ local function fail_to_open(self, place, kind, id, message, code)
   local _, sentence, _, details = encryption.fail(place, kind, id, message, code)
   details.node = self.store.node
   return nil, sentence, code, details
+end
+
+--- E for a stored value that was read with a generation and cannot be opened.
+-- @local
+function Session:fail_to_open(generation, kind, id, message, code)
+  return fail_to_open(self, place_of(self, generation), kind, id, message, code)
 end
 
 --- Opens values of one type in their list, where those that are absent are nil or false.
@@ -234,6 +243,52 @@ end
 -- @local
 function Session:read_fields(call, key, fields, shape)
   return in_order(self, call, read_fields, key, fields, shape)
+end
+
+-- Reads from places of the near cache, and begins a ticket for each.
+local function read_places(self, call, near, record, wanted)
+  local stream = call.lane and call.lane:stream() or 0
+  for _, each in ipairs(wanted) do
+    each.ticket = near:begin_read(record, each.place)
+    each.ticket.stream = stream
+  end
+  if self.pin and call.lane and #wanted == 1 then
+    local first = wanted[1]
+    local list, generation, code, details =
+      read_fields(self, call, first.key, first.fields, "raw")
+    if not list then return nil, generation, code, details end
+    return { list }, generation
+  end
+  local commands = {}
+  for i, each in ipairs(wanted) do commands[i] = { "HMGET", each.key } end
+  for i, each in ipairs(wanted) do
+    for at = 1, #each.fields do commands[i][at + 2] = each.fields[at] end
+  end
+  if self.pin then
+    local replies, message, code, details =
+      read_pinned(self, call, commands, { "raw" })
+    if not replies then return nil, message, code, details end
+    return replies, self.pin
+  end
+  local replies, found, code, details =
+    read_first(self, call, commands, { "raw" }, false)
+  if not replies then return nil, found, code, details end
+  if found.is_deleted then
+    for _, each in ipairs(wanted) do each.ticket.stream = 0 end
+  end
+  return replies, found.generation
+end
+
+--- Reads from places of the near cache, in one round trip.
+-- @param call from Store:begin
+-- @param near see coherence.lua
+-- @param record what it knows of this session
+-- @param wanted list of { key, fields, place }, each of which gets a `ticket`
+-- @return for each a list of what is stored, with false or holes for what is not, and the
+--   generation, decimal, nil for none; or E
+-- @local
+function Session:read_places(call, near, record, wanted)
+  return in_order(self, call, read_places, near, record, wanted)
 end
 
 -- Credentials are an object. Anything else in their place is damage, not absence.
@@ -437,6 +492,7 @@ function Session:batch_context()
     layout = self.store.layout, codec = self.store.codec, session = self.id,
     max_value_bytes = options.max_value_bytes,
     max_commit_bytes = options.max_commit_bytes, keyring = self.store.keyring,
+    is_cached = self.store.near ~= nil,
   }
 end
 
@@ -464,14 +520,28 @@ function Session:commit_batch(call, filled, options)
     { creates = options.creates, expect = options.expect })
 end
 
+-- The driver's plain write, of which the near cache is told.
+local function write_by_driver(self, call, filled, changes)
+  local store = self.store
+  local request = {
+    lane = call.lane, changes = changes, deadline_ms = call.deadline_ms, is_write = true,
+    operation = call.operation,
+  }
+  local near, pin = store.near, self.pin
+  if not near then return store.driver:write(request) end
+  local ticket = near:begin_write(self.id, filled, call.lane)
+  local is_whole, version, reason, fault, facts =
+    pcall(store.driver.write, store.driver, request)
+  near:end_write(ticket, is_whole and version and pin or nil)
+  if not is_whole then error(version, 0) end
+  return version, reason, fault, facts
+end
+
 -- Writes a batch of keys without asking who else writes.
 local function write_plainly(self, call, filled)
   local changes, message, code, details = filled:changes(self.pin)
   if not changes then return nil, message, code, details end
-  local version, reason, fault, facts = self.store.driver:write {
-    lane = call.lane, changes = changes, deadline_ms = call.deadline_ms, is_write = true,
-    operation = call.operation,
-  }
+  local version, reason, fault, facts = write_by_driver(self, call, filled, changes)
   if version then return version end
   return self.store:fail(call, reason, fault, facts, filled:commands())
 end

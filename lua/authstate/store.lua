@@ -4,6 +4,7 @@
 
 local clock = require "authstate.clock"
 local codec = require "authstate.codec"
+local coherence = require "authstate.coherence"
 local embedded = require "authstate.embedded"
 local encryption = require "authstate.encryption"
 local failure = require "authstate.failure"
@@ -46,8 +47,11 @@ local LEVEL = 2
 
 -- What a call may be given. Those of features to come are accepted with the value that
 -- says what happens anyway.
-local CALL_OPTIONS = { "timeout_ms", "expect", "cache", "replace" }
-local CALL_VALUES = { cache = false, replace = true }
+local CALL_OPTIONS = {
+  "timeout_ms", "expect", "cache", "shared", "consistent", "replace",
+}
+local CALL_VALUES = { replace = true }
+local CALL_SWITCHES = { cache = true, shared = true, consistent = true }
 
 -- ---- opening ----------------------------------------------------------------------
 
@@ -94,7 +98,29 @@ local function make_codec(options, made_layout, keyring, applied, level)
   error(applied:place("serializer", options.serializer) .. message, level + 1)
 end
 
-local function new_driver(options, server, keeper, made_tls)
+-- What the driver does for a near cache; nil, and one warning, where there can be none:
+-- SWAPDB changes all keys of a database, and nobody is told.
+local function tracking_of(options, server, tell)
+  if not options.enable_cache then return nil end
+  if server.database ~= 0 then
+    tell("warn", ("the cache is off: database %d may be swapped for another one (SWAPDB) "
+      .. "without anybody being told; use database 0"):format(server.database))
+    return nil
+  end
+  return { check_ms = coherence.CHECK_MS, probe_prefix = options.prefix .. "probe:" }
+end
+
+-- Gives a store its part of the near cache.
+local function add_cache(self, applied, level)
+  local near, message = coherence.new(self)
+  if not near then
+    local name = message:match '^option "(%w+)"'
+    error(applied:place(name, self.options[name]) .. message, level + 1)
+  end
+  self.near, self.cache, self.driver.near = near, near.cache, near
+end
+
+local function new_driver(options, server, keeper, made_tls, tracking)
   return native.new {
     server = server,
     tls = made_tls,
@@ -106,6 +132,8 @@ local function new_driver(options, server, keeper, made_tls)
     max_operations = options.queue_max_operations,
     max_queued_bytes = options.queue_max_bytes,
     max_value_bytes = options.max_value_bytes,
+    check_ms = tracking and tracking.check_ms,
+    probe_prefix = tracking and tracking.probe_prefix,
   }
 end
 
@@ -149,6 +177,7 @@ function store.open(given)
     tell("warn", ('the layout "%s" keeps plain JSON texts that others read: the options '
       .. "compression and serializer have no effect"):format(options.layout))
   end
+  local tracking = tracking_of(options, server, tell)
   local self = setmetatable({
     given = live_options.keep(given or {}),
     options = options,
@@ -158,7 +187,8 @@ function store.open(given)
     made_codec = made_codec,
     server = server,
     node = url.show(server),
-    driver = new_driver(options, server, guard, made_tls),
+    driver = new_driver(options, server, guard, made_tls, tracking),
+    near = nil, cache = nil, -- nil: nothing is kept of what was read
     guard = guard,
     process = guard and process.number(), -- who uses it; nil: nobody yet
     log = tell,
@@ -174,6 +204,7 @@ function store.open(given)
     level = nil,                -- of the line of a public method's caller
   }, Store)
   observer.set(self)
+  if tracking then add_cache(self, applied, LEVEL) end
   return self
 end
 
@@ -183,6 +214,7 @@ local function begin_after_fork(self)
   self.own_token, self.waiting = nil, new_waiting(self.options)
   scheduler.note_process()
   self.driver:begin()
+  if self.near then self.near:begin() end
   for _, each in pairs(self.writers) do each:forget() end
   if self.guard then self.guard:join_after_fork() end
 end
@@ -217,6 +249,11 @@ local function check_call_option(name, value, level)
        value % 1 ~= 0 then
       error(("expect: %s is no version; accepted: a whole number from 0 on")
         :format(failure.show(value)), level + 1)
+    end
+  elseif CALL_SWITCHES[name] then
+    if type(value) ~= "boolean" then
+      error(("%s: %s; accepted: true or false"):format(name, failure.show(value)),
+        level + 1)
     end
   elseif CALL_VALUES[name] == nil then
     error(("unknown option %q%s; accepted: %s"):format(tostring(name),
@@ -610,6 +647,7 @@ function Store:close()
   self:note_process()
   self.is_closed = true
   if self.recorder then self.recorder:close() end
+  if self.near then self.near:begin() end
   if not self.guard then
     self.driver:close()
     wipe_keys(self)

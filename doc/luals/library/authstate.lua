@@ -193,6 +193,27 @@ function bytes:base64() end
 ---@field batch_window_ms? integer
 ---Connections to one server; a session stays on one.
 ---@field pool_size? integer
+---Whether records that were read are kept in this process, and the server asked to tell
+---when others change them; see `cache.md`.
+---@field enable_cache? boolean
+---How long a kept record is served, from when it was read: the bound when the network
+---hides what changes. A number for all, or `{ [type] = number }`; a type that is not
+---named has no bound but the server's word.
+---@field cache_ttl_ms? integer|table<string, integer>
+---Bound of all kept records, their tables included, for all stores of the process that
+---ask for the same; by default 1/32 of the machine's memory, from 16 to 256 MiB.
+---@field cache_max_bytes? integer
+---Which kept record goes first when there is no room: the name or path of a script, see
+---`policies.md`.
+---@field policy? string
+---What else is read in the same round trip: `signal`, `learned`, or the path of a script;
+---by default nothing.
+---@field preload? string
+---How many records a preload rule may add to one read.
+---@field preload_limit? integer
+---Whether kept records are stored packed only; `false` also keeps decoded tables, for
+---readers that say `shared = true`.
+---@field memory_efficient? boolean
 ---Whether the server checks who writes, by one script for each write; `plain` is quicker,
 ---for a sole writer, and may write twice what a lost connection has made unsure.
 ---@field writes? "checked"|"plain"

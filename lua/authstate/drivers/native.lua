@@ -35,7 +35,8 @@ local CONNECT_HINT = "; perhaps the port is one without TLS (redis://)"
 --- A driver for one server. Does no I/O; the first operation connects.
 -- @param config { server (see options.check), tls (see tls.lua), scripts = list of
 --   sources, pool_size, batch_size, batch_window_ms, max_operations, max_queued_bytes,
---   max_value_bytes, measured = histograms for the engine (core.histograms), or nil,
+--   max_value_bytes, check_ms and probe_prefix (see core/engine/tracking.h; nil: nothing
+--   is watched), measured = histograms for the engine (core.histograms), or nil,
 --   keeper = who brings the server back when it is dead (see embedded.lua), or nil,
 --   is_apart = true: has a loop of its own and always blocks }
 function native.new(config)
@@ -78,6 +79,8 @@ function Native:begin()
     user = server.username,
     password = server.password,
     scripts = config.scripts,
+    check_ms = config.check_ms,
+    probe_prefix = config.probe_prefix,
   })
   self.engine:measure(config.measured)
   self.pointer = core_ffi.engine(self.engine:address())
@@ -173,6 +176,7 @@ end
 --- After a turn of the loop: hands out what has ended. For the scheduler.
 function Native:deliver()
   local engine, out, waiters = self.engine, self.drained, self.waiters
+  if self.near then self.near:turn(engine) end
   if self.keeper then
     local losses = self.loop:losses(engine)
     local deadline_ms = losses > self.losses and first_deadline_ms(self) or math.huge
@@ -504,6 +508,13 @@ function Native:finish_quickly(slot, timeout_ms, is_write)
   if value then return false end
   message.reply, message.element = reply, element
   return nil, reason, "corrupt", message
+end
+
+--- Turns the loop without waiting: what has come is known then. No effect before the
+-- first operation.
+function Native:pump()
+  if not self.loop or self.is_closing then return end
+  if self.loop:step(0) then self:deliver() end
 end
 
 --- Something that keeps the order of a session: what is submitted in it takes effect in
