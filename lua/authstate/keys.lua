@@ -45,10 +45,10 @@ local function check_ids(ids, level)
     error(("ids: %s is no list of ids; accepted: { \"1\", \"2\" }")
       :format(failure.show(ids)), level + 1)
   end
-  -- Nothing behind the last element: a plain list. All keys are counted only when there
-  -- is.
+  -- All are counted: what follows the last element says nothing when that is not in the
+  -- table's array.
   local length = #ids
-  if next(ids, length > 0 and length or nil) ~= nil and count_keys(ids) ~= length then
+  if count_keys(ids) ~= length then
     error("ids: has other keys than 1 to n; accepted: a list such as { \"1\", \"2\" }",
       level + 1)
   end
@@ -103,7 +103,9 @@ end
 
 -- Whether `ids` is a list of one id.
 local function is_single(ids)
-  return type(ids) == "table" and type(ids[1]) == "string" and next(ids, 1) == nil
+  if type(ids) ~= "table" then return false end
+  local key, id = next(ids)
+  return key == 1 and type(id) == "string" and next(ids, 1) == nil
 end
 
 -- What became of a call that went the quick way and has no result. False when it must
