@@ -2,8 +2,8 @@
 --- Measures codecs without a server: in each round every peer goes over the records of
 -- every type, type by type and in rotating order (order.lua), so that only times that
 -- were measured next to each other are compared. A type is gone over as often as makes
--- its text 4 MiB long, or OPERATIONS KiB; its time is that of one pass. The total is the sum, which is
--- one pass over the session as it is.
+-- its text 4 MiB long, or OPERATIONS KiB; its time is that of one pass. The total is the
+-- sum, which is one pass over the session as it is.
 --
 -- Nothing waits here, so what a peer takes is CPU time, which does not count when others
 -- had the processor; but wall time where that is less, because threads that help (Node's

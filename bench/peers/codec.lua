@@ -9,7 +9,8 @@
 --
 -- Methods are `decode`, to a Lua value, and `encode`, from it. With the option
 -- `collector=apart` the collector stands still while the clock runs, and cleans up between
--- parts of the passes: what is measured is the codec's own work, not the end of what it makes.
+-- parts of the passes: what is measured is the codec's own work, not the end of what it
+-- makes.
 
 local authstate = require "authstate"
 local cjson = require "cjson"
