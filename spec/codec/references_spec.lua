@@ -5,6 +5,7 @@
 local core = require "authstate.core"
 local fixture = require "spec.support.fixture"
 local hex = require "spec.codec.hex"
+local plain_cbor = require "spec.codec.plain_cbor"
 local random = require "spec.support.random"
 local record = require "spec.codec.record"
 
@@ -80,6 +81,7 @@ describe("a string that comes again", function()
     assert_references(times('"' .. ("x y "):rep(6) .. '"', 2))
     assert_plain(array { '"short"', '"short"', '"short"', '"short"' })
     assert_plain(times('"18446744073709551615"', 20))
+    assert_plain(times('"' .. base64(key(1):sub(1, 18)) .. '"', 2))
     assert_plain("[" .. ("true,"):rep(100) .. "null]")
     assert_plain(array { '"' .. long .. '"', '"' .. long .. 'x"', '"x' .. long .. '"' })
   end)
@@ -99,6 +101,12 @@ describe("a string that comes again", function()
     for i = 1, 300 do list[i] = ('"%s"'):format(("a"):rep(i % 9)) end
     list[301], list[302] = '"' .. long .. '"', '"' .. long .. '"'
     assert_references(array(list))
+  end)
+
+  it("is written again when it is digits", function()
+    local text = '"' .. long .. '"'
+    assert.matches("c748ffffffffffffffffc748ffffffffffffffff$",
+      payload(array { text, text, '"18446744073709551615"', '"18446744073709551615"' }))
   end)
 
   it("may be in a value of 256 levels", function()
@@ -135,6 +143,38 @@ describe("a string that comes again", function()
     end
     assert.is_true(stored_bytes < plain_bytes * 6 / 7, stored_bytes / plain_bytes)
     assert.is_true(stored_bytes < text_bytes * 0.55, stored_bytes / text_bytes)
+  end)
+end)
+
+-- http://cbor.schmorp.de/stringref
+describe("the number of a string", function()
+  local function read(strings, reference)
+    local items = {}
+    for i, text in ipairs(strings) do items[i] = plain_cbor.encode('"' .. text .. '"') end
+    items[#items + 1] = "\xd8\x19" .. plain_cbor.head(0, reference)
+    local stored = "\x80\xd9\1\0" .. plain_cbor.head(4, #items) .. table.concat(items)
+    local value = core.decode(stored)
+    return value and value[#items]
+  end
+
+  -- What number `count` is, when as many strings have one before a string of m and one of
+  -- l.
+  local function string_of(count, more)
+    local strings = {}
+    for i = 1, count do strings[i] = ("%07d"):format(i) end
+    strings[count + 1] = ("m"):rep(more)
+    strings[count + 2] = ("l"):rep(9)
+    return read(strings, count)
+  end
+
+  it("is for those that are longer than a reference would be", function()
+    for count, least in pairs {
+      [0] = 3, [1] = 3, [23] = 3, [24] = 4, [255] = 4, [256] = 5, [65535] = 5,
+      [65536] = 7,
+    } do
+      assert.equal(("m"):rep(least), string_of(count, least), count)
+      assert.equal(("l"):rep(9), string_of(count, least - 1), count)
+    end
   end)
 end)
 
