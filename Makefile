@@ -32,7 +32,7 @@ FLAVOUR    := release
 OPTIMIZE   := -O2 -g
 # The codec's functions are small and many: across files they are a tenth of its time.
 ifeq ($(findstring clang,$(CC)),)
-OPTIMIZE   += -flto=auto -fno-plt
+TOGETHER   := -flto=auto -fno-plt
 endif
 endif
 
@@ -121,14 +121,14 @@ build: deps $(MODULE) ## compile the core into build/<flavour>/authstate/core.so
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo 'link $@'
-	$(Q)$(CC) -shared $(CFLAGS) $(LINK_EXTRA) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) -shared $(CFLAGS) $(TOGETHER) $(LINK_EXTRA) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/core/binding/core.o: lua/authstate/version.lua
 
 $(BUILD)/core/%.o: core/%.c | deps
 	@mkdir -p $(@D)
 	@echo 'compile $<'
-	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
+	$(Q)$(COMPILE) $(TOGETHER) -MMD -MP -c -o $@ $<
 
 install: build ## put modules, core and command under PREFIX (DESTDIR=, LUADIR=, ...)
 	@for file in $(LUA_FILES:lua/%=%); do \

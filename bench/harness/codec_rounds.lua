@@ -2,8 +2,8 @@
 --- Measures codecs without a server: in each round every peer goes over the records of
 -- every type, type by type and in rotating order (order.lua), so that only times that
 -- were measured next to each other are compared. A type is gone over as often as makes
--- its text PASS_BYTES long; its time is that of one pass. The total is the sum, which is
--- one pass over the session as it is.
+-- its text 4 MiB long, or OPERATIONS KiB; its time is that of one pass. The total is the
+-- sum, which is one pass over the session as it is.
 --
 -- Nothing waits here, so what a peer takes is CPU time, which does not count when others
 -- had the processor; but wall time where that is less, because threads that help (Node's
@@ -21,7 +21,7 @@ local record_file = require "bench.harness.record_file"
 local statistics = require "bench.harness.statistics"
 local temporary = require "spec.support.temporary"
 
-local PASS_BYTES = 4 * 1024 * 1024
+local PASS_KIB = 4096
 local TOTAL = "total"
 
 local codec_rounds = {
@@ -56,7 +56,7 @@ local function start_peers(run)
   local _, of_peers = processor.split(run.processors)
   for i, entry in ipairs(run.entries) do
     local told = setmetatable({ options = {
-      texts = texts,
+      texts = texts, collector = entry.collector,
       stored = entry.stored and write_records(run.session, entry.stored),
     } }, { __index = entry })
     local started, message = peer.start(told,
@@ -129,7 +129,7 @@ end
 -- A round: for each type every peer once. Rounds below 1 warm up.
 local function play(run, round)
   for number, part in ipairs(run.session.types) do
-    local passes = math.max(1, math.ceil(PASS_BYTES / part.json_bytes))
+    local passes = math.max(1, math.ceil(run.pass_bytes / part.json_bytes))
     for _, i in ipairs(order.of_round(#run.peers, round)) do
       local answer, message = take_turn(run, run.peers[i], number, passes,
         round % #part.records)
@@ -198,6 +198,7 @@ function codec_rounds.run(entries, session, knobs, on_round)
   local run = {
     entries = entries, session = session, peers = {}, measured = {},
     processors = knobs.PROCESSORS or "free", records = count_records(session),
+    pass_bytes = (knobs.OPERATIONS or PASS_KIB) * 1024,
   }
   local is_done, message = play_all(run, knobs, on_round)
   for _, one in ipairs(run.peers) do one:stop() end

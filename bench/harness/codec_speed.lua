@@ -29,9 +29,20 @@ local function stored_lists(session)
   return lists
 end
 
-local function list_entries(method, lists, knobs)
+-- Ours, ours once more, and lua-cjson, the collector's work not counted: decoding makes
+-- the same tables for all, and their end takes the same.
+local function list_apart(method, lists)
+  return {
+    { name = "authstate", program = "authstate_codec", form = "json", stored = lists },
+    { name = "again", program = "authstate_codec", form = "json", stored = lists },
+    { name = "cjson", program = "cjson", form = "cjson" },
+    method = method, collector = "apart", title = ", the collector's work not counted",
+  }
+end
+
+local function list_all(method, lists)
   local form_of_ours = method == "encode" and "stored" or "json"
-  local entries = {
+  return {
     { name = "authstate", program = "authstate_codec", form = form_of_ours,
       stored = lists },
     { name = "again", program = "authstate_codec", form = form_of_ours, stored = lists },
@@ -39,10 +50,15 @@ local function list_entries(method, lists, knobs)
       stored = lists },
     { name = "cjson", program = "cjson", form = "cjson" },
     { name = "node", program = "node_codec", form = "json" },
+    method = method, title = "",
   }
-  local chosen = {}
+end
+
+-- Those that take part.
+local function choose(entries, knobs)
+  local chosen = { title = entries.title }
   for i, entry in ipairs(entries) do
-    entry.method = method
+    entry.method, entry.collector = entries.method, entries.collector
     if i <= OURS or not knobs.PEERS or knobs.PEERS[entry.program] then
       chosen[#chosen + 1] = entry
     end
@@ -57,7 +73,7 @@ local function names_of(session)
   return names
 end
 
-local function table_of(session, measured)
+local function table_of(session, measured, title)
   local columns, rows = { "", "ours/record" }, {}
   for i = 2, #measured do columns[#columns + 1] = measured[i].entry.name .. " of ours" end
   for _, name in ipairs(names_of(session)) do
@@ -67,14 +83,14 @@ local function table_of(session, measured)
     end
     rows[#rows + 1] = cells
   end
-  return { title = session.name .. ": median time, ratios with quartiles",
+  return { title = session.name .. title .. ": median time, ratios with quartiles",
     columns = columns, rows = rows }
 end
 
 -- Goals of a peer: its total, and each type.
-local function add_goals(list, session, measured, limits)
+local function add_goals(list, session, measured, limits, title)
   local name, total = measured.entry.name, measured.ratio[TOTAL].median
-  local what = name .. " takes of ours, in total"
+  local what = name .. " takes of ours, in total" .. title
   list[#list + 1] = limits.most and goals.at_most(session.name, what, total, limits.most)
     or goals.at_least(session.name, what, total, limits.total)
   if not limits.type then return end
@@ -82,8 +98,8 @@ local function add_goals(list, session, measured, limits)
   for _, part in ipairs(session.types) do
     of_types[part.name] = measured.ratio[part.name].median
   end
-  list[#list + 1] = goals.each_at_least(session.name, name .. " takes of ours, each type",
-    of_types, limits.type)
+  list[#list + 1] = goals.each_at_least(session.name,
+    name .. " takes of ours, each type" .. title, of_types, limits.type)
 end
 
 local function peers_of(measured)
@@ -98,22 +114,36 @@ local function peers_of(measured)
   return list
 end
 
-local function measure_session(result, session, method, limits, context)
-  local measured, message = codec_rounds.run(
-    list_entries(method, stored_lists(session), context.knobs), session, context.knobs,
+local function measure_entries(result, session, entries, limits, context)
+  local measured, message = codec_rounds.run(entries, session, context.knobs,
     context.on_round)
   if not measured then return nil, message end
-  table.insert(result.tables, table_of(session, measured))
+  table.insert(result.tables, table_of(session, measured, entries.title))
   for _, each in ipairs(measured) do
     for name, version in pairs(each.versions) do result.versions[name] = version end
     local of_peer = limits[each.entry.name]
-    if of_peer then add_goals(result.goals, session, each, of_peer) end
+    if of_peer then add_goals(result.goals, session, each, of_peer, entries.title) end
   end
   local spread = statistics.spread(measured[2].ratio[TOTAL])
-  table.insert(result.sentences, ("%s: in total a ratio between %.2f and %.2f tells no "
-    .. "difference."):format(session.name, 1 / spread, spread))
+  table.insert(result.sentences, ("%s: in total%s a ratio between %.2f and %.2f tells no "
+    .. "difference."):format(session.name, entries.title, 1 / spread, spread))
+  return peers_of(measured)
+end
+
+local function measure_session(result, session, method, limits, context)
+  local lists = stored_lists(session)
+  local peers, message = measure_entries(result, session,
+    choose(list_all(method, lists), context.knobs), limits, context)
+  if not peers then return nil, message end
+  local apart
+  if method == "decode" then
+    apart, message = measure_entries(result, session,
+      choose(list_apart(method, lists), context.knobs), limits, context)
+    if not apart then return nil, message end
+  end
   table.insert(result.figures, {
-    session = session.name, json_bytes = session.json_bytes, peers = peers_of(measured),
+    session = session.name, json_bytes = session.json_bytes, peers = peers,
+    collector_apart = apart,
   })
   return true
 end

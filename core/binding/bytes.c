@@ -3,6 +3,7 @@
 
 #include <lauxlib.h>
 
+#include "binding/type.h"
 #include "codec/base64.h"
 
 /* Its address is the metatable's key in the registry. */
@@ -43,14 +44,6 @@ static as_slice check_bytes(lua_State *L, int index) {
   as_slice content = as_slice_of(NULL, 0);
   if (!as_bytes_test(L, index, &content)) luaL_typerror(L, index, "bytes");
   return content;
-}
-
-/* Only a string: lua_tolstring would also take a number. */
-static as_slice check_string(lua_State *L, int index) {
-  luaL_checktype(L, index, LUA_TSTRING);
-  size_t length;
-  const char *text = lua_tolstring(L, index, &length);
-  return as_slice_of(text, length);
 }
 
 static int bytes_raw(lua_State *L) {
@@ -99,12 +92,12 @@ static int bytes_tostring(lua_State *L) {
 }
 
 static int new_from_string(lua_State *L) {
-  as_bytes_push(L, check_string(L, 1));
+  as_bytes_push(L, as_string_check(L, 1));
   return 1;
 }
 
 static int new_from_base64(lua_State *L) {
-  as_slice text = check_string(L, 1);
+  as_slice text = as_string_check(L, 1);
   as_bytes_push_metatable(L);
   uint8_t *block = as_bytes_new(L, as_base64_decoded_length(text), lua_gettop(L));
   if (as_base64_decode(text, block)) return 1;
@@ -131,7 +124,7 @@ static bool decode_hex(as_slice text, uint8_t *out) {
 }
 
 static int new_from_hex(lua_State *L) {
-  as_slice text = check_string(L, 1);
+  as_slice text = as_string_check(L, 1);
   as_bytes_push_metatable(L);
   uint8_t *block = as_bytes_new(L, text.length / 2, lua_gettop(L));
   if (decode_hex(text, block)) return 1;

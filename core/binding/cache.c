@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "binding/type.h"
+#include "binding/value.h"
+#include "binding/workspace.h"
 #include "cache/cache.h"
 #include "io/random.h"
 
@@ -71,8 +73,49 @@ static int cache_close(lua_State *L) {
   return 0;
 }
 
+/* The stored bytes of the entry at index 2; false: there are none. */
+static bool stored_of(lua_State *L, as_slice *out_stored) {
+  const authstate_cache *seen = as_cache_seen(check(L)->cache);
+  lua_Number number = luaL_checknumber(L, 2);
+  luaL_argcheck(L, number >= 1 && number < seen->slots, 2, "no entry");
+  const authstate_cache_entry *entry = seen->entries[(uint32_t)number];
+  *out_stored = as_slice_of(entry->value, entry->value_length);
+  return entry->size_bytes > 0 && !entry->absent;
+}
+
+typedef as_status (*push_function)(lua_State *L, as_workspace *workspace, as_slice stored,
+                                   size_t max_value_bytes, as_codec_error *error);
+
+/* nil for one that is absent; or nil, message, code. */
+static int push_stored(lua_State *L, push_function push) {
+  as_slice stored;
+  as_codec_error error;
+  double max_bytes = luaL_checknumber(L, 3);
+  luaL_argcheck(L, max_bytes >= 0 && max_bytes <= 9007199254740992.0, 3,
+                "a number of bytes");
+  if (!stored_of(L, &stored)) return 0;
+  as_workspace *workspace = as_workspace_take(L);
+  as_status status = push(L, workspace, stored, (size_t)max_bytes, &error);
+  as_workspace_release(workspace);
+  if (status == AS_OK) return 1;
+  lua_pushnil(L);
+  lua_pushstring(L, as_codec_error_text(&error, status));
+  lua_pushstring(L, as_status_code(status));
+  return 3;
+}
+
+static int cache_value(lua_State *L) {
+  return push_stored(L, as_value_push);
+}
+
+static int cache_json(lua_State *L) {
+  return push_stored(L, as_value_push_json);
+}
+
 static const luaL_Reg cache_methods[] = {
     {"address", cache_address},
+    {"value", cache_value},
+    {"json", cache_json},
     {"validate", cache_validate},
     {"close", cache_close},
     {NULL, NULL},

@@ -5,6 +5,8 @@
  *   core.cache(capacity_bytes, unit_bytes, seed) -> cache | nil, message, code
  *       unit_bytes: 0, or what each entry counts as; seed: a number, nil for a random one
  *   cache:address() -> light userdata, an authstate_cache; valid until it is closed
+ *   cache:value(entry, max_value_bytes) -> the Lua value that it holds; nil when it is
+ *       absent; or nil, message, code. cache:json: the same as JSON text
  *   cache:close()   -> frees it; also done when nobody holds it any more
  *   cache:validate() -> boolean, for the specs
  *

@@ -5,6 +5,7 @@
 
 #include "binding/bytes.h"
 #include "binding/envelope.h"
+#include "binding/type.h"
 #include "binding/value.h"
 #include "codec/session_text.h"
 
@@ -18,14 +19,6 @@ static size_t check_max_bytes(lua_State *L, int index) {
   luaL_argcheck(L, max_bytes >= 0 && max_bytes <= (lua_Number)(SIZE_MAX / 4), index,
                 "a number of bytes expected");
   return (size_t)max_bytes;
-}
-
-/* Only a string: lua_tolstring would also take a number. */
-static as_slice check_text(lua_State *L, int index) {
-  if (lua_type(L, index) != LUA_TSTRING) luaL_checktype(L, index, LUA_TSTRING);
-  size_t length;
-  const char *text = lua_tolstring(L, index, &length);
-  return as_slice_of(text, length);
 }
 
 static void push_slice(lua_State *L, as_slice slice) {
@@ -72,7 +65,7 @@ static int codec_encode(lua_State *L) {
 
 static int codec_decode(lua_State *L) {
   as_codec_error error;
-  as_slice stored = check_text(L, 1);
+  as_slice stored = as_string_check(L, 1);
   size_t max_bytes = lua_gettop(L) == 1 ? DEFAULT_MAX_BYTES : check_max_bytes(L, 2);
   as_workspace *workspace = as_workspace_take_upvalue(L);
   as_status status = as_value_push(L, workspace, stored, max_bytes, &error);
@@ -82,7 +75,7 @@ static int codec_decode(lua_State *L) {
 
 static int codec_json_encode(lua_State *L) {
   as_codec_error error;
-  as_slice text = check_text(L, 1);
+  as_slice text = as_string_check(L, 1);
   as_value_sealing sealing = as_value_sealing_check(L, 3, check_max_bytes(L, 2));
   as_workspace *workspace = as_workspace_take_upvalue(L);
   as_slice stored;
@@ -98,7 +91,7 @@ static int codec_json_encode(lua_State *L) {
 
 static int codec_json_decode(lua_State *L) {
   as_codec_error error;
-  as_slice stored = check_text(L, 1);
+  as_slice stored = as_string_check(L, 1);
   size_t max_bytes = check_max_bytes(L, 2);
   as_workspace *workspace = as_workspace_take_upvalue(L);
   as_status status = as_value_push_json(L, workspace, stored, max_bytes, &error);
@@ -116,7 +109,7 @@ static uint8_t check_serializer(lua_State *L, int index) {
 
 static int codec_seal(lua_State *L) {
   as_codec_error error;
-  as_slice payload = check_text(L, 1);
+  as_slice payload = as_string_check(L, 1);
   uint8_t serializer = check_serializer(L, 2);
   as_value_sealing sealing = as_value_sealing_check(L, 4, check_max_bytes(L, 3));
   as_workspace *workspace = as_workspace_take_upvalue(L);
@@ -130,7 +123,7 @@ static int codec_seal(lua_State *L) {
 static int codec_open(lua_State *L) {
   as_codec_error error;
   as_envelope envelope;
-  as_slice stored = check_text(L, 1);
+  as_slice stored = as_string_check(L, 1);
   uint8_t serializer = check_serializer(L, 2);
   size_t max_bytes = check_max_bytes(L, 3);
   as_status status = as_envelope_open(stored, max_bytes, &envelope, &error);
@@ -169,7 +162,7 @@ static int codec_to_json(lua_State *L) {
 
 static int codec_from_json(lua_State *L) {
   as_codec_error error;
-  as_slice text = check_text(L, 1);
+  as_slice text = as_string_check(L, 1);
   as_workspace *workspace = as_workspace_take_upvalue(L);
   as_status status = as_value_push_text(L, workspace, text, &error);
   as_workspace_release(workspace);
@@ -244,7 +237,7 @@ static as_status add_records(lua_State *L, session_walk *walk, as_codec_error *e
 
 static int codec_split_session(lua_State *L) {
   as_codec_error error;
-  as_slice text = check_text(L, 1);
+  as_slice text = as_string_check(L, 1);
   session_walk *walk = push_session_walk(L, text);
   lua_createtable(L, 0, 3);
   lua_newtable(L);

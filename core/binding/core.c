@@ -9,6 +9,7 @@
 #include "binding/codec.h"
 #include "binding/engine.h"
 #include "binding/ffi.h"
+#include "binding/histogram.h"
 #include "binding/keyring.h"
 #include "binding/lane.h"
 #include "binding/loop.h"
@@ -30,6 +31,7 @@ int luaopen_authstate_core(lua_State *L) {
   lua_pushliteral(L, AS_CACHE_FFI(AS_FFI_TEXT));
   lua_setfield(L, -2, "cache_declarations");
   as_binding_cache_open(L);
+  as_binding_histogram_open(L);
   as_binding_keyring_open(L);
   as_binding_lane_open(L);
   as_binding_engine_open(L);

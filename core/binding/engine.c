@@ -124,9 +124,21 @@ static as_batch_config read_batch(lua_State *L) {
   return batch;
 }
 
+/* With check_ms, what is read is watched; probe_prefix belongs to it. */
+static void read_tracking(lua_State *L, as_engine_config *config) {
+  lua_getfield(L, CONFIG, "check_ms");
+  config->tracks = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  if (!config->tracks) return;
+  config->check_ms = number_field(L, "check_ms", HUGE_VAL);
+  const char *prefix = text_field(L, "probe_prefix");
+  config->probe_prefix = as_slice_text(prefix != NULL ? prefix : "");
+}
+
 /* core.engine{ pool_size, batch_size, batch_window_ms, max_age_ms, max_operations,
  * max_queued_bytes, max_value_bytes, connect_timeout_ms, connect_hint, health_timeout_ms,
- * retries, quarantine_ms, seed, database, user, password, scripts } */
+ * retries, quarantine_ms, seed, database, user, password, scripts, check_ms,
+ * probe_prefix } */
 static int engine_new(lua_State *L) {
   luaL_checktype(L, CONFIG, LUA_TTABLE);
   lua_settop(L, CONFIG);
@@ -148,21 +160,23 @@ static int engine_new(lua_State *L) {
   config.connection.greeting.user = text_field(L, "user");
   config.connection.greeting.password = text_field(L, "password");
   read_scripts(L, &config.connection.greeting);
+  read_tracking(L, &config);
   size_t max_value_bytes = size_field(L, "max_value_bytes");
   luaL_argcheck(L, config.pool_size > 0, 1, "pool_size must be at least 1");
 
   as_bound_engine *bound = lua_newuserdata(L, sizeof *bound);
   memset(bound, 0, sizeof *bound);
   as_mem_init(&bound->mem);
-  bound->connections = config.pool_size;
   bound->max_value_bytes = max_value_bytes;
   bound->texts_ref = LUA_NOREF;
+  bound->measured_ref = LUA_NOREF;
   luaL_getmetatable(L, ENGINE_TYPE);
   lua_setmetatable(L, -2);
   lua_pushvalue(L, TEXTS);
   bound->texts_ref = luaL_ref(L, LUA_REGISTRYINDEX);
   as_status status = as_engine_new(&bound->mem, &config, &bound->engine);
   if (status != AS_OK) return push_status_failure(L, status);
+  bound->connections = as_engine_connections(bound->engine);
   return 1;
 }
 
@@ -175,6 +189,9 @@ static int engine_close(lua_State *L) {
   bound->engine = NULL;
   luaL_unref(L, LUA_REGISTRYINDEX, bound->texts_ref);
   bound->texts_ref = LUA_NOREF;
+  luaL_unref(L, LUA_REGISTRYINDEX, bound->measured_ref);
+  bound->measured_ref = LUA_NOREF;
+  bound->measured = NULL;
   return 0;
 }
 
@@ -481,6 +498,26 @@ static int engine_outcome(lua_State *L) {
   return push_outcome(L, &completion);
 }
 
+/* The bytes of all texts in the replies of an operation. */
+static double reply_bytes(const as_completion *completion) {
+  const as_replies *replies = completion->replies;
+  size_t index = completion->first_reply, end = index;
+  double bytes = 0;
+  for (uint32_t i = 0; i < completion->reply_count; i++)
+    end = as_replies_skip(replies, end);
+  for (; index < end; index++) bytes += (double)as_replies_at(replies, index)->length;
+  return bytes;
+}
+
+static int engine_details(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  as_completion completion;
+  check_completion(L, bound, check_slot(L, 2), &completion);
+  lua_pushnumber(L, completion.wait_ms);
+  lua_pushnumber(L, reply_bytes(&completion));
+  return 2;
+}
+
 /* ---- replies to Lua --------------------------------------------------------------- */
 
 /* The walk's error is large and set only on failure. */
@@ -572,6 +609,16 @@ static void put_drained(lua_State *L, as_bound_engine *bound) {
   bound->drained++;
 }
 
+/* One that is not done is timed by who asks for its outcome. */
+static void count_completion(as_histogram *measured, const as_completion *completion,
+                             bool is_done) {
+  as_histogram_add(&measured[AS_MEASURED_WAIT], completion->wait_ms);
+  if (!is_done) return;
+  bool is_read = completion->kind == AS_REQUEST_READ;
+  as_histogram_add(&measured[is_read ? AS_MEASURED_READ : AS_MEASURED_SET],
+                   completion->elapsed_ms);
+}
+
 /* engine:drain(out) -> n: out[1], out[2], ... become slot, result, slot, result, ... The
  * result of an authstate_read is its value, of an authstate_set its version, and the slot
  * is released; any other is the engine itself as a light userdata (engine:address()): ask
@@ -595,6 +642,7 @@ static int engine_drain(lua_State *L) {
     bound->amid = completion.slot;
     bound->is_amid = true;
     bool is_done = push_result(L, workspace, bound, &completion);
+    if (bound->measured != NULL) count_completion(bound->measured, &completion, is_done);
     put_drained(L, bound);
     lua_settop(L, top); /* one that cannot be opened leaves its place */
     if (is_done) as_engine_release(bound->engine, completion.slot);
@@ -614,6 +662,33 @@ static int engine_address(lua_State *L) {
   return 1;
 }
 
+static int engine_measure(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  as_histogram *measured =
+      lua_isnoneornil(L, 2) ? NULL : as_binding_histogram_check(L, 2);
+  lua_settop(L, 2);
+  luaL_unref(L, LUA_REGISTRYINDEX, bound->measured_ref);
+  bound->measured_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  bound->measured = measured;
+  return 0;
+}
+
+static int engine_set_bounds(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  double size = luaL_checknumber(L, 2);
+  double window_ms = luaL_checknumber(L, 3);
+  double operations = luaL_checknumber(L, 4);
+  double bytes = luaL_checknumber(L, 5);
+  luaL_argcheck(L, size >= 1 && size <= UINT32_MAX, 2, "a number of operations");
+  luaL_argcheck(L, window_ms >= 0, 3, "a time");
+  luaL_argcheck(L, operations >= 0 && operations <= UINT32_MAX, 4,
+                "a number of operations");
+  luaL_argcheck(L, bytes >= 0 && bytes <= MAX_SIZE, 5, "a number of bytes");
+  as_batch_config batch = {.size = (uint32_t)size, .window_ms = window_ms};
+  as_engine_set_bounds(bound->engine, &batch, (uint32_t)operations, (size_t)bytes);
+  return 0;
+}
+
 static int engine_flush(lua_State *L) {
   as_engine_flush(as_binding_engine_check(L, 1)->engine, luaL_checknumber(L, 2));
   return 0;
@@ -621,6 +696,39 @@ static int engine_flush(lua_State *L) {
 
 static int engine_has_completions(lua_State *L) {
   lua_pushboolean(L, as_engine_has_completions(as_binding_engine_check(L, 1)->engine));
+  return 1;
+}
+
+/* ---- what is watched --------------------------------------------------------------- */
+
+static const char *const invalidation_names[] = {"key", "lost", "flush", "refused"};
+
+/* engine:take_invalidations(out, now_ms) -> n, is_live: out[1], out[2], ... become kind
+ * and value in turn. When this raises they stay. */
+static int engine_take_invalidations(lua_State *L) {
+  as_bound_engine *bound = as_binding_engine_check(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  double now_ms = luaL_checknumber(L, 3);
+  as_invalidations *list = as_engine_invalidations(bound->engine);
+  size_t count = list != NULL ? as_invalidations_count(list) : 0;
+  for (size_t i = 0; i < count; i++) {
+    as_invalidation each = as_invalidations_at(list, i);
+    lua_pushstring(L, invalidation_names[each.kind]);
+    lua_rawseti(L, 2, (int)(2 * i) + 1);
+    if (each.kind == AS_INVALIDATION_LOST)
+      lua_pushnumber(L, each.stream);
+    else
+      lua_pushlstring(L, (const char *)each.text.data, each.text.length);
+    lua_rawseti(L, 2, (int)(2 * i) + 2);
+  }
+  if (count > 0) as_invalidations_clear(list);
+  lua_pushnumber(L, (lua_Number)count);
+  lua_pushboolean(L, as_engine_is_live(bound->engine, now_ms));
+  return 2;
+}
+
+static int engine_connections(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)as_binding_engine_check(L, 1)->connections);
   return 1;
 }
 
@@ -680,10 +788,15 @@ static const luaL_Reg engine_methods[] = {
     {"deadline_ms", engine_deadline_ms},
     {"first_deadline_ms", engine_first_deadline_ms},
     {"outcome", engine_outcome},
+    {"details", engine_details},
+    {"measure", engine_measure},
+    {"set_bounds", engine_set_bounds},
     {"take", engine_take},
     {"drain", engine_drain},
     {"drained", engine_drained},
     {"has_completions", engine_has_completions},
+    {"take_invalidations", engine_take_invalidations},
+    {"connections", engine_connections},
     {"address", engine_address},
     {"statistics", engine_statistics},
     {"validate", engine_validate},

@@ -3,6 +3,7 @@
  *
  *   core.engine(config)                      config: see engine_new in engine.c
  *   engine:lane(meta_key) -> lane: keeps the order of a session; see lane.h
+ *   lane:stream() -> on which what it reads now is watched; 0: it is not
  *   engine:submit(now_ms, deadline_ms, is_atomic, commands, lane, is_write)
  *       commands: { { "HGET", key, field }, ... }, all strings; lane may be nil
  *       -> slot | nil, message, code
@@ -44,7 +45,17 @@
  *       operations, bytes_out, bytes_in, memory_bytes, batches, batched_operations,
  *       flushed_by_size, flushed_by_age, flushed_when_idle, ready_connections,
  *       used_connections, lanes }
+ *   engine:details(slot) -> wait_ms, bytes: of one handed out, how long it waited to be
+ *       sent, and the bytes of its replies
+ *   engine:measure(histograms): what they count from now on, see binding/histogram.h;
+ *       nil: nothing
+ *   engine:set_bounds(batch_size, batch_window_ms, max_operations, max_queued_bytes)
+ *       from now on, for what comes
  *   engine:has_completions() -> boolean      engine:address() -> light userdata
+ *   engine:take_invalidations(out, now_ms) -> n, is_live: fills kind and value in turn,
+ *       "key" and the key, "lost" and a stream, "flush" and why, "refused" and the words;
+ *       see engine/invalidations.h. To be taken before completions
+ *   engine:connections() -> how many it has, numbered from 0 on
  *   engine:set_now(now_ms)
  *       what time it is to those that read the clock (read, write, authstate_read,
  *       authstate_set) from now on; nil: by the clock again. For simulated time
@@ -55,6 +66,7 @@
 
 #include <lua.h>
 
+#include "binding/histogram.h"
 #include "binding/loop.h"
 #include "engine/engine.h"
 
@@ -64,10 +76,12 @@ typedef struct as_bound_engine {
   as_engine *engine; /* NULL once closed */
   uint32_t connections;
   size_t max_value_bytes;
-  int texts_ref;       /* a table of the Lua strings that the configuration borrows */
-  as_bound_loop *home; /* that it is attached to, NULL: none */
-  uint32_t member;     /* what it is there */
-  bool has_own_time;   /* `now_ms` is the time, not the clock's */
+  as_histogram *measured; /* NULL: nothing is measured */
+  int measured_ref;       /* their Lua object */
+  int texts_ref;          /* a table of the Lua strings that the configuration borrows */
+  as_bound_loop *home;    /* that it is attached to, NULL: none */
+  uint32_t member;        /* what it is there */
+  bool has_own_time;      /* `now_ms` is the time, not the clock's */
   double now_ms;
   uint32_t drained; /* how many completions the last drain has put out */
   uint32_t amid;    /* the slot that it was putting out, if is_amid */

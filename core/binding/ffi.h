@@ -18,7 +18,10 @@
  * of core.shapes. The slot; below 0: a status (base/error.h).
  *
  * authstate_set: a plain write of one field (see as_engine_set), joined with others. The
- * same. */
+ * same.
+ *
+ * authstate_histogram_...: see binding/histogram.h. `histograms` is the address of the Lua
+ * object; a number that it does not have counts nothing. */
 /* clang-format off */
 #define AS_FFI(X) X(                                                                     \
   typedef struct authstate_engine authstate_engine;                                      \
@@ -30,6 +33,12 @@
   int32_t authstate_set(authstate_engine *engine, authstate_hash *hash,                  \
                         const char *field, size_t field_length,                          \
                         const char *value, size_t value_length, double timeout_ms);      \
+  typedef struct authstate_histograms authstate_histograms;                              \
+  void authstate_histogram_add(authstate_histograms *histograms, uint32_t number,        \
+                               double duration_ms);                                      \
+  double authstate_histogram_count(authstate_histograms *histograms, uint32_t number);   \
+  double authstate_histogram_quantile(authstate_histograms *histograms, uint32_t number, \
+                                      double share);                                     \
 )
 /* clang-format on */
 

@@ -24,24 +24,16 @@ static bound_keyring *check_keyring(lua_State *L) {
   return luaL_checkudata(L, 1, KEYRING_TYPE);
 }
 
-/* Only a string: lua_tolstring would also take a number, and change it. */
-static as_slice check_text(lua_State *L, int index) {
-  luaL_checktype(L, index, LUA_TSTRING);
-  size_t length;
-  const char *text = lua_tolstring(L, index, &length);
-  return as_slice_of(text, length);
-}
-
 /* session, generation, type, id from index 3 on. */
 static as_record_place check_place(lua_State *L) {
   lua_Number generation = luaL_checknumber(L, 4);
   luaL_argcheck(L, generation >= 0 && generation <= MAX_GENERATION, 4,
                 "a generation expected");
   as_record_place place = {
-      .session = check_text(L, 3),
+      .session = as_string_check(L, 3),
       .generation = (uint64_t)generation,
-      .type = check_text(L, 5),
-      .id = check_text(L, 6),
+      .type = as_string_check(L, 5),
+      .id = as_string_check(L, 6),
   };
   return place;
 }
@@ -110,7 +102,7 @@ static int keyring_encrypt(lua_State *L) {
   as_codec_error error;
   uint8_t nonce[AS_AEAD_NONCE_BYTES];
   bound_keyring *bound = check_keyring(L);
-  as_slice stored = check_text(L, 2);
+  as_slice stored = as_string_check(L, 2);
   as_record_place place = check_place(L);
   if (as_random_pool_take(bound->random, nonce, sizeof nonce) != AS_OK)
     return luaL_error(L, "getrandom fails");
@@ -122,23 +114,10 @@ static int keyring_encrypt(lua_State *L) {
   return status == AS_OK ? 1 : push_failure(L, status, &error);
 }
 
-/* Makes a Lua value of a stored one and pushes it. */
-typedef as_status (*push_stored)(lua_State *L, as_workspace *workspace, as_slice stored,
-                                 size_t max_value_bytes, as_codec_error *error);
-
-static as_status push_bytes(lua_State *L, as_workspace *workspace, as_slice stored,
-                            size_t max_value_bytes, as_codec_error *error) {
-  (void)workspace;
-  (void)max_value_bytes;
-  (void)error;
-  lua_pushlstring(L, (const char *)stored.data, stored.length);
-  return AS_OK;
-}
-
 /* The value that was encrypted is in workspace->stored, which reading leaves alone. */
 static as_status push_decrypted(lua_State *L, bound_keyring *bound,
                                 as_workspace *workspace, as_slice stored,
-                                size_t max_bytes, push_stored push,
+                                size_t max_bytes, as_value_pusher push,
                                 as_codec_error *error) {
   as_slice value;
   as_record_place place = check_place(L);
@@ -151,10 +130,10 @@ static as_status push_decrypted(lua_State *L, bound_keyring *bound,
   return push(L, workspace, value, max_bytes, error);
 }
 
-static int open_value(lua_State *L, push_stored push) {
+static int open_value(lua_State *L, as_value_pusher push) {
   as_codec_error error;
   bound_keyring *bound = check_keyring(L);
-  as_slice stored = check_text(L, 2);
+  as_slice stored = as_string_check(L, 2);
   size_t max_bytes = check_max_bytes(L, 7);
   as_workspace *workspace = as_workspace_take_upvalue(L);
   as_status status = push_decrypted(L, bound, workspace, stored, max_bytes, push, &error);
@@ -163,7 +142,7 @@ static int open_value(lua_State *L, push_stored push) {
 }
 
 static int keyring_decrypt(lua_State *L) {
-  return open_value(L, push_bytes);
+  return open_value(L, as_value_push_raw);
 }
 
 static int keyring_decode(lua_State *L) {
@@ -175,7 +154,7 @@ static int keyring_json_decode(lua_State *L) {
 }
 
 static int keyring_key_id(lua_State *L) {
-  int id = as_keyring_key_id(check_text(L, 2));
+  int id = as_keyring_key_id(as_string_check(L, 2));
   if (id < 0) return 0;
   lua_pushinteger(L, id);
   return 1;

@@ -71,9 +71,19 @@ static int lane_quarantine_ms(lua_State *L) {
   return 1;
 }
 
+static int lane_stream(lua_State *L) {
+  const bound_lane *bound = luaL_checkudata(L, 1, LANE_TYPE);
+  uint32_t stream = 0;
+  if (bound->lane != NULL && bound->owner->engine != NULL)
+    stream = as_engine_track_stream(bound->owner->engine, bound->lane);
+  lua_pushnumber(L, stream);
+  return 1;
+}
+
 static const luaL_Reg lane_methods[] = {
     {"hash", lane_hash},
     {"quarantine_ms", lane_quarantine_ms},
+    {"stream", lane_stream},
     {"close", lane_close},
     {NULL, NULL},
 };

@@ -49,11 +49,8 @@ static as_status refuse_shape(as_reply_walk *walk) {
                             "the reply has not the shape of stored values");
 }
 
-typedef as_status (*push_stored)(lua_State *L, as_workspace *workspace, as_slice stored,
-                                 size_t max_value_bytes, as_codec_error *error);
-
 /* Pushes one stored value, false for nil. */
-static as_status push_element(as_reply_walk *walk, push_stored push) {
+static as_status push_element(as_reply_walk *walk, as_value_pusher push) {
   const as_reply *reply = next_node(walk);
   if (reply->type == AS_REPLY_NIL) {
     lua_pushboolean(walk->L, 0);
@@ -73,7 +70,7 @@ static bool take_absent(as_reply_walk *walk) {
 
 /* On failure pushes the place of the value that could not be opened instead. An absent
  * element is a hole, because false is a value. */
-static as_status push_list(as_reply_walk *walk, int64_t count, push_stored push) {
+static as_status push_list(as_reply_walk *walk, int64_t count, as_value_pusher push) {
   lua_createtable(walk->L, count < 4096 ? (int)count : 4096, 0);
   for (int64_t i = 1; i <= count; i++) {
     if (take_absent(walk)) continue;
@@ -88,7 +85,7 @@ static as_status push_list(as_reply_walk *walk, int64_t count, push_stored push)
   return AS_OK;
 }
 
-static as_status push_elements(as_reply_walk *walk, push_stored push) {
+static as_status push_elements(as_reply_walk *walk, as_value_pusher push) {
   const as_reply *reply = as_replies_at(walk->replies, walk->index);
   if (reply->type != AS_REPLY_ARRAY) {
     as_status status = push_element(walk, push);
@@ -100,7 +97,7 @@ static as_status push_elements(as_reply_walk *walk, push_stored push) {
 }
 
 /* The same for field, value, field, value ...; the place is the field. */
-static as_status push_map(as_reply_walk *walk, push_stored push) {
+static as_status push_map(as_reply_walk *walk, as_value_pusher push) {
   const as_reply *reply = next_node(walk);
   if (reply->type != AS_REPLY_ARRAY || reply->integer % 2 != 0) {
     lua_pushliteral(walk->L, "");
@@ -138,19 +135,9 @@ as_status as_reply_push(as_reply_walk *walk, as_shape shape) {
   return push_raw(walk);
 }
 
-/* The stored bytes themselves. */
-static as_status push_bytes(lua_State *L, as_workspace *workspace, as_slice stored,
-                            size_t max_value_bytes, as_codec_error *error) {
-  (void)workspace;
-  (void)max_value_bytes;
-  (void)error;
-  lua_pushlstring(L, (const char *)stored.data, stored.length);
-  return AS_OK;
-}
-
-static push_stored pusher_of(as_shape shape) {
+static as_value_pusher pusher_of(as_shape shape) {
   if (shape == AS_SHAPE_VALUE) return as_value_push;
-  return shape == AS_SHAPE_JSON ? as_value_push_json : push_bytes;
+  return shape == AS_SHAPE_JSON ? as_value_push_json : as_value_push_raw;
 }
 
 as_status as_reply_push_field(as_reply_walk *walk, as_shape shape) {

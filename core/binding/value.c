@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From stored bytes to Lua: a sink that keeps the open tables on the Lua stack, for an
  * object with the key of the member being read above it:
  *
@@ -131,6 +132,13 @@ static as_status push_bytes(as_sink *sink, as_slice bytes, as_byte_form form) {
   return settle(to);
 }
 
+/* Strings that Lua has need not be looked for among all that it has. */
+static as_status push_few_digits(as_sink *sink, unsigned number) {
+  lua_sink *to = (lua_sink *)sink;
+  lua_rawgeti(to->L, to->constants, AS_CONSTANT_DIGITS + (int)number);
+  return settle(to);
+}
+
 static as_status push_number(as_sink *sink, double number) {
   lua_pushnumber(((lua_sink *)sink)->L, number);
   return settle((lua_sink *)sink);
@@ -156,6 +164,7 @@ static void lua_sink_init(lua_sink *to, lua_State *L, const as_workspace *worksp
       .bytes = push_bytes,
       .number = push_number,
       .word = push_word,
+      .few_digits = push_few_digits,
       .open_record = open_record,
       .close_record = close_record,
       .wants_byte_maps = true,
@@ -288,6 +297,15 @@ as_status as_value_push_json(lua_State *L, as_workspace *workspace, as_slice sto
   return push_stored(L, workspace, stored, max_value_bytes, push_envelope_as_json, error);
 }
 
+as_status as_value_push_raw(lua_State *L, as_workspace *workspace, as_slice stored,
+                            size_t max_value_bytes, as_codec_error *error) {
+  (void)workspace;
+  (void)max_value_bytes;
+  (void)error;
+  lua_pushlstring(L, (const char *)stored.data, stored.length);
+  return AS_OK;
+}
+
 /* array(t) -> t, now an array */
 static int value_array(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -354,6 +372,11 @@ static void make_constants(lua_State *L) {
   as_bytes_push_metatable(L);
   lua_rawseti(L, -2, AS_CONSTANT_BYTES_METATABLE);
   make_records(L);
+  for (int number = 0; number < AS_SINK_FEW_DIGITS; number++) {
+    char digits[AS_DIGITS_ROOM];
+    lua_pushlstring(L, digits, as_digits_write((uint64_t)number, digits));
+    lua_rawseti(L, -2, AS_CONSTANT_DIGITS + number);
+  }
 }
 
 static void make_array_metatable(lua_State *L) {

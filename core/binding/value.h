@@ -38,6 +38,16 @@ AS_MUST_USE as_status as_value_push_json(lua_State *L, as_workspace *workspace,
                                          as_slice stored, size_t max_value_bytes,
                                          as_codec_error *error);
 
+/* Pushes the stored value itself as a Lua string; the rest is as above. */
+AS_MUST_USE as_status as_value_push_raw(lua_State *L, as_workspace *workspace,
+                                        as_slice stored, size_t max_value_bytes,
+                                        as_codec_error *error);
+
+/* One of the three. */
+typedef as_status (*as_value_pusher)(lua_State *L, as_workspace *workspace,
+                                     as_slice stored, size_t max_value_bytes,
+                                     as_codec_error *error);
+
 /* Pushes the Lua value of a JSON text. AS_ERR_CORRUPT: not JSON. */
 AS_MUST_USE as_status as_value_push_text(lua_State *L, as_workspace *workspace,
                                          as_slice json, as_codec_error *error);
@@ -81,7 +91,8 @@ enum {
   AS_CONSTANT_ARRAY_METATABLE = AS_NAMES_COUNT + 1,
   AS_CONSTANT_BYTES_METATABLE,
   AS_CONSTANT_MAKE_RECORD, /* and as_sink_record: functions that make records */
-  AS_CONSTANTS_COUNT = AS_CONSTANT_MAKE_RECORD + AS_RECORD_CLOSED_CHAIN,
+  AS_CONSTANT_DIGITS = AS_CONSTANT_MAKE_RECORD + AS_RECORD_CLOSED_CHAIN + 1, /* "0" ... */
+  AS_CONSTANTS_COUNT = AS_CONSTANT_DIGITS + AS_SINK_FEW_DIGITS - 1,
 };
 
 #endif

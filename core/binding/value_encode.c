@@ -24,9 +24,11 @@ enum {
   PATH_BYTES = 256,
   STACK_PER_LEVEL = 4,
   LEVELS_AT_ONCE = 4, /* for which room on the stack is made together */
-  /* Entries that are held on the stack, and the slots for them and all levels below. */
-  MAX_HELD = 512,
-  STACK_TO_HOLD = 2 * MAX_HELD + STACK_PER_LEVEL * 2 * (AS_CODEC_MAX_LEVELS + 1),
+  /* Members that are held on the stack, at all levels together: with what 256 levels take
+   * besides, it stays below the 8,000 slots that Lua gives a C function. A coroutine's
+   * stack grows by steps, for it does not soon shrink. */
+  MAX_HELD = 2048,
+  HELD_AT_ONCE = 16,
 };
 
 #define ACCEPTED "accepted are string, number, boolean, table, bytes and authstate.null"
@@ -326,17 +328,20 @@ static bool has_array_metatable(value_reader *reader, int table) {
   return metatable_at(reader->L, table) == reader->names->array_metatable;
 }
 
-/* Whether nothing follows the last element: then the table is a plain list. When some of
- * a list's elements are not where Lua keeps lists it may look as if something did. */
-static bool is_plain_list(lua_State *L, int table, size_t count) {
-  if (count == 0) {
-    lua_pushnil(L);
-  } else {
-    lua_pushinteger(L, (lua_Integer)count);
+/* Whether a table has no other entries than `count`. That nothing follows its last
+ * element would not do: where it lies among the others depends on how the table came to
+ * be. */
+static bool has_entries(lua_State *L, int table, size_t count) {
+  size_t entries = 0;
+  lua_pushnil(L);
+  while (lua_next(L, table) != 0) {
+    if (entries++ == count) {
+      lua_pop(L, 2);
+      return false;
+    }
+    lua_pop(L, 1);
   }
-  if (lua_next(L, table) == 0) return true;
-  lua_pop(L, 2);
-  return false;
+  return entries == count;
 }
 
 static void end_table(value_reader *reader, uint32_t at, as_tree_kind kind,
@@ -456,12 +461,19 @@ typedef enum hold_end {
   HELD_NOTHING /* a key is no string; the stack is as it was */
 } hold_end;
 
+/* For HELD_AT_ONCE more members, and for what adding them needs. */
+static bool make_room_to_hold(const value_reader *reader) {
+  size_t held = reader->members->length / sizeof(table_member);
+  return held <= MAX_HELD - HELD_AT_ONCE &&
+         lua_checkstack(reader->L, 2 * HELD_AT_ONCE + 2 * STACK_PER_LEVEL);
+}
+
 /* Puts members on the stack while there is room. */
 static as_status hold_members(value_reader *reader, int table, held_members *held,
                               hold_end *out_end) {
   lua_State *L = reader->L;
-  size_t room = lua_checkstack(L, STACK_TO_HOLD) ? MAX_HELD : 0;
   int top = lua_gettop(L), key = top + 1;
+  size_t room = 0;
   *held = (held_members){.first = reader->members->length / sizeof(table_member)};
   *out_end = HELD_SOME;
   lua_pushnil(L);
@@ -471,7 +483,8 @@ static as_status hold_members(value_reader *reader, int table, held_members *hel
       *out_end = HELD_NOTHING;
       return AS_OK;
     }
-    if (held->count == room) return AS_OK;
+    if (held->count == room && !make_room_to_hold(reader)) return AS_OK;
+    if (held->count == room) room += HELD_AT_ONCE;
     AS_TRY(hold_member(reader, held, key));
     lua_pushvalue(L, key);
     key += 2;
@@ -540,7 +553,7 @@ static __attribute__((noinline)) as_status add_members(value_reader *reader, uin
 }
 
 static as_status add_array(value_reader *reader, uint32_t at, int table, size_t count) {
-  if (!is_plain_list(reader->L, table, count)) {
+  if (!has_entries(reader->L, table, count)) {
     table_keys keys;
     read_keys(reader->L, table, &keys);
     AS_TRY(check_keys(reader, &keys, has_array_metatable(reader, table)));

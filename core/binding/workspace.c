@@ -31,7 +31,7 @@ static void note_names(lua_State *L, as_name_addresses *names) {
     lua_rawgeti(L, -1, number + 1);
     const char *address = lua_tostring(L, -1);
     size_t slot = as_name_addresses_slot(address);
-    while (names->slots[slot].address != NULL) slot = (slot + 1) % (2 * AS_NAMES_MAX);
+    while (names->slots[slot].address != NULL) slot = (slot + 1) % AS_NAMES_SLOTS;
     names->slots[slot].address = address;
     names->slots[slot].number = number;
     lua_pop(L, 1);

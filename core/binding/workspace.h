@@ -27,14 +27,14 @@ typedef struct as_name_addresses {
   struct {
     const char *address;
     int number;
-  } slots[2 * AS_NAMES_MAX];
+  } slots[AS_NAMES_SLOTS];
 } as_name_addresses;
 
 /* The number of the name that is the string at an address, or AS_NAME_OTHER. */
 static inline int as_name_addresses_find(const as_name_addresses *names,
                                          const char *address) {
   size_t slot = as_name_addresses_slot(address);
-  for (; names->slots[slot].address != NULL; slot = (slot + 1) % (2 * AS_NAMES_MAX)) {
+  for (; names->slots[slot].address != NULL; slot = (slot + 1) % AS_NAMES_SLOTS) {
     if (names->slots[slot].address == address) return names->slots[slot].number;
   }
   return AS_NAME_OTHER;

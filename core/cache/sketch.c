@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { ROWS = 4, MOST = 15, BLOCK = 8, FIRST_WIDTH = 128, WORDS_PER_ENTRY = 2, FEW = 64 };
+enum { ROWS = 4, MOST = 15, BLOCK = 8, FIRST_WIDTH = 128, FEW = 64, SMALL = 512 };
 
 typedef struct counter {
   uint32_t word;
@@ -81,7 +81,8 @@ void as_cache_sketch_add(as_cache_sketch *sketch, uint32_t entry) {
   if (!as_cache_slab_has(sketch->slab, entry)) return;
   uint32_t code = as_cache_slab_at(sketch->slab, entry)->code;
   uint32_t entries = as_cache_slab_count(sketch->slab);
-  if (entries > sketch->width / WORDS_PER_ENTRY) widen(sketch);
+  if (entries > sketch->width || (entries * 2 > sketch->width && entries <= SMALL))
+    widen(sketch);
   if (sketch->width == 0) return;
   raise(sketch, code);
   sketch->seen.uses++;

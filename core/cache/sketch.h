@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* as_cache_sketch estimates how often keys were used lately, whether they are in the
- * cache or not, in 16 bytes for each entry that the cache holds: a count-min sketch of
- * counters up to 15 (Einziger, Friedman and Manes, "TinyLFU: A Highly Efficient Cache
- * Admission Policy", 2017). An estimate is never below what was added since the last two
- * halvings, and seldom above. Without memory it knows nothing: every estimate is 0. */
+ * cache or not, in 8 to 16 bytes for each entry that the cache holds (twice as many in a
+ * small one): a count-min sketch of counters up to 15 (Einziger, Friedman and Manes:
+ * "TinyLFU: A Highly Efficient Cache Admission Policy", 2017). An estimate is seldom
+ * above what was added, halved when all counts were, and never below. Without memory it
+ * knows nothing: every estimate is 0. */
 #ifndef AS_CACHE_SKETCH_H
 #define AS_CACHE_SKETCH_H
 

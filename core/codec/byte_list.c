@@ -72,7 +72,8 @@ static bool has_neighbours(uint64_t marks) {
 bool as_byte_list_read(const uint8_t *list, const uint8_t *end, uint8_t *out,
                        size_t *out_count) {
   uint8_t rest[BLOCK] = {0};
-  byte_list read = {list - 1, out, 0};
+  byte_list read = {.separator = list - 1};
+  read.out = out;
   *out_count = 0;
   if (list == end) return true;
   for (; end - list >= BLOCK; list += BLOCK) {

@@ -87,12 +87,15 @@ static double half_of_bits(uint64_t half) {
   return double_of_bits(sign | exponent << 52 | mantissa << 42);
 }
 
+double as_cbor_float(unsigned size_bytes, uint64_t bits) {
+  if (size_bytes == 2) return half_of_bits(bits);
+  return size_bytes == 4 ? float_of_bits((uint32_t)bits) : double_of_bits(bits);
+}
+
 static as_status read_float(as_cbor_reader *reader, uint8_t info, uint64_t bits,
                             as_cbor_item *item) {
   item->kind = AS_CBOR_FLOAT;
-  item->number = info == ARGUMENT_2   ? half_of_bits(bits)
-                 : info == ARGUMENT_4 ? float_of_bits((uint32_t)bits)
-                                      : double_of_bits(bits);
+  item->number = as_cbor_float(1u << (info - ARGUMENT_1), bits);
   if (isfinite(item->number)) return AS_OK;
   if (reader->has_infinity && isinf(item->number)) return AS_OK;
   return as_cbor_fail(reader, item->offset, "a number that is not finite");

@@ -56,6 +56,9 @@ AS_MUST_USE as_status as_cbor_next(as_cbor_reader *reader, as_cbor_item *out_ite
 /* After the last item: AS_ERR_CORRUPT when bytes are left over. */
 AS_MUST_USE as_status as_cbor_reader_finish(const as_cbor_reader *reader);
 
+/* The number that the argument of a float of 2, 4 or 8 bytes stands for. */
+double as_cbor_float(unsigned size_bytes, uint64_t bits);
+
 /* Notes "<what> at byte n of the stored value" and returns AS_ERR_CORRUPT. */
 AS_MUST_USE as_status as_cbor_fail(const as_cbor_reader *reader, size_t offset,
                                    const char *what);

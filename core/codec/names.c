@@ -19,14 +19,14 @@ _Static_assert(AS_NAMES_COUNT <= AS_NAMES_MAX, "too many names");
 static size_t first_slot(const uint8_t *text, size_t length) {
   uint32_t hash = (uint32_t)length * 31 + text[0] * 7u + text[length / 2] * 101u +
                   text[length - 1] * 17u;
-  return hash % (2 * AS_NAMES_MAX);
+  return hash % AS_NAMES_SLOTS;
 }
 
 void as_names_index_init(as_names_index *index) {
   memset(index->slots, 0, sizeof index->slots);
   for (size_t i = 0; i < AS_NAMES_COUNT; i++) {
     size_t slot = first_slot((const uint8_t *)NAMES[i].text, NAMES[i].length);
-    while (index->slots[slot] != 0) slot = (slot + 1) % (2 * AS_NAMES_MAX);
+    while (index->slots[slot] != 0) slot = (slot + 1) % AS_NAMES_SLOTS;
     index->slots[slot] = (uint8_t)(i + 1);
   }
 }
@@ -34,7 +34,7 @@ void as_names_index_init(as_names_index *index) {
 int as_names_find(const as_names_index *index, as_slice text) {
   if (text.length == 0) return AS_NAME_OTHER;
   size_t slot = first_slot(text.data, text.length);
-  for (; index->slots[slot] != 0; slot = (slot + 1) % (2 * AS_NAMES_MAX)) {
+  for (; index->slots[slot] != 0; slot = (slot + 1) % AS_NAMES_SLOTS) {
     int number = index->slots[slot] - 1;
     const name *found = &NAMES[number];
     if (found->length == text.length &&

@@ -108,6 +108,7 @@ enum {
 #undef AS_NAME_CONSTANT
       AS_NAMES_COUNT,
   AS_NAMES_MAX = 128,
+  AS_NAMES_SLOTS = 2 * AS_NAMES_MAX, /* of the tables in which names are found */
 };
 
 /* A member's name that is not in the list. */
@@ -115,7 +116,7 @@ enum { AS_NAME_OTHER = -1 };
 
 /* Finds names by their text. Initialised once, then constant; owns no memory. */
 typedef struct as_names_index {
-  uint8_t slots[2 * AS_NAMES_MAX]; /* a number plus 1, or 0 */
+  uint8_t slots[AS_NAMES_SLOTS]; /* a number plus 1, or 0 */
 } as_names_index;
 
 void as_names_index_init(as_names_index *index);

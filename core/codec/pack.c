@@ -17,11 +17,28 @@ enum { LEAST_NUMBERS = 4 };
 void as_packer_init(as_packer *packer, as_mem *mem) {
   as_json_tree_reader_init(&packer->json, mem);
   as_buffer_init(&packer->iterations, mem);
+  as_references_init(&packer->references, mem);
 }
 
 void as_packer_free(as_packer *packer) {
   as_json_tree_reader_free(&packer->json);
   as_buffer_free(&packer->iterations);
+  as_references_free(&packer->references);
+}
+
+/* ---- strings that come again ------------------------------------------------------- */
+
+/* Notes a string that a reference would be much shorter than. Most values have no string
+ * twice: that costs a few instructions for each, and looking for all only then. */
+static void note_string(as_pack_job *job, as_slice text) {
+  enum { LEAST_LENGTH = 24, FIRST_BYTE = 8 };
+  uint64_t word;
+  if (text.length < LEAST_LENGTH) return;
+  memcpy(&word, text.data + FIRST_BYTE, sizeof word);
+  uint32_t mark = (uint32_t)((word ^ text.length) * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+  uint32_t *slot = &job->strings[mark % AS_PACK_STRINGS];
+  job->has_repeats |= *slot == mark;
+  *slot = mark;
 }
 
 /* ---- text -------------------------------------------------------------------------- */
@@ -77,6 +94,7 @@ static as_status pack_text(as_pack_job *job, as_slice text, bool has_surrogate) 
     AS_TRY(try_number_text(job->out, text, &is_packed));
     if (is_packed) return AS_OK;
   }
+  note_string(job, text);
   AS_TRY(try_base64(job->out, text, &is_packed));
   return is_packed ? AS_OK : as_cbor_write_text(job->out, text);
 }
@@ -146,6 +164,7 @@ static as_status pack_bytes(as_pack_job *job, const as_tree_node *node) {
       return as_cbor_write_bytes(job->out, bytes);
     default:
       AS_TRY(try_json_bytes(job, bytes, &is_packed));
+      if (!is_packed) note_string(job, bytes);
       return is_packed ? AS_OK : as_cbor_write_bytes(job->out, bytes);
   }
 }
@@ -227,7 +246,10 @@ static as_status pack_plainly(as_pack_job *job, uint32_t at) {
 
 static as_status pack_object(as_pack_job *job, uint32_t at) {
   size_t count = as_tree_at(job->tree, at)->inside.count;
-  if (is_like_bytes(job->tree, at)) return pack_plainly(job, at);
+  if (is_like_bytes(job->tree, at)) {
+    job->has_byte_map = true;
+    return pack_plainly(job, at);
+  }
   AS_TRY(as_cbor_write_map(job->out, count));
   for (uint32_t member = at + 1; count > 0; count--) {
     AS_TRY(pack_key(job, as_tree_at(job->tree, member)));
@@ -262,9 +284,13 @@ static as_status pack_value(as_pack_job *job, uint32_t at) {
 }
 
 as_status as_pack(as_packer *packer, as_tree *tree, as_buffer *out) {
-  as_pack_job job = {packer, tree, out, false};
+  as_pack_job job = {.packer = packer, .tree = tree, .out = out};
   size_t start = out->length;
   as_status status = pack_value(&job, 0);
+  /* References in an object that stands for bytes would hide that (byte_map.h). */
+  if (status == AS_OK && job.has_repeats && !job.has_byte_map) {
+    status = as_references_put(&packer->references, out, start);
+  }
   if (status != AS_OK) out->length = start;
   return status;
 }

@@ -8,12 +8,14 @@
 
 #include "base/buffer.h"
 #include "codec/json_tree.h"
+#include "codec/references.h"
 #include "codec/tree.h"
 
 /* What packing keeps between values, so that none allocates anew. Owns its memory. */
 typedef struct as_packer {
   as_json_tree_reader json;
   as_buffer iterations; /* of the sender-key state being packed */
+  as_references references;
 } as_packer;
 
 void as_packer_init(as_packer *packer, as_mem *mem);

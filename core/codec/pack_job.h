@@ -5,11 +5,16 @@
 
 #include "codec/pack.h"
 
+enum { AS_PACK_STRINGS = 32 };
+
 typedef struct as_pack_job {
   as_packer *packer;
   as_tree *tree;
   as_buffer *out;
-  bool is_inside_bytes; /* in the JSON of a Buffer */
+  bool is_inside_bytes;              /* in the JSON of a Buffer */
+  bool has_byte_map;                 /* an object that readers may take for bytes */
+  bool has_repeats;                  /* a long string seems to have come again */
+  uint32_t strings[AS_PACK_STRINGS]; /* what tells long strings apart, by itself */
 } as_pack_job;
 
 /* Tries the records. *out_is_packed is false, and nothing written, for other values. */

@@ -146,7 +146,8 @@ typedef struct state_keys {
   uint8_t remote[AS_KEY_BYTES], root[AS_KEY_BYTES], identity[AS_KEY_BYTES];
 } state_keys;
 
-_Static_assert(sizeof(state_keys) == AS_STATE_KEYS * AS_KEY_BYTES, "keys and no gaps");
+_Static_assert(sizeof(state_keys) == (size_t)AS_STATE_KEYS * AS_KEY_BYTES,
+               "keys and no gaps");
 
 static bool take_ratchet(record_cursor *cursor, state_keys *keys, int64_t *numbers) {
   return enter_object(cursor, AS_NAME_CURRENT_RATCHET, 4) &&
@@ -218,6 +219,12 @@ static bool put_messages(record_cursor *cursor, const chain_form *form, uint8_t 
   return true;
 }
 
+/* Writes one of several keys and gives the place of the next. */
+static uint8_t *put_key(uint8_t *at, const uint8_t *key) {
+  memcpy(at, key, AS_KEY_BYTES);
+  return at + AS_KEY_BYTES;
+}
+
 static bool pack_chain(record_cursor *cursor, const state_keys *state) {
   uint8_t owner[AS_KEY_BYTES], chain_key[AS_KEY_BYTES];
   chain_form form = {0};
@@ -247,11 +254,10 @@ static bool pack_chain(record_cursor *cursor, const state_keys *state) {
   }
   uint8_t *keys = put_keys(cursor, form.messages + has_key + is_other);
   if (keys == NULL) return false;
-  if (is_other) memcpy(keys, owner, AS_KEY_BYTES);
-  keys += is_other * AS_KEY_BYTES;
-  if (has_key) memcpy(keys, chain_key, AS_KEY_BYTES);
+  if (is_other) keys = put_key(keys, owner);
+  if (has_key) keys = put_key(keys, chain_key);
   cursor->at = end;
-  return put_messages(cursor, &form, keys + has_key * AS_KEY_BYTES);
+  return put_messages(cursor, &form, keys);
 }
 
 static bool pack_pending(record_cursor *cursor, const state_keys *state) {

@@ -8,6 +8,9 @@
 #ifndef AS_CODEC_PACKED_H
 #define AS_CODEC_PACKED_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 enum {
   /* Text. */
   AS_TAG_BASE64 = 22, /* bytes (RFC 8949): text, their base64 */
@@ -33,6 +36,13 @@ enum {
 /* References give at most this many times the bytes of the whole value, so that a small
  * value cannot become large. */
 enum { AS_STRINGREF_MAX_RATIO = 16 };
+
+/* Whether a string gets a number, behind `count` others that have one: when it is longer
+ * than a reference with that number. */
+static inline bool as_stringref_counts(size_t length, size_t count) {
+  size_t least = count < 24 ? 3 : count < 256 ? 4 : count < 65536 ? 5 : 7;
+  return length >= least;
+}
 
 enum {
   AS_KEY_BYTES = 32,   /* a Curve25519 key, a chain key, a seed */

@@ -19,6 +19,9 @@ typedef enum as_sink_record {
   AS_RECORD_CLOSED_CHAIN, /* counter, chainType; no key, no messageKeys */
 } as_sink_record;
 
+/* Device numbers, which are many, are below this. */
+enum { AS_SINK_FEW_DIGITS = 100 };
+
 typedef struct as_sink_calls {
   /* Begin and end of an array or object. `count` is how many elements or members come,
    * as far as is known, to make room for. */
@@ -33,6 +36,8 @@ typedef struct as_sink_calls {
   as_status (*bytes)(as_sink *sink, as_slice bytes, as_byte_form form);
   as_status (*number)(as_sink *sink, double number);
   as_status (*word)(as_sink *sink, as_tree_kind kind); /* null, false, true */
+  /* Text that is the digits of a number below AS_SINK_FEW_DIGITS. NULL: it is text. */
+  as_status (*few_digits)(as_sink *sink, unsigned number);
   /* A record's values come between these. NULL: it comes member by member. */
   as_status (*open_record)(as_sink *sink, as_sink_record record);
   as_status (*close_record)(as_sink *sink, as_sink_record record);

@@ -108,7 +108,8 @@ static as_status write_changes(as_request *request, as_buffer *out, as_buffer *n
   return AS_OK;
 }
 
-/* One version for each of the writes, and EXISTS of every key (PROTOCOL 4.2). */
+/* One version for each of the writes, and EXISTS of every key that was written, `meta`
+ * included (PROTOCOL 4.2). */
 static as_status write_ending(as_request *request, as_buffer *out) {
   char number[16];
   size_t at = sizeof number;
@@ -123,11 +124,12 @@ static as_status write_ending(as_request *request, as_buffer *out) {
   for (as_collection *each = first_collection(request); each != NULL;
        each = collection_after(request, each))
     keys++;
-  AS_TRY(as_resp_write_command(out, 1 + keys));
+  AS_TRY(as_resp_write_command(out, 2 + keys));
   AS_TRY(as_resp_write_argument(out, as_slice_text("EXISTS")));
   for (as_collection *each = first_collection(request); each != NULL;
        each = collection_after(request, each))
     AS_TRY(as_resp_write_argument(out, as_buffer_slice(&each->hash->key)));
+  AS_TRY(as_resp_write_argument(out, as_buffer_slice(&request->lane->meta_key)));
   request->commands += 2;
   return AS_OK;
 }

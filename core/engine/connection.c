@@ -16,6 +16,7 @@
 
 #include "engine/answer.h"
 #include "engine/stop.h"
+#include "engine/tracking.h"
 
 enum {
   BACKOFF_FIRST_MS = 10,
@@ -214,10 +215,8 @@ as_slice as_connection_request_bytes(const as_connection *connection,
 static void leave_queue(as_connection *connection, as_request *request) {
   as_lane *lane = request->lane;
   connection->owed -= request->joined;
-  if (lane != NULL)
-    lane->in_queue--;
-  else
-    connection->reloads_owed--;
+  if (lane != NULL) lane->in_queue--;
+  if (request->errand == AS_ERRAND_SCRIPTS) connection->reloads_owed--;
   as_operations_unqueue(connection->operations, request);
   if (lane != NULL) as_lanes_settle(connection->lanes, lane);
 }
@@ -259,25 +258,41 @@ void as_connection_discard(as_connection *connection) {
 
 /* ---- replies ---------------------------------------------------------------------- */
 
+as_request *as_connection_begin_errand(as_connection *connection, as_errand errand) {
+  as_request *request;
+  if (as_requests_take(&connection->operations->requests, &request) != AS_OK) return NULL;
+  request->errand = errand;
+  request->connection = connection->number;
+  as_connection_begin(connection, request);
+  return request;
+}
+
+void as_connection_send_errand(as_connection *connection, as_request *request,
+                               uint32_t commands, double now_ms) {
+  request->commands = commands;
+  as_connection_submit(connection, request, now_ms);
+}
+
+void as_connection_drop_errand(as_connection *connection, as_request *request) {
+  as_connection_rollback(connection, request);
+  as_requests_give(&connection->operations->requests, request);
+}
+
 bool as_connection_reload_scripts(as_connection *connection) {
   const as_greeting_config *greeting = &connection->config->greeting;
-  as_request *reload;
   if (greeting->script_count == 0) return false;
   if (connection->reloads_owed > 0) return true;
-  if (as_requests_take(&connection->operations->requests, &reload) != AS_OK) return false;
-  as_connection_begin(connection, reload);
+  as_request *reload = as_connection_begin_errand(connection, AS_ERRAND_SCRIPTS);
+  if (reload == NULL) return false;
   as_status status = AS_OK;
   for (uint32_t i = 0; i < greeting->script_count && status == AS_OK; i++)
     status = as_greeting_write_script(&connection->output, greeting->scripts[i]);
   if (status != AS_OK) {
-    as_connection_rollback(connection, reload);
-    as_requests_give(&connection->operations->requests, reload);
+    as_connection_drop_errand(connection, reload);
     return false;
   }
-  reload->commands = greeting->script_count;
-  reload->connection = connection->number;
   connection->reloads_owed++;
-  as_connection_submit(connection, reload, 0);
+  as_connection_send_errand(connection, reload, greeting->script_count, 0);
   return true;
 }
 
@@ -296,6 +311,8 @@ static void finish_first(as_connection *connection, as_request *request, double 
   if (lane != NULL) as_lane_owe(lane); /* it must live until the end of this */
   if (!as_stop_take_back(connection, request, now_ms)) {
     if (request->wanted > 0) as_answer_deal(connection->operations, request, now_ms);
+    if (request->errand > AS_ERRAND_SCRIPTS)
+      as_tracking_on_errand(connection, request, now_ms);
     leave_queue(connection, request);
   }
   if (lane != NULL) {
@@ -329,7 +346,9 @@ static bool read_request_reply(as_connection *connection, double now_ms) {
   as_request *request = first_request(connection);
   bool is_expected = request != NULL && is_reply_due(connection, request);
   bool is_complete;
-  as_replies *target = is_expected && request->wanted > 0 ? &request->replies : NULL;
+  bool is_wanted =
+      is_expected && (request->wanted > 0 || request->errand > AS_ERRAND_SCRIPTS);
+  as_replies *target = is_wanted ? &request->replies : NULL;
   as_status status = as_resp_reader_next(&connection->reader, target, &is_complete);
   if (status != AS_OK) {
     break_stream(connection, AS_ERR_UNAVAILABLE,
@@ -483,6 +502,7 @@ void as_connection_on_written(as_connection *connection, size_t length, double n
     as_request *each = request_of(connection->unsent);
     if (each->begin >= connection->written) return;
     each->attempts++;
+    each->sent_ms = now_ms;
     connection->unsent = connection->unsent->next;
   }
 }
@@ -540,6 +560,7 @@ void as_connection_on_closed(as_connection *connection, as_slice reason, double 
   }
   connection->is_stream_ready = false;
   connection->is_action_due = false;
+  if (connection->tracking != NULL) as_tracking_on_lost(connection);
   as_request *next;
   for (as_request *each = first_request(connection); each != NULL; each = next) {
     next = request_after(connection, each);

@@ -42,6 +42,16 @@ typedef enum as_connection_state {
   AS_CONNECTION_BACKOFF  /* waits before it connects again */
 } as_connection_state;
 
+struct as_tracking;
+
+/* Whether the server watches what is read over the present stream; see tracking.h. */
+typedef enum as_track_state {
+  AS_TRACK_NONE,
+  AS_TRACK_ASKED,
+  AS_TRACK_PROBING,
+  AS_TRACK_TRACKED
+} as_track_state;
+
 typedef struct as_connection_config {
   as_greeting_config greeting;
   const char *connect_hint;  /* behind the words that nobody answers; NULL: none */
@@ -87,8 +97,14 @@ typedef struct as_connection {
   uint64_t random;        /* state of the jitter */
   as_status close_status; /* of what fails, and why: the last failure of a stream */
   as_buffer close_reason;
-  uint32_t streams;   /* statistics: how many were made ready */
-  uint64_t bytes_out; /* statistics: all bytes sent and received */
+  struct as_tracking *tracking; /* NULL: nothing is tracked */
+  as_track_state track_state;
+  uint32_t track_stream; /* TRACKED: its number, else 0 */
+  double track_due_ms;   /* when it is checked, or asked again */
+  bool is_check_owed;
+  bool is_check_overdue; /* it is not answered when the next one is due */
+  uint32_t streams;      /* statistics: how many were made ready */
+  uint64_t bytes_out;    /* statistics: all bytes sent and received */
   uint64_t bytes_in;
 } as_connection;
 
@@ -111,6 +127,13 @@ as_slice as_connection_request_bytes(const as_connection *connection,
 /* Loads the scripts again, behind what is queued, unless that is queued already. False:
  * there are none, or no memory. */
 bool as_connection_reload_scripts(as_connection *connection);
+
+/* Begins an errand: its commands are appended to connection->output, then it is sent, in
+ * its turn, or dropped. NULL: no memory. */
+as_request *as_connection_begin_errand(as_connection *connection, as_errand errand);
+void as_connection_send_errand(as_connection *connection, as_request *request,
+                               uint32_t commands, double now_ms);
+void as_connection_drop_errand(as_connection *connection, as_request *request);
 
 /* Ends a request of a lane that stands neither in the queue nor in the output: its
  * callers are told, and it is gone. */

@@ -16,12 +16,40 @@ struct as_engine {
   as_operations operations;
   as_lanes lanes;
   as_pool pool;
+  as_tracking tracking; /* when config.tracks */
   /* What is between begin and submit; NULL when nothing is. */
   as_request *draft;     /* begin */
   as_batch *draft_batch; /* where it, or the plain write, belongs */
   bool was_flushed;      /* by the last submission */
   uint64_t submitted;    /* operations, for the totals */
 };
+
+/* The subscriber's number comes after those of the connections. */
+static bool is_subscriber(const as_engine *engine, uint32_t connection) {
+  return engine->config.tracks && connection == engine->pool.total;
+}
+
+static as_subscriber *subscriber_of(const as_engine *engine) {
+  return (as_subscriber *)(uintptr_t)&engine->tracking.subscriber;
+}
+
+/* After an event: what it means for the tracking. */
+static void settle_tracking(as_engine *engine, double now_ms) {
+  if (engine->config.tracks) as_tracking_settle(&engine->tracking, now_ms);
+}
+
+static as_status init_tracking(as_engine *engine) {
+  const as_engine_config *config = &engine->config;
+  if (!config->tracks) return AS_OK;
+  as_subscriber_config subscriber = {
+      .greeting = config->connection.greeting,
+      .probe_prefix = config->probe_prefix,
+      .connect_timeout_ms = config->connection.connect_timeout_ms,
+      .check_ms = config->check_ms,
+  };
+  return as_tracking_init(&engine->tracking, engine->mem, &subscriber,
+                          engine->pool.connections, engine->pool.size);
+}
 
 as_status as_engine_new(as_mem *mem, const as_engine_config *config,
                         as_engine **out_engine) {
@@ -32,8 +60,10 @@ as_status as_engine_new(as_mem *mem, const as_engine_config *config,
   as_operations_init(&engine->operations, mem);
   as_lanes_init(&engine->lanes, mem);
   as_status status =
-      as_pool_init(&engine->pool, mem, config->pool_size, &engine->config.connection,
-                   &engine->config.batch, &engine->operations, &engine->lanes);
+      as_pool_init(&engine->pool, mem, config->pool_size, config->tracks ? 1 : 0,
+                   &engine->config.connection, &engine->config.batch, &engine->operations,
+                   &engine->lanes);
+  if (status == AS_OK) status = init_tracking(engine);
   if (status != AS_OK) {
     as_engine_del(engine);
     return status;
@@ -55,6 +85,8 @@ void as_engine_del(as_engine *engine) {
     next = lane_after(engine, lane);
     as_stop_drop(&engine->operations, &engine->lanes, lane);
   }
+  if (engine->config.tracks && engine->tracking.connections != NULL)
+    as_tracking_free(&engine->tracking);
   as_pool_free(&engine->pool);
   as_operations_free(&engine->operations);
   as_lanes_free(&engine->lanes);
@@ -263,8 +295,16 @@ bool as_engine_was_flushed(const as_engine *engine) {
   return engine->was_flushed;
 }
 
+void as_engine_set_bounds(as_engine *engine, const as_batch_config *batch,
+                          uint32_t max_operations, size_t max_queued_bytes) {
+  assert(engine->draft_batch == NULL);
+  engine->config.batch = *batch;
+  engine->config.max_operations = max_operations;
+  engine->config.max_queued_bytes = max_queued_bytes;
+}
+
 void as_engine_flush(as_engine *engine, double now_ms) {
-  for (uint32_t i = 0; i < engine->pool.size; i++)
+  for (uint32_t i = 0; i < engine->pool.total; i++)
     as_batch_flush(&engine->pool.batches[i], AS_FLUSH_IDLE, now_ms);
 }
 
@@ -306,7 +346,7 @@ void as_engine_trim(as_engine *engine) {
   if (engine->operations.in_use > 0) return;
   as_operations_trim(&engine->operations);
   as_lanes_trim(&engine->lanes);
-  for (uint32_t i = 0; i < engine->pool.size; i++) {
+  for (uint32_t i = 0; i < engine->pool.total; i++) {
     as_batch_trim(&engine->pool.batches[i]);
     as_connection_trim(&engine->pool.connections[i]);
   }
@@ -315,22 +355,36 @@ void as_engine_trim(as_engine *engine) {
 /* ---- events ----------------------------------------------------------------------- */
 
 void as_engine_on_connected(as_engine *engine, uint32_t connection, double now_ms) {
-  as_connection_on_connected(&engine->pool.connections[connection], now_ms);
+  if (is_subscriber(engine, connection))
+    as_subscriber_on_connected(subscriber_of(engine), now_ms);
+  else
+    as_connection_on_connected(&engine->pool.connections[connection], now_ms);
 }
 
 void as_engine_on_bytes(as_engine *engine, uint32_t connection, as_slice bytes,
                         double now_ms) {
-  as_connection_on_bytes(&engine->pool.connections[connection], bytes, now_ms);
+  if (is_subscriber(engine, connection))
+    as_subscriber_on_bytes(subscriber_of(engine), bytes, now_ms);
+  else
+    as_connection_on_bytes(&engine->pool.connections[connection], bytes, now_ms);
+  settle_tracking(engine, now_ms);
 }
 
 void as_engine_on_written(as_engine *engine, uint32_t connection, size_t length,
                           double now_ms) {
-  as_connection_on_written(&engine->pool.connections[connection], length, now_ms);
+  if (is_subscriber(engine, connection))
+    as_subscriber_on_written(subscriber_of(engine), length);
+  else
+    as_connection_on_written(&engine->pool.connections[connection], length, now_ms);
 }
 
 void as_engine_on_closed(as_engine *engine, uint32_t connection, as_slice reason,
                          double now_ms) {
-  as_connection_on_closed(&engine->pool.connections[connection], reason, now_ms);
+  if (is_subscriber(engine, connection))
+    as_subscriber_on_closed(subscriber_of(engine), now_ms);
+  else
+    as_connection_on_closed(&engine->pool.connections[connection], reason, now_ms);
+  settle_tracking(engine, now_ms);
 }
 
 static as_operation *first_due(const as_engine *engine, double now_ms) {
@@ -373,21 +427,22 @@ void as_engine_on_time(as_engine *engine, double now_ms) {
   as_operation *due;
   while ((due = first_due(engine, now_ms)) != NULL) expire(engine, due, now_ms);
   as_lanes_end_quarantines(&engine->lanes, now_ms);
-  for (uint32_t i = 0; i < engine->pool.size; i++) {
+  for (uint32_t i = 0; i < engine->pool.total; i++) {
     as_batch *batch = &engine->pool.batches[i];
     if (now_ms >= as_batch_deadline_ms(batch))
       as_batch_flush(batch, AS_FLUSH_AGE, now_ms);
     as_connection_discard(&engine->pool.connections[i]);
     as_connection_on_time(&engine->pool.connections[i], now_ms);
   }
-  /* Last: a lane waits for what the discard has taken out. */
+  /* Late: a lane waits for what the discard has taken out. */
   end_stops(engine, now_ms);
+  if (engine->config.tracks) as_tracking_on_time(&engine->tracking, now_ms);
 }
 
 /* ---- outputs ---------------------------------------------------------------------- */
 
 bool as_engine_next_action(as_engine *engine, as_action *out_action) {
-  for (uint32_t i = 0; i < engine->pool.size; i++) {
+  for (uint32_t i = 0; i < engine->pool.total; i++) {
     as_connection *connection = &engine->pool.connections[i];
     if (!connection->is_action_due) continue;
     connection->is_action_due = false;
@@ -396,10 +451,18 @@ bool as_engine_next_action(as_engine *engine, as_action *out_action) {
         connection->state == AS_CONNECTION_CLOSING ? AS_ACTION_CLOSE : AS_ACTION_CONNECT;
     return true;
   }
-  return false;
+  as_subscriber *subscriber = subscriber_of(engine);
+  if (!subscriber->is_action_due) return false;
+  subscriber->is_action_due = false;
+  out_action->connection = engine->pool.total;
+  out_action->kind =
+      subscriber->state == AS_SUBSCRIBER_CLOSING ? AS_ACTION_CLOSE : AS_ACTION_CONNECT;
+  return true;
 }
 
 as_slice as_engine_next_write(const as_engine *engine, uint32_t connection) {
+  if (is_subscriber(engine, connection))
+    return as_subscriber_next_write(subscriber_of(engine));
   return as_connection_next_write(&engine->pool.connections[connection]);
 }
 
@@ -415,12 +478,19 @@ static uint32_t reply_count(const as_operation *operation) {
   return 0;
 }
 
+/* Its own bytes went out with those of a request that may have been there before it. */
+static double wait_ms(const as_operation *operation) {
+  if (operation->sent_ms == 0) return operation->completed_ms - operation->submitted_ms;
+  return fmax(operation->sent_ms - operation->submitted_ms, 0);
+}
+
 static void fill_completion(const as_operation *operation, as_completion *out) {
   out->slot = operation->slot;
   out->status = operation->status;
   out->message = as_buffer_slice(&operation->message);
   out->attempts = operation->attempts;
   out->elapsed_ms = operation->completed_ms - operation->submitted_ms;
+  out->wait_ms = wait_ms(operation);
   out->replies = &operation->request->replies;
   out->first_reply = operation->first_reply;
   out->reply_count = operation->status == AS_OK ? reply_count(operation) : 0;
@@ -462,24 +532,45 @@ double as_engine_deadline_ms(const as_engine *engine) {
   for (as_lane *lane = stopped_after(engine, NULL); lane != NULL;
        lane = stopped_after(engine, lane))
     deadline_ms = fmin(deadline_ms, as_stop_deadline_ms(lane));
-  for (uint32_t i = 0; i < engine->pool.size; i++) {
+  for (uint32_t i = 0; i < engine->pool.total; i++) {
     deadline_ms = fmin(deadline_ms, as_batch_deadline_ms(&engine->pool.batches[i]));
     deadline_ms =
         fmin(deadline_ms, as_connection_deadline_ms(&engine->pool.connections[i]));
   }
+  if (engine->config.tracks)
+    deadline_ms = fmin(deadline_ms, as_tracking_deadline_ms(&engine->tracking));
   return deadline_ms;
 }
 
 /* ---- getters ---------------------------------------------------------------------- */
 
+as_invalidations *as_engine_invalidations(as_engine *engine) {
+  return engine->config.tracks ? &engine->tracking.invalidations : NULL;
+}
+
+bool as_engine_is_live(const as_engine *engine, double now_ms) {
+  return engine->config.tracks && as_tracking_is_live(&engine->tracking, now_ms);
+}
+
+uint32_t as_engine_track_stream(const as_engine *engine, const as_lane *lane) {
+  if (lane->connection == AS_LANE_UNPLACED) return 0;
+  return engine->pool.connections[lane->connection].track_stream;
+}
+
+uint32_t as_engine_connections(const as_engine *engine) {
+  return engine->pool.total + (engine->config.tracks ? 1 : 0);
+}
+
 bool as_engine_is_owed(const as_engine *engine, uint32_t connection) {
+  if (is_subscriber(engine, connection))
+    return as_subscriber_is_owed(subscriber_of(engine));
   return !as_list_is_empty(&engine->pool.connections[connection].queue);
 }
 
 bool as_engine_has_actions(const as_engine *engine) {
-  for (uint32_t i = 0; i < engine->pool.size; i++)
+  for (uint32_t i = 0; i < engine->pool.total; i++)
     if (engine->pool.connections[i].is_action_due) return true;
-  return false;
+  return engine->config.tracks && subscriber_of(engine)->is_action_due;
 }
 
 uint32_t as_engine_queued_operations(const as_engine *engine) {
@@ -488,7 +579,7 @@ uint32_t as_engine_queued_operations(const as_engine *engine) {
 
 size_t as_engine_queued_bytes(const as_engine *engine) {
   size_t bytes = engine->lanes.parked_bytes;
-  for (uint32_t i = 0; i < engine->pool.size; i++)
+  for (uint32_t i = 0; i < engine->pool.total; i++)
     bytes += as_connection_queued_bytes(&engine->pool.connections[i]) +
              engine->pool.batches[i].bytes;
   return bytes;
@@ -508,18 +599,18 @@ uint32_t as_engine_ready_connections(const as_engine *engine) {
 
 uint32_t as_engine_used_connections(const as_engine *engine) {
   uint32_t used = 0;
-  for (uint32_t i = 0; i < engine->pool.size; i++)
+  for (uint32_t i = 0; i < engine->pool.total; i++)
     if (engine->pool.connections[i].streams > 0) used++;
   return used;
 }
 
 uint32_t as_engine_lanes(const as_engine *engine) {
-  return engine->lanes.count - engine->pool.size;
+  return engine->lanes.count - engine->pool.total;
 }
 
 as_engine_totals as_engine_get_totals(const as_engine *engine) {
   as_engine_totals totals = {.operations = engine->submitted};
-  for (uint32_t i = 0; i < engine->pool.size; i++) {
+  for (uint32_t i = 0; i < engine->pool.total; i++) {
     const as_connection *connection = &engine->pool.connections[i];
     totals.streams += connection->streams;
     totals.bytes_out += connection->bytes_out;
@@ -534,7 +625,7 @@ as_engine_totals as_engine_get_totals(const as_engine *engine) {
 }
 
 bool as_engine_validate(const as_engine *engine) {
-  for (uint32_t i = 0; i < engine->pool.size; i++)
+  for (uint32_t i = 0; i < engine->pool.total; i++)
     if (!as_connection_validate(&engine->pool.connections[i]) ||
         !as_batch_validate(&engine->pool.batches[i]))
       return false;

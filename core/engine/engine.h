@@ -27,6 +27,7 @@
 #define AS_ENGINE_ENGINE_H
 
 #include "engine/pool.h"
+#include "engine/tracking.h"
 
 typedef struct as_engine as_engine;
 
@@ -36,6 +37,9 @@ typedef struct as_engine_config {
   uint32_t pool_size;      /* connections */
   uint32_t max_operations; /* waiting for a reply or to be sent */
   size_t max_queued_bytes; /* request bytes of those */
+  bool tracks;             /* what is read is watched, see tracking.h */
+  double check_ms;         /* how often that is checked */
+  as_slice probe_prefix;   /* of the keys that it is probed with; borrowed */
 } as_engine_config;
 
 typedef enum as_action_kind { AS_ACTION_CONNECT, AS_ACTION_CLOSE } as_action_kind;
@@ -44,7 +48,7 @@ typedef enum as_action_kind { AS_ACTION_CONNECT, AS_ACTION_CLOSE } as_action_kin
  * on_connected or on_closed, CLOSE by on_closed. */
 typedef struct as_action {
   as_action_kind kind;
-  uint32_t connection; /* 0 to pool_size - 1 */
+  uint32_t connection; /* 0 to as_engine_connections - 1 */
 } as_action;
 
 /* How an operation ended. Valid until its slot is released. */
@@ -55,6 +59,7 @@ typedef struct as_completion {
   uint32_t attempts; /* streams on which any byte of the request left, or will with the
                         writes it is joined with; 0: never sent */
   double elapsed_ms;
+  double wait_ms; /* the part of it before its first byte went out last, or all of it */
   const as_replies *replies;
   size_t first_reply; /* index in replies of the first of `reply_count` replies */
   uint32_t reply_count;
@@ -118,6 +123,10 @@ AS_MUST_USE as_status as_engine_submit(as_engine *engine, uint32_t shape, double
                                        double deadline_ms, uint32_t *out_slot);
 void as_engine_rollback(as_engine *engine);
 
+/* Other bounds, from now on. What was accepted stays, in its order. */
+void as_engine_set_bounds(as_engine *engine, const as_batch_config *batch,
+                          uint32_t max_operations, size_t max_queued_bytes);
+
 /* Nothing else can join what was submitted: it leaves. */
 void as_engine_flush(as_engine *engine, double now_ms);
 
@@ -178,7 +187,23 @@ double as_engine_first_deadline_ms(const as_engine *engine);
 /* When on_time must be called at the latest; INFINITY for never. */
 double as_engine_deadline_ms(const as_engine *engine);
 
+/* ---- what is watched ---- */
+
+/* What others have changed; to be looked at before any completion is, and cleared. NULL:
+ * nothing is tracked. */
+as_invalidations *as_engine_invalidations(as_engine *engine);
+
+/* Whether the server tells us now what changes, as far as we know. */
+bool as_engine_is_live(const as_engine *engine, double now_ms);
+
+/* The number of the stream on which what a lane reads now is watched, 0: it is not. */
+uint32_t as_engine_track_stream(const as_engine *engine, const as_lane *lane);
+
 /* ---- getters ---- */
+
+/* How many there are, numbered from 0 on: those of the pool, and when it tracks, the
+ * prober and the subscriber. */
+uint32_t as_engine_connections(const as_engine *engine);
 
 /* Whether a connection owes replies, or has something to send. */
 bool as_engine_is_owed(const as_engine *engine, uint32_t connection);

@@ -115,6 +115,7 @@ void as_operations_complete(as_operations *operations, as_operation *operation,
   operation->is_complete = true;
   operation->status = status;
   operation->attempts = operation->request->attempts;
+  operation->sent_ms = operation->request->sent_ms;
   operation->completed_ms = now_ms;
   /* Without memory for the words, the status alone tells. */
   if (as_buffer_append_slice(&operation->message, message) != AS_OK)

@@ -38,6 +38,7 @@ typedef struct as_operation {
                     the version that it made */
   size_t first_reply; /* once complete: the node that its replies begin at */
   double submitted_ms;
+  double sent_ms; /* of its request, when it completed */
   double completed_ms;
   as_status status;
   as_buffer message; /* why it failed; empty when it did not */

@@ -40,6 +40,7 @@ as_status as_requests_take(as_requests *requests, as_request **out_request) {
   as_list_remove(&request->node);
   request->lane = NULL;
   request->kind = AS_REQUEST_COMMANDS;
+  request->errand = AS_ERRAND_NONE;
   request->is_atomic = false;
   request->is_queued = false;
   request->is_sealed = false;
@@ -51,6 +52,7 @@ as_status as_requests_take(as_requests *requests, as_request **out_request) {
   request->commands = 0;
   request->joined = 0;
   request->attempts = 0;
+  request->sent_ms = 0;
   request->script_reloads = 0;
   *out_request = request;
   return AS_OK;

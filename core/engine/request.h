@@ -25,12 +25,23 @@ typedef enum as_request_kind {
   AS_REQUEST_WRITE
 } as_request_kind;
 
+/* What a connection says for itself: nobody waits for it, and it is not said again on
+ * another stream. */
+typedef enum as_errand {
+  AS_ERRAND_NONE,
+  AS_ERRAND_SCRIPTS, /* the scripts are loaded again */
+  AS_ERRAND_TRACK,   /* see tracking.h, like the next two */
+  AS_ERRAND_CHECK,
+  AS_ERRAND_PROBE
+} as_errand;
+
 typedef struct as_request {
   as_list_node node;    /* among those collected, in its connection's queue, or free */
   as_list operations;   /* as_operation through request_node, in order of submission */
   struct as_lane *lane; /* whose order it keeps; NULL: nobody's */
   uint32_t connection;  /* whose queue it stands in, or will */
   as_request_kind kind;
+  as_errand errand;         /* for the connection itself */
   bool is_atomic;           /* wrapped in MULTI and EXEC */
   bool is_queued;           /* collected, or in a queue: replies are owed, or will be */
   bool is_sealed;           /* its bytes stand in the connection's output */
@@ -42,6 +53,7 @@ typedef struct as_request {
   uint32_t commands;        /* replies that matter */
   uint32_t joined;          /* operations that were ever joined */
   uint32_t attempts;        /* streams on which any byte of it went out */
+  double sent_ms;           /* when its first byte went out last; 0: never */
   uint32_t script_reloads;  /* how often its scripts had to be loaded again */
   uint32_t replies_seen;    /* replies read from the wire so far */
   uint32_t commands_walked; /* measured, while it is sent in parts */

@@ -22,6 +22,7 @@ local TYPES = {
   keys = "table<integer, authstate.bytes|string|{ file: string }>",
   log = "fun(level: authstate.log_level, message: string, fields: table)",
   log_level = "authstate.log_level",
+  on_operation = "fun(operation: authstate.operation)",
 }
 
 local function type_of(row)

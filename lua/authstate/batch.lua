@@ -19,7 +19,8 @@ local MAX_RECORDS = 500000
 local REGISTERED_UNKNOWN = "-"
 
 --- @param context { layout, codec, session (its id), max_value_bytes, max_commit_bytes,
---   keyring = what encrypts the values, or nil }
+--   keyring = what encrypts the values, or nil, is_cached = whether the store has a cache
+--   that is to be told what was written }
 function batch.new(context)
   return setmetatable({
     context = context, groups = {}, by_key = {}, has_creds = false, registered = "",
@@ -37,6 +38,11 @@ local function group_of(self, kind, id)
     group = {
       key = key, kind = remembered, deletes = {}, sets = {}, records = {},
       secrets = {}, -- of values to encrypt: type and id, at their places in `sets`
+      -- For a cache: the type of each record, at its place in `sets` and in `deletes`,
+      -- and what was sent in the place of `sets`.
+      kinds = self.context.is_cached and {},
+      deleted_kinds = self.context.is_cached and {},
+      sealed = nil,
     }
     self.by_key[key] = group
     -- Creds go first: the commit script looks for them in KEYS[2].
@@ -98,6 +104,7 @@ local function put_stored(self, kind, id, stored, is_secret)
   local sets, at = group.sets, #group.sets
   sets[at + 1], sets[at + 2] = field, stored
   if is_secret then group.secrets[at + 1], group.secrets[at + 2] = kind, id end
+  if self.context.is_cached then group.kinds[at + 1] = kind end
   return admit(self, kind, id, bytes + #field)
 end
 
@@ -112,7 +119,9 @@ function Batch:delete(kind, id)
   local group, field = group_of(self, kind, id)
   local is_claimed, message, code = claim(self, group, kind, id, field)
   if not is_claimed then return nil, message, code end
-  group.deletes[#group.deletes + 1] = field
+  local at = #group.deletes + 1
+  group.deletes[at] = field
+  if self.context.is_cached then group.deleted_kinds[at] = kind end
   return admit(self, kind, id, #field)
 end
 
@@ -218,6 +227,7 @@ local function sealed_sets(self, group, generation)
     end
     sealed[i], sealed[i + 1] = group.sets[i], stored
   end
+  if self.context.is_cached then group.sealed = sealed end
   return sealed
 end
 

@@ -11,7 +11,7 @@ local core = require "authstate.core"
 local core_ffi = require "authstate.core_ffi"
 local policy = require "authstate.policy"
 
-local floor, huge = math.floor, math.huge
+local floor, huge, max = math.floor, math.huge, math.max
 local library = core_ffi.library
 
 local Cache = { __name = "authstate.near_cache" }
@@ -20,6 +20,10 @@ Cache.__index = Cache
 local cache = {}
 
 local DEFAULT_POLICY = "lru"
+
+-- What is kept decoded takes at most this share of what the entries take, or so many
+-- bytes; each is counted with its places in tables.
+local DECODED_SHARE, DECODED_BYTES, DECODED_PLACE_BYTES = 0.08, 65536, 64
 
 -- So many that have expired leave at an admission, at most: none has to wait for all.
 local EXPIRED_AT_ONCE = 64
@@ -46,6 +50,8 @@ function cache.new(options)
     type_numbers = {}, ttl_ms = {}, ttl = options.ttl_ms,
     log = options.log or say_nothing,
     now_ms = options.now_ms or library.authstate_now_ms, on_fate = say_nothing,
+    decoded = {}, decoded_bytes = 0, -- by entry: what readers may share
+    sessions = 0, -- numbers that were given out
     evictions = 0, refused = 0, invalidations = 0, flushes = {}, useful = 0, wasted = 0,
   }, Cache)
   local is_set
@@ -72,6 +78,12 @@ end
 --- The name of a numbered type.
 function Cache:type_name(number)
   return self.type_names[number]
+end
+
+--- A number for another session.
+function Cache:new_session()
+  self.sessions = self.sessions + 1
+  return self.sessions
 end
 
 -- ---- the policy ---------------------------------------------------------------------
@@ -113,6 +125,7 @@ function Cache:give_up()
   self.hooks = new_refusal()
   self.hit = self.hooks.hit
   self.is_given_up = true
+  self.decoded, self.decoded_bytes = {}, 0
   for e = 1, self.core.slots - 1 do library.authstate_cache_delete(self.core, e) end
 end
 
@@ -165,6 +178,7 @@ function Cache:discard(e, why)
   if entry.preloaded then self:note_fate(e, entry, false) end
   local is_whole, raised = pcall(self.hooks.remove, e, why)
   local is_kept = library.authstate_cache_places(seen, e) > 0
+  self.decoded[e] = nil
   library.authstate_cache_delete(seen, e)
   if not is_whole then
     self:fail("remove: " .. tostring(raised))
@@ -232,7 +246,7 @@ function Cache:withhold(session, type, id)
 end
 
 --- Removes all entries of a session, or of one type of it.
--- @param why "deleted" or "invalidated"
+-- @param why "deleted", "invalidated" or "flushed"
 -- @param type number; nil: all
 -- @return how many
 function Cache:drop(session, why, type)
@@ -245,8 +259,22 @@ function Cache:drop(session, why, type)
       e = library.authstate_cache_first(self.core, session, number)
     end
   end
-  self.invalidations = self.invalidations + count
+  if why ~= "flushed" then self.invalidations = self.invalidations + count end
   return count
+end
+
+--- Counts a flush of what its user knows; its entries are removed by `drop`.
+-- @param why a word that the statistics count it under
+function Cache:note_flush(why)
+  self.flushes[why] = (self.flushes[why] or 0) + 1
+end
+
+--- Whether there is an entry of a session.
+function Cache:has_session(session)
+  for number = 1, #self.type_names do
+    if library.authstate_cache_first(self.core, session, number) ~= 0 then return true end
+  end
+  return false
 end
 
 --- Removes all entries.
@@ -254,7 +282,7 @@ end
 -- @return how many
 function Cache:flush(why)
   local seen, count = self.core, 0
-  self.flushes[why] = (self.flushes[why] or 0) + 1
+  self:note_flush(why)
   for e = 1, seen.slots - 1 do
     if seen.entries[e].size_bytes > 0 then
       self:discard(e, "flushed")
@@ -301,6 +329,30 @@ function Cache:bytes(e)
   return core_ffi.string(entry.value, entry.value_length)
 end
 
+--- The Lua value of an entry, made anew, and the reader's own.
+-- @param max_value_bytes bound of what is decoded
+-- @return value, nil when the record is absent; or nil, message, code
+function Cache:value(e, max_value_bytes)
+  return self.object:value(e, max_value_bytes)
+end
+
+--- The same as JSON text.
+function Cache:json(e, max_value_bytes)
+  return self.object:json(e, max_value_bytes)
+end
+
+--- Keeps the value of an entry for readers that may share it, until it is another one:
+-- `self.decoded[e]`. What is kept is bounded: all of it goes when it becomes too much.
+-- @param bytes that it takes, about
+function Cache:keep_decoded(e, value, bytes)
+  local total = self.decoded_bytes + bytes + DECODED_PLACE_BYTES
+  if total > max(DECODED_BYTES, DECODED_SHARE * self.core.used_bytes) then
+    self.decoded, self.decoded_bytes = {}, 0
+    return
+  end
+  self.decoded[e], self.decoded_bytes = value, total
+end
+
 -- When an entry is to expire. False when there was no memory for it.
 function Cache:put_expiry(e, type, sent_ms)
   local expires_ms = sent_ms + (self.ttl_ms[type] or huge)
@@ -320,6 +372,7 @@ end
 -- Gives an entry another value; it keeps its place. Without memory for that it goes: the
 -- old value must not stay.
 function Cache:replace(e, type, bytes, sent_ms)
+  self.decoded[e] = nil
   local status = library.authstate_cache_replace(self.core, e, bytes or "",
     bytes and #bytes or 0)
   if status == 0 and self:put_expiry(e, type, sent_ms) then return e end

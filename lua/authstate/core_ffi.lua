@@ -33,6 +33,14 @@ function core_ffi.hash(address)
   return ffi.cast(hash_pointer, address)
 end
 
+local histograms_pointer = ffi.typeof "authstate_histograms *"
+
+--- Histograms as the library wants them.
+-- @param address histograms:address()
+function core_ffi.histograms(address)
+  return ffi.cast(histograms_pointer, address)
+end
+
 local cache_pointer = ffi.typeof "authstate_cache *"
 
 --- A cache as the library wants it, and as policies see it.

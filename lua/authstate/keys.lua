@@ -2,9 +2,11 @@
 --- The Signal keys of a session: `session.keys`.
 -- @module authstate.keys
 
+local cached_read = require "authstate.cached_read"
 local core = require "authstate.core"
 local failure = require "authstate.failure"
 local new_table = require "table.new"
+local observer = require "authstate.observer"
 local scheduler = require "authstate.scheduler"
 
 local yield, PARKED = coroutine.yield, scheduler.PARKED
@@ -20,8 +22,7 @@ function keys.new(session)
 end
 
 -- A caller's mistake is raised at the line that called the public method. The helpers
--- below are called as tails, so that line is the second level for them too.
-local LEVEL = 2
+-- below are called as tails, so that line is store.level for them too (see observer.lua).
 
 local function check_type(kind, level)
   if type(kind) ~= "string" then
@@ -44,10 +45,10 @@ local function check_ids(ids, level)
     error(("ids: %s is no list of ids; accepted: { \"1\", \"2\" }")
       :format(failure.show(ids)), level + 1)
   end
-  -- Nothing behind the last element: a plain list. All keys are counted only when there
-  -- is.
+  -- All are counted: what follows the last element says nothing when that is not in the
+  -- table's array.
   local length = #ids
-  if next(ids, length > 0 and length or nil) ~= nil and count_keys(ids) ~= length then
+  if count_keys(ids) ~= length then
     error("ids: has other keys than 1 to n; accepted: a list such as { \"1\", \"2\" }",
       level + 1)
   end
@@ -76,10 +77,11 @@ local function prepare_quick(session, kind)
 end
 
 local function read_ids(self, kind, ids, shape, options)
-  check_type(kind, LEVEL)
-  check_ids(ids, LEVEL)
   local session = self.session
-  local call = session:begin(options, LEVEL)
+  local level = session.store.level
+  check_type(kind, level)
+  check_ids(ids, level)
+  local call = session:begin(options, level)
   if #ids == 0 then return {} end
   local layout = session.store.layout
   local fields, key = new_table(#ids, 0), nil
@@ -101,7 +103,9 @@ end
 
 -- Whether `ids` is a list of one id.
 local function is_single(ids)
-  return type(ids) == "table" and type(ids[1]) == "string" and next(ids, 1) == nil
+  if type(ids) ~= "table" then return false end
+  local key, id = next(ids)
+  return key == 1 and type(id) == "string" and next(ids, 1) == nil
 end
 
 -- What became of a call that went the quick way and has no result. False when it must
@@ -124,13 +128,21 @@ local function fail_quickly(session, kind, id, slot, is_write)
   return name_record(kind, { id }, message, code, details)
 end
 
+-- Whether somebody wants to know of each call what the quick way does not tell.
+local function is_detailed(store)
+  local watching = store.observer
+  return watching and watching.is_detailed
+end
+
 -- Submits the read of one id for a handle that is pinned, the quick way. As submit_read.
 local function submit_read(self, kind, id, shape)
   local session = self.session
   local store, writer, pin = session.store, session.writer, session.pin
   store:note_process()
   local hash = writer.hashes[kind]
-  if not hash or not pin or not writer.turns:is_open() then return nil end
+  if not hash or not pin or not writer.turns:is_open() or is_detailed(store) then
+    return nil
+  end
   if pin ~= self.pin then self.pin, self.generation = pin, tonumber(pin) end
   local _, field = store.layout.key(session.id, kind, id)
   return store.driver:submit_read(hash, field, self.generation, shape,
@@ -145,7 +157,8 @@ local function open_single(session, shape, generation, kind, ids, stored)
   return { [ids[1]] = list[1] }
 end
 
-local function read(self, kind, ids, shape, options)
+local function read_records(self, kind, ids, shape, options)
+  local counts = self.session.store.counts
   if options == nil and is_single(ids) then
     local id, driver = ids[1], self.session.store.driver
     local session = self.session
@@ -163,10 +176,74 @@ local function read(self, kind, ids, shape, options)
         return found
       end
       local is_again, message, code, details = fail_quickly(session, kind, id, slot)
-      if is_again ~= false then return nil, message, code, details end
+      if is_again ~= false then
+        if counts then counts:add("get", details.elapsed_ms or 0, code) end
+        return nil, message, code, details
+      end
     end
   end
+  if counts then
+    return counts:finish("get", counts.now_ms(),
+      read_ids(self, kind, ids, shape, options))
+  end
   return read_ids(self, kind, ids, shape, options)
+end
+
+-- Reads through the near cache, all but what was not looked for in vain already.
+local function read_cached(self, near, kind, ids, shape, options, is_looked_up)
+  local session = self.session
+  local level = session.store.level
+  check_type(kind, level)
+  check_ids(ids, level)
+  local call = session:begin(options, level)
+  if #ids == 0 then return {} end
+  return cached_read.get(near, session, call, kind, ids, shape, is_looked_up,
+    options and options.shared)
+end
+
+-- Whether a call is to read from the server, whatever the cache has.
+local function reads_around(options)
+  return type(options) == "table" and (options.cache == false or options.consistent)
+end
+
+local function read_near(self, near, kind, ids, shape, options)
+  if shape == "raw" or reads_around(options) then
+    return read_records(self, kind, ids, shape, options)
+  end
+  local counts = near.store.counts
+  local found, is_looked_up
+  if options == nil then
+    found, is_looked_up = cached_read.hit(near, self.session, kind, ids, shape)
+    if found then
+      if counts then counts:add_hit("get") end
+      return found
+    end
+  end
+  if counts then
+    return counts:finish("get", counts.now_ms(),
+      read_cached(self, near, kind, ids, shape, options, is_looked_up))
+  end
+  return read_cached(self, near, kind, ids, shape, options, is_looked_up)
+end
+
+local function read_observed(self, ...)
+  return read_near(self, self.session.store.near, ...)
+end
+
+local function read(self, kind, ids, shape, options)
+  local session = self.session
+  local store = session.store
+  local near = store.near
+  if not is_detailed(store) then
+    if near then return read_near(self, near, kind, ids, shape, options) end
+    return read_records(self, kind, ids, shape, options)
+  end
+  local watching = store.observer
+  local recorder = store.recorder
+  if recorder then recorder:get(session.id, kind, ids) end
+  return watching:finish(
+    watching:start("get", session.id, kind, type(ids) == "table" and #ids or 0),
+    (near and read_observed or read_records)(self, kind, ids, shape, options))
 end
 
 --- Reads records of one type, all in one step.
@@ -209,7 +286,7 @@ local function submit_write(session, kind, id, value, put)
   local store, writer = session.store, session.writer
   store:note_process()
   local hash, pin = writer.hashes[kind], session.pin
-  if not hash or not pin or pin ~= writer.kept_generation or
+  if not hash or not pin or is_detailed(store) or pin ~= writer.kept_generation or
      not writer.kept_types[kind] or not writer.turns:is_open_to_plain() then
     return nil
   end
@@ -232,11 +309,12 @@ local function submit_write(session, kind, id, value, put)
     store.server.socket.command_timeout_ms)
 end
 
-local function write(self, changes, put, options)
+local function write_records(self, changes, put, options)
   local session = self.session
+  local counts = session.store.counts
   local kind, records = only_entry(changes)
-  if options == nil and type(kind) == "string" and session.store.options.writes == "plain"
-  then
+  local is_plain = session.store.options.writes == "plain" and not session.store.near
+  if options == nil and type(kind) == "string" and is_plain then
     local id, value = only_entry(records)
     local slot, task = submit_write(session, kind, id, value, put)
     if slot then
@@ -246,12 +324,30 @@ local function write(self, changes, put, options)
       if result ~= driver.unfinished then return result end
       local is_again, message, code, details =
         fail_quickly(session, kind, id, slot, true)
-      if is_again ~= false then return nil, message, code, details end
+      if is_again ~= false then
+        if counts then counts:add("set", details.elapsed_ms or 0, code) end
+        return nil, message, code, details
+      end
     else
       prepare_quick(session, kind)
     end
   end
-  return session:write(nil, changes, put, options, LEVEL)
+  local level = session.store.level
+  if counts then
+    return counts:finish("set", counts.now_ms(),
+      session:write(nil, changes, put, options, level))
+  end
+  return session:write(nil, changes, put, options, level)
+end
+
+local function write(self, changes, put, options)
+  local session = self.session
+  local store = session.store
+  if not is_detailed(store) then return write_records(self, changes, put, options) end
+  local watching = store.observer
+  return watching:finish(
+    watching:start("set", session.id, (only_entry(changes)), 0),
+    write_records(self, changes, put, options))
 end
 
 --- Writes records, all or nothing. `authstate.null` as a value deletes.
@@ -278,9 +374,10 @@ end
 
 -- Asks about one type what the layout's arrangement knows to ask and to understand.
 local function ask(self, question, understand, kind, options)
-  check_type(kind, LEVEL)
   local session = self.session
-  local call = session:begin(options, LEVEL)
+  local level = session.store.level
+  check_type(kind, level)
+  local call = session:begin(options, level)
   local layout = session.store.layout
   local arrangement = layout.arrangement
   local replies, message, code, details = session:read(call,
@@ -311,9 +408,13 @@ end
 function Keys:types(options)
   local session = self.session
   local counts, message, code, details =
-    session:count(session:begin(options, LEVEL))
+    session:count(session:begin(options, session.store.level))
   if not counts then return nil, message, code, details end
   return counts
 end
+
+observer.wrap(Keys, { list = "list", count = "count", types = "types" },
+  function(self) return self.session.store end,
+  function(self) return self.session.id end)
 
 return keys

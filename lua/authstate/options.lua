@@ -92,19 +92,31 @@ options.rows = {
       .. "soon as no task can go on." },
   { name = "pool_size", kind = "number", default = 1, min = 1, max = 64,
     sentence = "Connections to one server; a session stays on one." },
-  { name = "enable_cache", already = { false }, later = true,
-    sentence = "Whether values that were read are kept in this process." },
-  { name = "cache_ttl_ms", later = true,
-    sentence = "How long a kept value is served." },
-  { name = "cache_max_bytes", later = true,
-    sentence = "Bound of all kept values." },
-  { name = "policy", later = true,
-    sentence = "Which kept value goes first when there is no room." },
-  { name = "preload", later = true,
-    sentence = "What else is read in the same round trip." },
-  { name = "memory_efficient", already = { true }, later = true,
-    sentence = "Whether kept values are stored packed rather than decoded." },
-  { name = "coherent", later = true,
+  { name = "enable_cache", kind = "boolean", default = false,
+    sentence = "Whether records that were read are kept in this process, and the server "
+      .. "asked to tell when others change them; see `cache.md`." },
+  { name = "cache_ttl_ms", kind = "number per type", unit = "ms", default = 300000,
+    min = 1, max = DAY_MS,
+    sentence = "How long a kept record is served, from when it was read: the bound when "
+      .. "the network hides what changes. A number for all, or `{ [type] = number }`; a "
+      .. "type that is not named has no bound but the server's word." },
+  { name = "cache_max_bytes", kind = "number", unit = "bytes", min = 65536,
+    max = 1024 * 1024 * MIB,
+    sentence = "Bound of all kept records, their tables included, for all stores of the "
+      .. "process that ask for the same; by default 1/32 of the machine's memory, from "
+      .. "16 to 256 MiB." },
+  { name = "policy", kind = "string", default = "tinylfu",
+    sentence = "Which kept record goes first when there is no room: the name or path of "
+      .. "a script, see `policies.md`." },
+  { name = "preload", kind = "string",
+    sentence = "What else is read in the same round trip: `signal`, `learned`, or the "
+      .. "path of a script; by default nothing." },
+  { name = "preload_limit", kind = "number", default = 32, min = 1, max = 1000,
+    sentence = "How many records a preload rule may add to one read." },
+  { name = "memory_efficient", kind = "boolean", default = true,
+    sentence = "Whether kept records are stored packed only; `false` also keeps decoded "
+      .. "tables, for readers that say `shared = true`." },
+  { name = "coherent", already = { true }, later = true,
     sentence = "Whether the server tells when a kept value changes." },
   { name = "writes", kind = "string", default = "checked",
     values = { "checked", "plain" },
@@ -117,14 +129,16 @@ options.rows = {
     sentence = "Encrypts stored values, with the options below; see `security.md`." },
   { name = "owner", later = true,
     sentence = "The name under which this process holds leases." },
-  { name = "debug", already = { false }, later = true,
-    sentence = "Whether every operation is logged." },
-  { name = "slow_ms", later = true,
-    sentence = "An operation that takes longer is logged." },
-  { name = "enable_metrics", already = { false }, later = true,
-    sentence = "Whether times are measured for stats." },
-  { name = "on_operation", later = true,
-    sentence = "Is called after each operation." },
+  { name = "debug", kind = "boolean", default = false,
+    sentence = "Whether every call is logged, at the level `debug`, whatever `log_level` "
+      .. "says; without `log`, to standard error." },
+  { name = "slow_ms", kind = "number", unit = "ms", min = 0, max = 3600000,
+    sentence = "A call that takes longer is logged as a warning; see `metrics.md`." },
+  { name = "enable_metrics", kind = "boolean", default = false,
+    sentence = "Whether calls, failures and times are counted for `store:stats()`." },
+  { name = "on_operation", kind = "function",
+    sentence = "`on_operation(operation)` is called after each call, and told what it "
+      .. "did; see `metrics.md`." },
 }
 
 --- The rows of `redis.socket`.

@@ -93,8 +93,10 @@ local function replace(store, place, key, triples, done)
       :format(failure.show(verdict[2])), { session = place.session, sent = true })
   end
   local changed = 0
-  for i = 2, #verdict do changed = changed + 1 - verdict[i] end
-  done.rewritten = done.rewritten + #verdict - 1 - changed
+  for i = 2, #verdict do
+    if verdict[i] == 1 then done.rewritten = done.rewritten + 1 end
+    if verdict[i] == 0 then changed = changed + 1 end
+  end
   return changed
 end
 

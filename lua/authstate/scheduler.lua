@@ -54,6 +54,11 @@ scheduler.CANCELLED = {}
 -- @local
 scheduler.TIMED_OUT = {}
 
+--- Whether a function of the program's may yield, since no task hears it. Not here; inside
+-- nginx, where coroutines belong to a request and yields reach nginx.
+-- @local
+scheduler.is_deaf = false
+
 local loop              -- nil: not made yet
 local owner = process.number()
 -- Those that are attached to it, in the order in which they came, with holes.

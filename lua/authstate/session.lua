@@ -13,6 +13,7 @@ local encryption = require "authstate.encryption"
 local failure = require "authstate.failure"
 local keys = require "authstate.keys"
 local meta = require "authstate.meta"
+local observer = require "authstate.observer"
 local scheduler = require "authstate.scheduler"
 local writer = require "authstate.writer"
 
@@ -30,8 +31,7 @@ local USUAL_TYPES = {
 
 local MAX_LOADS = 8
 
--- A caller's mistake is raised at the line that called the public method.
-local LEVEL = 2
+-- A caller's mistake is raised at the line that called the public method: at store.level.
 
 --- @param store the store
 -- @param id checked by the store
@@ -42,6 +42,7 @@ function session.new(store, id, shared_writer)
     store = store, id = id, writer = shared_writer, known_types = {},
     pin = nil,       -- generation, decimal; nil: not pinned yet
     is_gone = false, -- what the handle is pinned to is an absence or a tombstone
+    record = nil,    -- what the near cache knows of the session, see coherence.lua
   }, Session)
   for i, kind in ipairs(USUAL_TYPES) do handle.known_types[i] = kind end
   handle.keys = keys.new(handle)
@@ -61,6 +62,8 @@ end
 -- `moment` of the writer. Only a load pins a handle to a session that is not there.
 local function pin_to(self, found, moment, is_load)
   self.writer:learn(found, moment)
+  local near = self.store.near
+  if near then near:note_generation(self.id, found.generation) end
   if found.generation and not found.is_deleted then
     self.pin, self.is_gone = found.generation, false
   elseif is_load then
@@ -143,6 +146,12 @@ local function fail_to_open(self, place, kind, id, message, code)
   return nil, sentence, code, details
 end
 
+--- E for a stored value that was read with a generation and cannot be opened.
+-- @local
+function Session:fail_to_open(generation, kind, id, message, code)
+  return fail_to_open(self, place_of(self, generation), kind, id, message, code)
+end
+
 --- Opens values of one type in their list, where those that are absent are nil or false.
 -- @param shape that was wanted
 -- @param generation that they were read with, decimal; nil for none
@@ -221,6 +230,7 @@ local function read_fields(self, call, key, fields, shape)
   local values, message, code, facts = store.driver:read {
     lane = call.lane, key = key, fields = fields, shape = self:asked(shape),
     generation = tonumber(pin), deadline_ms = call.deadline_ms,
+    operation = call.operation,
   }
   if values then return values, pin end
   if code == "fenced" then self.writer:note_fenced() end
@@ -233,6 +243,52 @@ end
 -- @local
 function Session:read_fields(call, key, fields, shape)
   return in_order(self, call, read_fields, key, fields, shape)
+end
+
+-- Reads from places of the near cache, and begins a ticket for each.
+local function read_places(self, call, near, record, wanted)
+  local stream = call.lane and call.lane:stream() or 0
+  for _, each in ipairs(wanted) do
+    each.ticket = near:begin_read(record, each.place)
+    each.ticket.stream = stream
+  end
+  if self.pin and call.lane and #wanted == 1 then
+    local first = wanted[1]
+    local list, generation, code, details =
+      read_fields(self, call, first.key, first.fields, "raw")
+    if not list then return nil, generation, code, details end
+    return { list }, generation
+  end
+  local commands = {}
+  for i, each in ipairs(wanted) do commands[i] = { "HMGET", each.key } end
+  for i, each in ipairs(wanted) do
+    for at = 1, #each.fields do commands[i][at + 2] = each.fields[at] end
+  end
+  if self.pin then
+    local replies, message, code, details =
+      read_pinned(self, call, commands, { "raw" })
+    if not replies then return nil, message, code, details end
+    return replies, self.pin
+  end
+  local replies, found, code, details =
+    read_first(self, call, commands, { "raw" }, false)
+  if not replies then return nil, found, code, details end
+  if found.is_deleted then
+    for _, each in ipairs(wanted) do each.ticket.stream = 0 end
+  end
+  return replies, found.generation
+end
+
+--- Reads from places of the near cache, in one round trip.
+-- @param call from Store:begin
+-- @param near see coherence.lua
+-- @param record what it knows of this session
+-- @param wanted list of { key, fields, place }, each of which gets a `ticket`
+-- @return for each a list of what is stored, with false or holes for what is not, and the
+--   generation, decimal, nil for none; or E
+-- @local
+function Session:read_places(call, near, record, wanted)
+  return in_order(self, call, read_places, near, record, wanted)
 end
 
 -- Credentials are an object. Anything else in their place is damage, not absence.
@@ -275,14 +331,14 @@ end
 -- @param options { timeout_ms }
 -- @return creds (a table), version; nil alone when Redis says that there are none; or E
 function Session:load_creds(options)
-  return load_creds(self, "value", self:begin(options, LEVEL))
+  return load_creds(self, "value", self:begin(options, self.store.level))
 end
 
 --- The same as JSON text, exactly as it was written.
 -- @param options { timeout_ms }
 -- @return text, version; nil alone when Redis says that there are none; or E
 function Session:load_creds_json(options)
-  return load_creds(self, "json", self:begin(options, LEVEL))
+  return load_creds(self, "json", self:begin(options, self.store.level))
 end
 
 local function load_whole(self, call, types, shape)
@@ -371,14 +427,14 @@ end
 --   how many fields of a foreign layout are no records, if any }; nil alone when there is
 --   no such session; or E
 function Session:load(options)
-  return load_session(self, "value_map", self:begin(options, LEVEL))
+  return load_session(self, "value_map", self:begin(options, self.store.level))
 end
 
 --- The same with all records as JSON texts, exactly as they were written.
 -- @param options { timeout_ms }
 -- @return as `load`
 function Session:load_json(options)
-  return load_session(self, "json_map", self:begin(options, LEVEL))
+  return load_session(self, "json_map", self:begin(options, self.store.level))
 end
 
 --- What `meta` says of the session, with all its types. For keys and info.
@@ -436,6 +492,7 @@ function Session:batch_context()
     layout = self.store.layout, codec = self.store.codec, session = self.id,
     max_value_bytes = options.max_value_bytes,
     max_commit_bytes = options.max_commit_bytes, keyring = self.store.keyring,
+    is_cached = self.store.near ~= nil,
   }
 end
 
@@ -463,13 +520,28 @@ function Session:commit_batch(call, filled, options)
     { creates = options.creates, expect = options.expect })
 end
 
+-- The driver's plain write, of which the near cache is told.
+local function write_by_driver(self, call, filled, changes)
+  local store = self.store
+  local request = {
+    lane = call.lane, changes = changes, deadline_ms = call.deadline_ms, is_write = true,
+    operation = call.operation,
+  }
+  local near, pin = store.near, self.pin
+  if not near then return store.driver:write(request) end
+  local ticket = near:begin_write(self.id, filled, call.lane)
+  local is_whole, version, reason, fault, facts =
+    pcall(store.driver.write, store.driver, request)
+  near:end_write(ticket, is_whole and version and pin or nil)
+  if not is_whole then error(version, 0) end
+  return version, reason, fault, facts
+end
+
 -- Writes a batch of keys without asking who else writes.
 local function write_plainly(self, call, filled)
   local changes, message, code, details = filled:changes(self.pin)
   if not changes then return nil, message, code, details end
-  local version, reason, fault, facts = self.store.driver:write {
-    lane = call.lane, changes = changes, deadline_ms = call.deadline_ms, is_write = true,
-  }
+  local version, reason, fault, facts = write_by_driver(self, call, filled, changes)
   if version then return version end
   return self.store:fail(call, reason, fault, facts, filled:commands())
 end
@@ -499,6 +571,13 @@ local function check_expect(self, options, level)
   end
 end
 
+-- Tells who observes the store what a call writes.
+local function note_batch(self, call, filled, creds, changes)
+  local recorder = self.store.recorder
+  if call.operation then observer.note_batch(call.operation, filled) end
+  if recorder then recorder:set(self.id, creds, changes) end
+end
+
 --- Checks, encodes and writes. For keys and commit. `put` is the method of a batch that
 -- encodes a value.
 -- @local
@@ -512,6 +591,7 @@ function Session:write(creds, changes, put, options, level)
     if code == "invalid" then error(message, level) end
     return nil, message, code, details
   end
+  note_batch(self, call, filled, creds, changes)
   if self.writer:goes_plain(self.pin, filled) then
     local version
     version, message, code, details = write_plainly_in_order(self, call, filled)
@@ -539,8 +619,8 @@ end
 -- @param options { timeout_ms, expect = version }
 -- @return the version that the write made; or E
 function Session:save_creds(creds, options)
-  check_creds(creds, LEVEL)
-  return self:write(creds, {}, "set_value", options, LEVEL)
+  check_creds(creds, self.store.level)
+  return self:write(creds, {}, "set_value", options, self.store.level)
 end
 
 -- The options of a call, which are checked later, with an expected version.
@@ -562,17 +642,17 @@ local COMMIT_FIELDS = { creds = true, keys = true, expect = true }
 function Session:commit(changes, options)
   if type(changes) ~= "table" then
     error(("changes: %s is no table; accepted: { creds =, keys =, expect = }")
-      :format(failure.show(changes)), LEVEL)
+      :format(failure.show(changes)), self.store.level)
   end
   for field in pairs(changes) do
     if not COMMIT_FIELDS[field] then
       error(("changes: unknown field %s; accepted: creds, keys, expect")
-        :format(failure.show(field)), LEVEL)
+        :format(failure.show(field)), self.store.level)
     end
   end
-  if changes.creds ~= nil then check_creds(changes.creds, LEVEL) end
+  if changes.creds ~= nil then check_creds(changes.creds, self.store.level) end
   return self:write(changes.creds, changes.keys or {}, "set_value",
-    with_expect(options, changes.expect), LEVEL)
+    with_expect(options, changes.expect), self.store.level)
 end
 
 --- The same from one JSON text `{"creds":{...},"keys":{"<type>":{"<id>":record|null}}}`,
@@ -583,18 +663,18 @@ end
 function Session:commit_json(text, options)
   if type(text) ~= "string" then
     error(("text: %s is no JSON text; accepted: a string")
-      :format(failure.show(text)), LEVEL)
+      :format(failure.show(text)), self.store.level)
   end
   local split, message = core.split_session(text)
   if not split then
-    error("text: " .. message, LEVEL)
+    error("text: " .. message, self.store.level)
   end
   for _, records in pairs(split.keys) do
     for id, record in pairs(records) do
       if record == "null" then records[id] = core.null end
     end
   end
-  return self:write(split.creds, split.keys, "set_text", options, LEVEL)
+  return self:write(split.creds, split.keys, "set_text", options, self.store.level)
 end
 
 -- Makes creds, in time that is not the call's, and writes them unless there are some.
@@ -603,13 +683,14 @@ local function create(self, make, call)
   local started_ms = self.store.now_ms()
   local creds = make()
   call.deadline_ms = call.deadline_ms + self.store.now_ms() - started_ms
-  check_creds(creds, LEVEL + 1)
+  check_creds(creds, self.store.level + 1)
   local filled = batch.new(self:batch_context())
   local is_filled, message, code, details = filled:set_creds_value(creds)
   if not is_filled then
-    if code == "invalid" then error(message, LEVEL + 1) end
+    if code == "invalid" then error(message, self.store.level + 1) end
     return nil, message, code, details
   end
+  note_batch(self, call, filled, creds, {})
   local made
   made, message, code, details = self:commit_batch(call, filled, { creates = true })
   if not made then return nil, message, code, details end
@@ -625,9 +706,9 @@ end
 function Session:load_or_create(make, options)
   if type(make) ~= "function" then
     error(("make: %s is no function; accepted: a function that returns new creds")
-      :format(failure.show(make)), LEVEL)
+      :format(failure.show(make)), self.store.level)
   end
-  local call = self:begin(options, LEVEL)
+  local call = self:begin(options, self.store.level)
   for _ = 1, MAX_LOADS do
     local creds, message, code, details = load_creds(self, "value", call)
     if creds then return creds, false end
@@ -647,7 +728,7 @@ end
 -- @return { records, bytes, generation } of what was deleted (bytes as Redis counts
 --   them), records = 0 when there was none; or E
 function Session:delete(options)
-  local call = self:begin(options, LEVEL)
+  local call = self:begin(options, self.store.level)
   local receipt, message, code, details =
     self.writer:delete(call, self, self.known_types, core.sha256_hex(self.id))
   if not receipt then return nil, message, code, details end
@@ -670,5 +751,11 @@ end
 function Session:last_commit()
   return self.writer.unsettled or self.writer.last_seq, self.writer.applied
 end
+
+observer.wrap(Session, {
+  load_creds = "load_creds", load_creds_json = "load_creds",
+  load_or_create = "load_or_create", save_creds = "save_creds", commit = "commit",
+  commit_json = "commit", load = "load", load_json = "load", delete = "delete",
+}, function(self) return self.store end, function(self) return self.id end)
 
 return session

@@ -4,14 +4,17 @@
 
 local clock = require "authstate.clock"
 local codec = require "authstate.codec"
+local coherence = require "authstate.coherence"
 local embedded = require "authstate.embedded"
 local encryption = require "authstate.encryption"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
 local layout = require "authstate.layout"
+local live_options = require "authstate.live_options"
 local log = require "authstate.log"
 local meta = require "authstate.meta"
 local native = require "authstate.drivers.native"
+local observer = require "authstate.observer"
 local openresty = require "authstate.drivers.openresty"
 local option_rows = require "authstate.options"
 local profile = require "authstate.profile"
@@ -20,8 +23,10 @@ local process = require "authstate.process"
 local scheduler = require "authstate.scheduler"
 local server_scripts = require "authstate.server_scripts"
 local session = require "authstate.session"
+local statistics = require "authstate.statistics"
 local suggest = require "authstate.suggest"
 local tls = require "authstate.tls"
+local trace_recorder = require "authstate.trace_recorder"
 local turns = require "authstate.turns"
 local url = require "authstate.url"
 local writer = require "authstate.writer"
@@ -42,8 +47,11 @@ local LEVEL = 2
 
 -- What a call may be given. Those of features to come are accepted with the value that
 -- says what happens anyway.
-local CALL_OPTIONS = { "timeout_ms", "expect", "cache", "replace" }
-local CALL_VALUES = { cache = false, replace = true }
+local CALL_OPTIONS = {
+  "timeout_ms", "expect", "cache", "shared", "consistent", "replace",
+}
+local CALL_VALUES = { replace = true }
+local CALL_SWITCHES = { cache = true, shared = true, consistent = true }
 
 -- ---- opening ----------------------------------------------------------------------
 
@@ -90,7 +98,29 @@ local function make_codec(options, made_layout, keyring, applied, level)
   error(applied:place("serializer", options.serializer) .. message, level + 1)
 end
 
-local function new_driver(options, server, keeper, made_tls)
+-- What the driver does for a near cache; nil, and one warning, where there can be none:
+-- SWAPDB changes all keys of a database, and nobody is told.
+local function tracking_of(options, server, tell)
+  if not options.enable_cache then return nil end
+  if server.database ~= 0 then
+    tell("warn", ("the cache is off: database %d may be swapped for another one (SWAPDB) "
+      .. "without anybody being told; use database 0"):format(server.database))
+    return nil
+  end
+  return { check_ms = coherence.CHECK_MS, probe_prefix = options.prefix .. "probe:" }
+end
+
+-- Gives a store its part of the near cache.
+local function add_cache(self, applied, level)
+  local near, message = coherence.new(self)
+  if not near then
+    local name = message:match '^option "(%w+)"'
+    error(applied:place(name, self.options[name]) .. message, level + 1)
+  end
+  self.near, self.cache, self.driver.near = near, near.cache, near
+end
+
+local function new_driver(options, server, keeper, made_tls, tracking)
   local driver = openresty.is_here() and openresty or native
   return driver.new {
     server = server,
@@ -103,6 +133,8 @@ local function new_driver(options, server, keeper, made_tls)
     max_operations = options.queue_max_operations,
     max_queued_bytes = options.queue_max_bytes,
     max_value_bytes = options.max_value_bytes,
+    check_ms = tracking and tracking.check_ms,
+    probe_prefix = tracking and tracking.probe_prefix,
   }
 end
 
@@ -146,23 +178,35 @@ function store.open(given)
     tell("warn", ('the layout "%s" keeps plain JSON texts that others read: the options '
       .. "compression and serializer have no effect"):format(options.layout))
   end
-  return setmetatable({
+  local tracking = tracking_of(options, server, tell)
+  local self = setmetatable({
+    given = live_options.keep(given or {}),
     options = options,
     profile = applied,
     layout = made_layout,
     keyring = keyring, -- nil: values are not encrypted
-    codec = made_codec,
-    opener = made_codec.opener, -- nil: the core opens values as replies come
+    made_codec = made_codec,
     server = server,
     node = url.show(server),
-    driver = new_driver(options, server, guard, made_tls),
+    driver = new_driver(options, server, guard, made_tls, tracking),
+    near = nil, cache = nil, -- nil: nothing is kept of what was read
     guard = guard,
     process = guard and process.number(), -- who uses it; nil: nobody yet
     log = tell,
     opened_ms = clock.now_ms(),
     waiting = new_waiting(options),
     writers = setmetatable({}, { __mode = "v" }),
+    recorder = nil,             -- of a trace, see record_trace
+    opened_ms_of_values = 0,    -- what `opener` took, of the operation that ends next
+    -- By observer.set:
+    codec = nil, opener = nil,  -- nil: the core opens values as replies come
+    observer = nil,             -- nil: nobody wants to know of calls
+    counts = nil,               -- the counters that calls themselves fill, or nil
+    level = nil,                -- of the line of a public method's caller
   }, Store)
+  observer.set(self)
+  if tracking then add_cache(self, applied, LEVEL) end
+  return self
 end
 
 -- A child that was forked after this store was used begins anew: with a connection, a
@@ -171,6 +215,7 @@ local function begin_after_fork(self)
   self.own_token, self.waiting = nil, new_waiting(self.options)
   scheduler.note_process()
   self.driver:begin()
+  if self.near then self.near:begin() end
   for _, each in pairs(self.writers) do each:forget() end
   if self.guard then self.guard:join_after_fork() end
 end
@@ -206,6 +251,11 @@ local function check_call_option(name, value, level)
       error(("expect: %s is no version; accepted: a whole number from 0 on")
         :format(failure.show(value)), level + 1)
     end
+  elseif CALL_SWITCHES[name] then
+    if type(value) ~= "boolean" then
+      error(("%s: %s; accepted: true or false"):format(name, failure.show(value)),
+        level + 1)
+    end
   elseif CALL_VALUES[name] == nil then
     error(("unknown option %q%s; accepted: %s"):format(tostring(name),
       suggest.phrase(tostring(name), CALL_OPTIONS), table.concat(CALL_OPTIONS, ", ")),
@@ -220,7 +270,7 @@ end
 -- @param session_id for the details of an error, may be nil
 -- @param options what the caller gave: { timeout_ms }
 -- @param level of the caller of the public method, as seen by who calls this
--- @return { session, started_ms, deadline_ms }
+-- @return { session, started_ms, deadline_ms, operation = who observes it, or nil }
 -- @local
 function Store:begin(session_id, options, level)
   if options ~= nil and type(options) ~= "table" then
@@ -234,9 +284,13 @@ function Store:begin(session_id, options, level)
   local started_ms = self.now_ms()
   local default_ms = self.server.socket.command_timeout_ms
   local timeout_ms = options and options.timeout_ms or default_ms
-  return {
+  local call = {
     session = session_id, started_ms = started_ms, deadline_ms = started_ms + timeout_ms,
   }
+  if self.next_operation then
+    call.operation, self.next_operation = self.next_operation, nil
+  end
+  return call
 end
 
 -- The details of a call that the driver could not do.
@@ -294,6 +348,7 @@ end
 -- @local
 function Store:perform(call, request)
   request.deadline_ms, request.lane = call.deadline_ms, call.lane
+  request.operation = call.operation
   local replies, message, code, facts = self.driver:perform(request)
   if replies then return replies, nil, nil, nil, facts end
   return self:fail(call, message, code, facts, request.commands)
@@ -303,7 +358,7 @@ end
 -- @param options { timeout_ms }
 -- @return true; or E
 function Store:ping(options)
-  local call = self:begin(nil, options, LEVEL)
+  local call = self:begin(nil, options, self.level)
   local replies, message, code, details =
     self:perform(call, { commands = { { "PING" } } })
   if not replies then return nil, message, code, details end
@@ -430,11 +485,11 @@ end
 function Store:sessions(options)
   if options ~= nil and type(options) ~= "table" then
     error(("options: %s are no options; accepted: a table"):format(failure.show(options)),
-      LEVEL)
+      self.level)
   end
   options = options or {}
-  check_list_options(self, options, LEVEL)
-  local call = self:begin(nil, { timeout_ms = options.timeout_ms }, LEVEL)
+  check_list_options(self, options, self.level)
+  local call = self:begin(nil, { timeout_ms = options.timeout_ms }, self.level)
   local limit, ids, cursor = options.limit or 1000, {}, options.after
   repeat
     local page, next_cursor, code, details =
@@ -470,8 +525,8 @@ end
 --   generation, registered (nil when the creds do not say), last_write_ms (server time,
 --   Unix epoch) }; nil alone when there is no such session; or E
 function Store:session_info(id, options)
-  check_session_id(id, LEVEL)
-  local call = self:begin(id, options, LEVEL)
+  check_session_id(id, self.level)
+  local call = self:begin(id, options, self.level)
   local replies, message, code, details = self:perform(call, {
     commands = { { "HGETALL", self.layout.meta_key(id) } },
   })
@@ -522,35 +577,53 @@ function Store:step()
   return true
 end
 
---- What the store has done so far.
--- @return { uptime_ms, memory_bytes (of the core), batch = { count, mean (operations in
---   one), flushed = { size, age, idle } (why they left) }, pool = { size, busy
---   (connections that are there), reconnects }, wire = { bytes_out, bytes_in }, queued =
---   { operations, bytes } }; or E
+--- What the store has done so far, see doc/metrics.md. Without `enable_metrics` nothing
+-- is counted of single calls.
+-- @return { uptime_ms, memory_bytes (of the core and the cache), operations = { [name] =
+--   { count, errors, p50_ms, p99_ms } }, errors = { [code] = n }, batch = { count, mean
+--   (operations in one), flushed = { size, age, idle } (why they left) }, pool = { size,
+--   busy (connections that are there), wait_p99_ms (until a request is sent), reconnects
+--   }, cache, codec = { bytes_in (as JSON), bytes_stored, ratio }, wire = { bytes_out,
+--   bytes_in }, leases = { held, lost, fenced }, queued = { operations, bytes } }; or E
 function Store:stats()
   if self.is_closed then return failure.new("closed", "the store is closed") end
-  local counted, waiting = self.driver:statistics(), self.waiting
-  local count = counted.batches
-  return {
-    uptime_ms = self.now_ms() - self.opened_ms,
-    memory_bytes = counted.memory_bytes,
-    batch = {
-      count = count, mean = count > 0 and counted.batched_operations / count or 0,
-      flushed = {
-        size = counted.flushed_by_size, age = counted.flushed_by_age,
-        idle = counted.flushed_when_idle,
-      },
-    },
-    pool = {
-      size = self.options.pool_size, busy = counted.ready_connections,
-      reconnects = math.max(counted.streams - counted.used_connections, 0),
-    },
-    wire = { bytes_out = counted.bytes_out, bytes_in = counted.bytes_in },
-    queued = {
-      operations = counted.queued_operations + waiting.operations,
-      bytes = counted.queued_bytes + waiting.bytes,
-    },
-  }
+  return statistics.of(self)
+end
+
+--- Another profile for a store that works: what `open` was given stays above it. Nothing
+-- that was accepted is dropped or changes its place.
+-- @param name of the profile, or the path of its script; a mistake in it is raised, as by
+--   `open`, and nothing changes
+-- @return { applied = names of the options that have changed, reopen = names of those
+--   that will when the store is opened again }; or E
+function Store:use_profile(name)
+  if type(name) ~= "string" then
+    error(("profile: %s; accepted: the name or the path of a profile")
+      :format(failure.show(name)), LEVEL)
+  end
+  if self.is_closed then return failure.new("closed", "the store is closed") end
+  local given = { profile = name }
+  for option, value in pairs(self.given) do given[option] = given[option] or value end
+  local wanted, _, applied = check_open(given, LEVEL)
+  return live_options.change(self, wanted, applied)
+end
+
+--- Writes from now on which records are read and written, for `authstate replay`: their
+-- types and hashed ids, no values. The key of the hash is thrown away.
+-- @param path of a file that is made, or emptied; false ends the recording
+-- @return true; or E
+function Store:record_trace(path)
+  if path ~= false and type(path) ~= "string" then
+    error(("path: %s; accepted: the path of a file, or false"):format(failure.show(path)),
+      LEVEL)
+  end
+  if self.is_closed then return failure.new("closed", "the store is closed") end
+  local recorder, message, code, details
+  if path then
+    recorder, message, code, details = trace_recorder.create(path, self.log)
+    if not recorder then return nil, message, code, details end
+  end
+  return trace_recorder.replace(self, recorder)
 end
 
 -- Tasks that were answered at the end may still have values to open: their turn comes
@@ -586,6 +659,8 @@ function Store:close()
   end
   self:note_process()
   self.is_closed = true
+  if self.recorder then self.recorder:close() end
+  if self.near then self.near:begin() end
   if not self.guard then
     self.driver:close()
     wipe_keys(self)
@@ -596,5 +671,11 @@ function Store:close()
   if not is_left then return nil, message, code, details end
   return true
 end
+
+observer.wrap(Store, {
+  ping = "ping", sessions = "sessions", session_info = "session_info",
+}, function(self) return self end, function(_, id)
+  return type(id) == "string" and id or nil
+end)
 
 return store

@@ -91,6 +91,8 @@ end
 -- next one asks.
 function Writer:note_fenced()
   self.kept_generation = nil
+  local near = self.store.near
+  if near then near:forget(self.session) end
 end
 
 --- Whether a batch can be written without asking the server who writes: the store is
@@ -277,7 +279,8 @@ end
 local VERDICTS = {
   ok = function(self, _, seq, verdict) return succeed(self, seq, verdict) end,
   again = function(self, _, seq, verdict) return succeed(self, seq, verdict) end,
-  fenced = function(_, call)
+  fenced = function(self, call)
+    self:note_fenced()
     return fenced(call, "another generation of the session is stored; load it again")
   end,
   conflict = function(_, call, _, verdict)
@@ -305,13 +308,36 @@ local function misunderstand(self, call, seq)
     { session = call.session, sent = true, applied = "maybe" })
 end
 
--- Sends one script call. A result { generation, version, verdict }, E, or nil and RETRY.
-local function send(self, call, name, seq, keys, arguments)
+-- The generation that a script has written in; nil when it has not, or nobody knows.
+local function written_generation(replies)
+  local verdict = replies and replies[1]
+  return type(verdict) == "table" and verdict[1] == "ok" and verdict[2] or nil
+end
+
+-- Performs a write of which the near cache is told. As Store:perform.
+local function perform_cached(self, near, call, request, batch)
+  local ticket = near:begin_write(self.session, batch, call.lane)
+  local is_whole, replies, message, code, details, facts =
+    pcall(self.store.perform, self.store, call, request)
+  near:end_write(ticket, is_whole and written_generation(replies) or nil)
+  if not is_whole then error(replies, 0) end
+  return replies, message, code, details, facts
+end
+
+local function perform(self, call, request, batch)
+  local near = self.store.near
+  if near then return perform_cached(self, near, call, request, batch) end
+  return self.store:perform(call, request)
+end
+
+-- Sends one script call that writes a batch, or deletes the session. A result {
+-- generation, version, verdict }, E, or nil and RETRY.
+local function send(self, call, name, seq, keys, arguments, batch)
   self.moment = self.moment + 1
-  local replies, message, code, details, facts = self.store:perform(call, {
+  local replies, message, code, details, facts = perform(self, call, {
     is_write = true,
     commands = { server_scripts.command(name, keys, arguments) },
-  })
+  }, batch)
   if not replies then
     note_failure(self, seq, code, details)
     return nil, message, code, details
@@ -360,7 +386,8 @@ local function commit_once(self, call, pin, batch, options, opens)
   -- A first write may have to be sent anew, behind what would be sent meanwhile.
   if seq > 1 and proposal == "" then self.turns:note_sent() end
   local result, message
-  result, message, code, details = send(self, call, "commit", seq, keys, arguments)
+  result, message, code, details =
+    send(self, call, "commit", seq, keys, arguments, batch)
   if result and result.verdict[1] == "again" then
     -- The server tells of the newest generation, which the handle may never have seen.
     result.generation = generation

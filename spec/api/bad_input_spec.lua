@@ -80,6 +80,17 @@ describe("a caller's mistake", function()
     assert.match("ids", raises(function() keys:get("session", { a = true }) end))
   end)
 
+  it("to give ids with gaps or names between them is refused, wherever Lua keeps them",
+    function()
+      local late, gap = { x = "3" }, { [1] = "1", [3] = "3" }
+      late[1] = "1"
+      for _, ids in ipairs {
+        late, gap, { [2] = "2" }, { "1", nil, "3" }, { "1", y = "2" },
+      } do
+        assert.match("ids", raises(function() keys:get("session", ids) end))
+      end
+    end)
+
   it("in a value names the way to it", function()
     for _, case in ipairs(no_json()) do
       local value, path = case[1], case[2]

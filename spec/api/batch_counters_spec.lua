@@ -111,14 +111,22 @@ describe("store:stats", function()
     assert.is_true(stats.memory_bytes > 0)
     stats.uptime_ms, stats.memory_bytes = nil, nil
     assert.same({
+      operations = {}, errors = {},
       batch = { count = 0, mean = 0, flushed = { size = 0, age = 0, idle = 0 } },
-      pool = { size = 3, busy = 0, reconnects = 0 },
+      pool = { size = 3, busy = 0, wait_p99_ms = 0, reconnects = 0 },
+      cache = {
+        entries = 0, bytes = 0, capacity_bytes = 0, hits = 0, misses = 0, hit_ratio = 0,
+        evictions = 0, refused = 0, invalidations = 0, flushes = {}, types = {},
+        preload = { useful = 0, wasted = 0 },
+      },
+      codec = { bytes_in = 0, bytes_stored = 0, ratio = 0 },
+      leases = { held = 0, lost = 0, fenced = 0 },
       wire = { bytes_out = 0, bytes_in = 0 },
       queued = { operations = 0, bytes = 0 },
     }, stats)
     assert(store:ping())
     stats = store:stats()
-    assert.same({ size = 3, busy = 1, reconnects = 0 }, stats.pool)
+    assert.same({ size = 3, busy = 1, wait_p99_ms = 0, reconnects = 0 }, stats.pool)
     assert.same({ count = 1, mean = 1, flushed = { size = 0, age = 0, idle = 1 } },
       stats.batch)
     local uptime_ms = stats.uptime_ms
@@ -202,7 +210,7 @@ describe("store:stats", function()
         spawn(function() assert(store:session("o" .. number).keys:get("t", { "a" })) end)
       end
     end)
-    assert.same({ size = 5, busy = 5, reconnects = 0 }, store:stats().pool)
+    assert.same({ size = 5, busy = 5, wait_p99_ms = 0, reconnects = 0 }, store:stats().pool)
     assert.equal(5, connections())
     store:close()
     assert.is_true(clock.wait_for(function() return connections() == 0 end))

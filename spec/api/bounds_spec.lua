@@ -202,7 +202,7 @@ describe("a store with many tasks", function()
     end)
 
     it("refuses those that are too large", function()
-      local accepted, queued = write({ queue_max_bytes = 10000 }, 12, ("x"):rep(2400))
+      local accepted, queued = write({ queue_max_bytes = 10000 }, 12, ("-"):rep(2400))
       assert.equal(5, accepted)
       assert.is_true(queued.bytes > 4 * 2400 and queued.bytes < 14000, queued.bytes)
     end)

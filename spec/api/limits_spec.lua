@@ -3,6 +3,7 @@
 -- What is too much is refused before anything is sent.
 
 local authstate = require "authstate"
+local core = require "authstate.core"
 local clock = require "spec.support.clock"
 local redis_server = require "spec.support.redis_server"
 local outcome = require "spec.api.outcome"
@@ -64,7 +65,7 @@ describe("a limit", function()
 
     it("is what max_value_bytes says", function()
       local session = open({ max_value_bytes = 1024 }):session "s"
-      local long_text = '"' .. ("x"):rep(1100) .. '"'
+      local long_text = '"' .. ("-"):rep(1100) .. '"' -- no base64, which is packed
       assert(session.keys:set { session = { x = blob(1000) } })
       for _, write in ipairs {
         function() return session.keys:set { session = { a = 1, big = blob(1100) } } end,
@@ -89,10 +90,16 @@ describe("a limit", function()
 
     it("counts for creds", function()
       local session = open({ max_value_bytes = 1024 }):session "s"
-      local _, details = fails("too_large", session:save_creds(sample.creds()))
+      local function creds()
+        local large = sample.creds()
+        large.more = blob(1000)
+        return large
+      end
+      local _, details = fails("too_large", session:save_creds(creds()))
       assert.equal("creds", details.type)
-      fails("too_large", session:load_or_create(sample.creds))
-      fails("too_large", session:commit_json(sample.text "small"))
+      fails("too_large", session:load_or_create(creds))
+      fails("too_large",
+        session:commit_json('{"creds":' .. core.to_json(creds()) .. "}"))
       assert.equal(0, server:command("DBSIZE"))
     end)
 

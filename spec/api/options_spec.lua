@@ -39,7 +39,15 @@ local MISTAKES = {
     'must be one of "error", "warn", "info", "debug", "verbose"' },
   { { log_level = "warm" }, 'did you mean "warn"?' },
   { { append_fsync = "never" }, 'must be one of "everysec", "always"' },
-  { { enable_cache = true }, 'option "enable_cache": true is not there yet' },
+  { { enable_cache = "yes" }, 'option "enable_cache": "yes" must be true or false' },
+  { { enable_cache = true, policy = "lrv" },
+    'option "policy": there is no policy "lrv", did you mean "lru"?' },
+  { { enable_cache = true, preload = "signl" }, 'option "preload": ' },
+  { { cache_ttl_ms = 0 }, "from 1 to 86400000 ms" },
+  { { cache_ttl_ms = { session = "1s" } }, "session" },
+  { { cache_max_bytes = 1000 }, "from 65536 to" },
+  { { preload_limit = 0 }, "from 1 to 1000" },
+  { { durability = { replicas = 1 } }, 'option "durability": a table is not there yet' },
   { { serializer = "cbr" }, 'there is no serializer "cbr", did you mean "cbor"?' },
   { { serializer = "/nowhere/s.lua" }, 'option "serializer": /nowhere/s.lua: No such' },
   { { serializer = 4 }, 'option "serializer": 4 must be a string' },
@@ -243,7 +251,6 @@ describe("an option of a call", function()
   end)
 
   it("that is to come is refused, unless it says what happens anyway", function()
-    says("cache: only false", function() session:load { cache = true } end)
     says("replace: only true", function() session:save_creds({}, { replace = false }) end)
     says("unowned: ", function() store:sessions { unowned = true } end)
   end)

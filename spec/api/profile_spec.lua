@@ -377,9 +377,9 @@ local MISTAKES = {
   { "a value that is none of a few", 'return { options = {\n log_level = "warm" } }',
     'p.lua:2: option "log_level": "warm" must be one of "error", "warn", "info", '
       .. '"debug", "verbose", did you mean "warn"?' },
-  { "an option that is not there yet", "return { options = {\n enable_cache = true } }",
-    'p.lua:2: option "enable_cache": true is not there yet in this version; '
-      .. "accepted now: false" },
+  { "an option that is not there yet", "return { options = {\n coherent = false } }",
+    'p.lua:2: option "coherent": false is not there yet in this version; '
+      .. "accepted now: true" },
   { "an option deep inside",
     "return { options = {\n redis = {\n  socket = {\n   no_delay = 1 } } } }",
     'p.lua:4: option "redis.socket.no_delay": 1 must be true or false' },

@@ -42,7 +42,7 @@ describe("make bench CASE=codec", function()
     local folder = temporary.directory() .. "/reports"
     local code, complaint
     code, printed, complaint = bench("codec", "FIXTURE=small", "SESSION=" .. path,
-      "PEERS=cjson", "ROUNDS=2", "WARMUP=0", "OUT=" .. folder)
+      "PEERS=cjson", "ROUNDS=2", "WARMUP=0", "OPERATIONS=16", "OUT=" .. folder)
     assert.equal(0, code, complaint)
     document = cjson.decode(read_file(folder .. "/results.json"))
     document.page = read_file(folder .. "/report.html")
@@ -185,7 +185,7 @@ describe("a codec that does less than the others", function()
         method = method, form = method == "encode" and "stored" or "json",
         stored = { bytes } }
     end
-    return codec_rounds.run(entries, session, { ROUNDS = 1, WARMUP = 0 },
+    return codec_rounds.run(entries, session, { ROUNDS = 1, WARMUP = 0, OPERATIONS = 1 },
       function() end)
   end
 
@@ -197,13 +197,13 @@ describe("a codec that does less than the others", function()
   end)
 
   it("is refused when it does so in a round", function()
-    local measured, message = run("decode", "empty", 2 * records + 1)
+    local measured, message = run("decode", "empty", 3 * records + 1)
     assert.is_nil(measured)
     assert.matches("^small: round 1: the other did not do the same work", message)
   end)
 
   it("is refused when it gives nothing while the clock runs", function()
-    local measured, message = run("decode", "nothing", 2 * records + 2)
+    local measured, message = run("decode", "nothing", 4 * records + 2)
     assert.is_nil(measured)
     assert.matches("round 1: the other did not do the same work: %d+ records of %d+$",
       message)

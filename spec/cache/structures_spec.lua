@@ -306,6 +306,6 @@ describe("a sketch", function()
       sketch:add(library.authstate_cache_insert(cache, 1, 1, id, #id, "", 0))
     end
     assert.equal(9, sketch:count(1))
-    assert.is_true(cache.used_bytes > 3000 * 16)
+    assert.is_true(cache.used_bytes > 3000 * 8)
   end)
 end)

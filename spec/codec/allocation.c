@@ -40,8 +40,8 @@ typedef struct sample {
   as_buffer forms[BYTE_FORMS];
 } sample;
 
-/* Many members, and every form that is packed. */
-enum { MANY, PACKED, RECORDS };
+/* Many members, every form that is packed, and strings that come again. */
+enum { MANY, PACKED, REPEATED, RECORDS };
 
 typedef struct samples {
   sample records[RECORDS];
@@ -293,15 +293,19 @@ static void make_records(codec *codec, samples *samples) {
   put_members(packed, "\"%d:7@s.whatsapp.net\":true", FEW);
   put(packed, OTHER_FORMS);
   put(packed, "]");
+  put_members(&samples->records[REPEATED].json, "\"%d\":[\"" KEY "\",\"" OTHER "\"]",
+              FEW);
   for (int i = 0; i < RECORDS; i++) make_record(codec, samples, &samples->records[i]);
 }
 
 /* That the forms are what they were meant to be: an array, a session in it, ... */
 static void check_forms(const samples *samples) {
   static const uint8_t SESSION[] = {0x90, 0xCB, 0x81, 0x89};
+  static const uint8_t NAMESPACE[] = {0xD9, 0x01, 0x00};
   as_slice cbor = as_buffer_slice(&samples->records[PACKED].cbor);
   CHECK(memcmp(cbor.data, SESSION, sizeof SESSION) == 0);
   CHECK(cbor.length * 3 < samples->records[PACKED].json.length);
+  CHECK(memcmp(samples->records[REPEATED].cbor.data, NAMESPACE, sizeof NAMESPACE) == 0);
 }
 
 static void make_sealed(codec *codec, samples *samples) {

@@ -62,9 +62,10 @@ local REFUSED = {
   { "63eda080", "not UTF-8" },
   { "a161ff00", "not UTF-8" }, { "d90106", "end" },
   { "d9010600", "without a byte string" }, { "d901064101ff", "after the end" },
-  { "d901066131", "without a byte string" }, { "81d9010600", "than a byte string" }, { "d9010640", "not JSON at byte 0" },
-  { "d90106415b", "not JSON at byte 1" }, { "81d901064131", "JSON string" },
-  { "a1d90106413100", "JSON string" }, { "81d90106442231223a", "JSON string" },
+  { "d901066131", "without a byte string" }, { "81d9010600", "than a byte string" },
+  { "d9010640", "not JSON at byte 0" }, { "d90106415b", "not JSON at byte 1" },
+  { "81d901064131", "JSON string" }, { "a1d90106413100", "JSON string" },
+  { "81d90106442231223a", "JSON string" },
 }
 
 local function read(bytes)

@@ -200,6 +200,11 @@ describe("a session", function()
       { base64(public(9)), base64(public(9, 0)) },
       { ',"pendingPreKey"', ',"x":1,"pendingPreKey"' },
       { ',"pendingPreKey"', ',"pendingprekey"' },
+      { '"preKeyId":5}', '"preKeyId":5},"version":"v1"' },
+      { '"preKeyId":5}', '"preKeyId":5},"x":1' },
+      { '"preKeyId":5}}}', '"preKeyId":5}},"x":{}}' },
+      { remote_chain, remote_chain:sub(1, -2) .. "," .. chain(9, 1, 7, 1) .. "}" },
+      { remote_chain, remote_chain:sub(1, -2) .. ',"used":1}' },
       { '"_chains":{', '"_chains":{"":{},' },
     } do
       assert_form("a", change(whole, changes[1], changes[2]))
@@ -405,6 +410,77 @@ describe("a map of value MACs", function()
     } do
       assert_form("a2", "{" .. entry(1, 2) .. "," .. member .. "}")
       assert_form("a2", "{" .. member .. "," .. entry(1, 2) .. "}")
+    end
+  end)
+end)
+
+-- ---- what nobody packs ---------------------------------------------------------------
+
+-- A state's items behind its keys: six numbers, then these chains.
+local function state_hex(keys, chains, more)
+  return ("%s58%02x%s000000000020%s"):format(more and "89" or "88", 32 * keys,
+    ("00"):rep(32 * keys), chains) .. (more or "")
+end
+
+local function keys_hex(count)
+  if count == 0 then return "40" end
+  return ("58%02x"):format(32 * count) .. ("11"):rep(32 * count)
+end
+
+describe("a packed record that is damaged", function()
+  local REFUSED = {
+    { "c843010500", "tag 8 without a jid" }, { "c84101", "tag 8 without a jid" },
+    { "c8428105", "tag 8 without a jid" }, { "c8421105", "tag 8 without a jid" },
+    { "c749000000000000000000", "tag 7 without a number" },
+    { "c720", "tag 7 without a number" }, { "c76131", "tag 7 without a number" },
+    { "cd4301", "longer" }, { "cd43010500", "without jids" },
+    { "ca583f" .. ("00"):rep(63), "a part of a key" },
+    { "ca5860" .. ("00"):rep(96), "a key pair of another length" },
+    { "ca40", "a key pair of another length" }, { "ca80", "than a byte string" },
+    { "ce5860" .. ("00"):rep(96), "a part of an entry" },
+    { "cba0", "than an array" }, { "cb8180", "a session of another form" },
+    { "cb81" .. state_hex(5, "80"), "another number of keys in a session" },
+    { "cb81" .. state_hex(7, "80"), "another number of keys in a session" },
+    { "cb81" .. state_hex(6, "8180"), "a chain cut short" },
+    { "cb81" .. state_hex(6, "81820100"), "a chain cut short" },
+    { "cb81" .. state_hex(6, "81830300" .. keys_hex(0)), "a chain of another form" },
+    { "cb81" .. state_hex(6, "81831000" .. keys_hex(0)), "a chain of another form" },
+    { "cb81" .. state_hex(6, "81832000" .. keys_hex(0)), "a chain of another form" },
+    { "cb81" .. state_hex(6, "81830000" .. keys_hex(1)), "a chain of another form" },
+    { "cb81" .. state_hex(6, "81830800" .. keys_hex(0)), "a chain of another form" },
+    { "cb81" .. state_hex(6, "81830200" .. keys_hex(0)), "a chain of another form" },
+    { "cb81" .. state_hex(6, "81840000" .. keys_hex(0) .. "00"), "of another form" },
+    { "cb81" .. state_hex(6, "81840000" .. keys_hex(1) .. "20"), "of no number" },
+    { "cb81" .. state_hex(6, "81840000" .. keys_hex(1) .. "f6"), "than an integer" },
+    { "cb81" .. state_hex(6, "80", "8100"), "a pre-key of another form" },
+    { "cb81" .. state_hex(6, "80", "8200" .. keys_hex(2)), "a pre-key of another form" },
+    { "cb81" .. state_hex(6, "80", "8400400000"), "a pre-key of another form" },
+    { "c9cc81820000", "a sender-key cut short" },
+    { "c9cc8180", "a sender-key cut short" },
+    { "c9cc8183" .. keys_hex(1) .. "0000", "number of keys in a sender-key" },
+    { "c9cc8183" .. keys_hex(4) .. "0000", "number of keys in a sender-key" },
+    { "c9cc8184" .. keys_hex(2) .. "000000", "number of keys in a sender-key" },
+    { "c9cc8183" .. keys_hex(2) .. "00f6", "than an integer" },
+    { "cc8183" .. keys_hex(2) .. "0000", "tag 12 without tag 9" },
+    { "c9c980", "tag 9 inside of tag 9" },
+    { ("81"):rep(255) .. "cb80", "256 levels" },
+    { ("81"):rep(252) .. "cb81" .. state_hex(6, "80"), "256 levels" },
+    { ("81"):rep(251) .. "cb81" .. state_hex(6, "81830000" .. keys_hex(0)),
+      "256 levels" },
+    { ("81"):rep(255) .. "ca" .. keys_hex(2), "256 levels" },
+    { ("81"):rep(254) .. "ce" .. keys_hex(2), "256 levels" },
+    { ("81"):rep(256) .. "cd40", "256 levels" },
+  }
+
+  it("is refused with a reason", function()
+    for _, case in ipairs(REFUSED) do
+      local stored = hex.decode("80" .. case[1])
+      for _, read in ipairs { core.decode, core.json_decode } do
+        local value, message, code = read(stored)
+        assert.is_nil(value, case[1])
+        assert.equal("corrupt", code)
+        assert.matches(case[2], message, 1, true)
+      end
     end
   end)
 end)

@@ -212,7 +212,9 @@ describe("a Buffer", function()
       '{"data":[1,2,3,4],"type":"Buffer"}', '{"type":"Buffer","data":[1,2],"x":1}',
       '{"type":"Buffer","data":"\\u0000"}', '{"type":"Buffer\\n","data":"AQID"}',
       '{"type":"Buffer","data":"AQID\\n"}', '{"data":"AAAAAAAAAAAA","type":"Buffer"}',
-      '{"0":1,"1":2}',
+      '{"0":1,"1":2}', '{"value":"AAAAAAAAAAAA","type":"Buffer"}',
+      '{"value":[1,2,3,4],"buffer":true}', '{"buffer":true,"data":"AAAAAAAAAAAA"}',
+      '{"type":"Buffer","data":"AAAAAAAAAAB="}', '{"buffer":true,"value":"5"}',
     } do
       assert_form("a", text)
     end
@@ -353,8 +355,8 @@ describe("a key pair", function()
 end)
 
 describe("a list of numbers in a Buffer", function()
-  -- Six characters beyond ASCII were taken for digits: a damaged text was stored, and read
-  -- back as another.
+  -- Six characters beyond ASCII were taken for digits: a damaged text was stored, and
+  -- read back as another.
   it("has no other characters than digits", function()
     for byte = 128, 255 do
       local other = string.char(byte)

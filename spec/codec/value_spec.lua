@@ -296,6 +296,56 @@ describe("a Lua value", function()
     end
   end)
 
+  -- Where Lua keeps an entry depends on the order in which they came, and on the room
+  -- that was there: of { [1] = "a", [3] = "c" } only "a" was stored.
+  describe("whose keys came in any order", function()
+    -- Calls `check` with a table of these keys for each order of them, and some room.
+    local function in_any_order(keys, check)
+      local function go_on(order, rest)
+        if #rest == 0 then
+          for room = 0, 9 do
+            local value = {}
+            for i = 1, room do value["room" .. i] = i end
+            for i = 1, room do value["room" .. i] = nil end
+            for _, key in ipairs(order) do value[key] = key end
+            check(value)
+          end
+        end
+        for i = 1, #rest do
+          local longer, left = { unpack(order) }, { unpack(rest) }
+          longer[#longer + 1] = table.remove(left, i)
+          go_on(longer, left)
+        end
+      end
+      go_on({}, keys)
+    end
+
+    it("is a list when they are 1 to n", function()
+      in_any_order({ 1 }, function(value) assert.equal("[1]", json_of(value)) end)
+      in_any_order({ 1, 2, 3 }, function(value)
+        assert.equal("[1,2,3]", json_of(value))
+      end)
+      in_any_order({ 1, 2, 3, 4, 5 }, function(value)
+        assert.equal("[1,2,3,4,5]", json_of(value))
+      end)
+    end)
+
+    it("is refused when there is one more or one less", function()
+      for _, case in ipairs {
+        { { 1, 3 }, "gaps" }, { { 1, 2, 4 }, "gaps" }, { { 2, 3, 4 }, "gaps" },
+        { { 1, 2, 3, 9 }, "gaps" }, { { 0, 1 }, "no index" }, { { 0, 1, 2 }, "no index" },
+        { { 1, -1 }, "no index" }, { { 1, 2, 2.5 }, "no index" },
+        { { 1, "x" }, "both string keys and indexes" },
+        { { 1, 2, 3, "x" }, "both string keys and indexes" },
+        { { 1, 2, true }, "a boolean" },
+      } do
+        in_any_order(case[1], function(value)
+          assert.matches("^the value: a table with .*" .. case[2], refusal(value))
+        end)
+      end
+    end)
+  end)
+
   it("is refused with the beginning of a very long path", function()
     local value = print
     for i = 1, 100 do value = { ["key_number_" .. i] = value } end

@@ -41,8 +41,8 @@ local FILES = {
   ["creds-twice.json"] = '{"creds":{},"creds":{}}',
   ["two.json"] = "{}{}",
   ["type-creds.json"] = '{"keys":{"creds":{"a":1}}}',
-  ["large-record.json"] = '{"keys":{"t":{"large":"' .. ("x"):rep(9 * MIB) .. '"}}}',
-  ["large-creds.json"] = '{"creds":{"a":"' .. ("x"):rep(9 * MIB) .. '"}}',
+  ["large-record.json"] = '{"keys":{"t":{"large":"' .. ("!"):rep(9 * MIB) .. '"}}}',
+  ["large-creds.json"] = '{"creds":{"a":"' .. ("!"):rep(9 * MIB) .. '"}}',
 }
 
 local LONG_ID = ("a"):rep(513)

@@ -32,6 +32,7 @@ calls.list = {
   { "check", "@layout.lua", has_no_store = true },
   { "check", "@profile.lua", has_no_store = true },
   { "sim", "--seeds", "2", has_no_store = true },
+  { "replay", "@trace.jsonl", has_no_store = true },
   { "demo", has_own_server = true },
 }
 
@@ -46,6 +47,7 @@ local FILES = {
   ["folder/creds.json"] = '{"a":1}',
   ["folder/pre-key-1.json"] = '{"b":2}',
   ["layout.lua"] = 'return require "authstate.layouts.typed"',
+  ["trace.jsonl"] = '["get","session",["1"]]\n["set",{"session":["1"]}]\n',
   ["profile.lua"] = "return { options = { max_value_bytes = 4096 } }",
   ["keys.lua"] = "return { options = { encryption = { keys = { ('ab'):rep(32) }, "
     .. "primary = 1 } } }",

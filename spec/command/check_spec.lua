@@ -143,10 +143,12 @@ describe("check", function()
     end
   end)
 
-  it("names the layouts, profiles and serializers that there are", function()
+  it("names the scripts that there are", function()
     tool.check_failure(tool.run { "check", "defualt" }, 1, {
-      'no layout, profile or serializer "defualt", did you mean "default"?; accepted: '
-        .. "cbor, default, hbinduni-hash, json, typed, or the path of a Lua file" })
+      'no layout, policy, preload rule, profile or serializer "defualt", did you mean '
+        .. '"default"?; accepted: cbor, default, fifo, gdsf, hbinduni-hash, json, '
+        .. "learned, lfu, lru, s3fifo, sieve, signal, tinylfu, typed, or the path of a "
+        .. "Lua file" })
   end)
 
   it("takes no number of steps and no seed that are none", function()

@@ -35,7 +35,9 @@ local TYPES = {
 
 -- The type of a row of the options, as the definitions write it.
 local function type_of(row)
-  if row.kind == "function" then
+  if row.name == "on_operation" then
+    return "fun(operation: authstate.operation)"
+  elseif row.kind == "function" then
     return "fun(level: authstate.log_level, message: string, fields: table)"
   elseif row.values then
     local quoted = {}

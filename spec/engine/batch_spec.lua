@@ -433,9 +433,9 @@ describe("a lane", function()
       return { ends = ends_of(p, slots), commands = p.commands, stored = stored }
     end)
     assert.same({
-      "HMGET k a", "MULTI", "HSET k a new", "HINCRBY meta ver 1", "EXISTS k", "EXEC",
+      "HMGET k a", "MULTI", "HSET k a new", "HINCRBY meta ver 1", "EXISTS k meta", "EXEC",
       "HMGET k a", "HSET k a newest", "HMGET k a",
-      "MULTI", "HDEL k a", "HINCRBY meta ver 1", "EXISTS k", "EXEC", "HGET k a",
+      "MULTI", "HDEL k a", "HINCRBY meta ver 1", "EXISTS k meta", "EXEC", "HGET k a",
     }, result.commands)
     assert.same({ { "1" }, 1, { "new" }, 0, { "newest" }, 2, false }, result.ends)
     assert.is_nil(result.stored.k.a)
@@ -452,7 +452,7 @@ describe("a lane", function()
       return { ends = ends_of(p, slots), commands = p.commands }
     end)
     assert.same({
-      "HMGET k a", "MULTI", "HSET k a new", "HINCRBY meta ver 1", "EXISTS k", "EXEC",
+      "HMGET k a", "MULTI", "HSET k a new", "HINCRBY meta ver 1", "EXISTS k meta", "EXEC",
       "ECHO x", "HMGET k b c a",
     }, result.commands)
     assert.same({ { "1" }, { "2" }, 1, { "3" }, "x", { "new" } }, result.ends)

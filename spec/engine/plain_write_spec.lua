@@ -39,7 +39,7 @@ describe("plain writes of one turn", function()
     end)
     assert.same({
       "MULTI", "HSET k a 1 c 3", "HDEL k x y", "HSET l b 2 d 4", "HINCRBY meta ver 3",
-      "EXISTS k l", "EXEC",
+      "EXISTS k l meta", "EXEC",
     }, result.commands)
     assert.same({ 1, 2, 3 }, result.ends)
     assert.same({ k = { a = "1", c = "3" }, l = { b = "2", d = "4" },
@@ -89,8 +89,8 @@ describe("plain writes of one turn", function()
         return { ends_of(p, slots), transactions(p), stored.k }
       end)
       assert.same({ { 1, 2, 3 }, {
-        { "HSET k f first", "HDEL k f", "HINCRBY meta ver 2", "EXISTS k" },
-        { "HSET k f last", "HINCRBY meta ver 1", "EXISTS k" },
+        { "HSET k f first", "HDEL k f", "HINCRBY meta ver 2", "EXISTS k meta" },
+        { "HSET k f last", "HINCRBY meta ver 1", "EXISTS k meta" },
       }, { f = "last" } }, result)
     end)
 
@@ -104,8 +104,8 @@ describe("plain writes of one turn", function()
       return { ends_of(p, slots), transactions(p) }
     end)
     assert.same({ { 1, 1, 2 }, {
-      { "HSET k a 1 c 3", "HINCRBY meta ver 2", "EXISTS k" },
-      { "HSET k b 2", "HINCRBY other ver 1", "EXISTS k" },
+      { "HSET k a 1 c 3", "HINCRBY meta ver 2", "EXISTS k meta" },
+      { "HSET k b 2", "HINCRBY other ver 1", "EXISTS k other" },
     } }, result)
   end)
 end)
@@ -316,7 +316,7 @@ describe("a plain write", function()
       p:closed()
       assert.same({ 1, 2, 3 }, ends_of(p, slots))
       assert.same({ "CLIENT KILL ID 1", "MULTI", "HSET k a 1 b 2", "HINCRBY meta ver 2",
-        "EXISTS k", "EXEC", "MULTI", "HSET k b 3", "HINCRBY meta ver 1", "EXISTS k",
+        "EXISTS k meta", "EXEC", "MULTI", "HSET k b 3", "HINCRBY meta ver 1", "EXISTS k meta",
         "EXEC" }, p:operations())
       assert.same({ a = "1", b = "3" }, stored.k)
     end

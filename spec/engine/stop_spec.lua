@@ -130,7 +130,7 @@ local KINDS = {
       p:change(lane, { "k", "a", "1" })
       p:change(lane, { "k", "b", "2" })
     end,
-    wire = { "MULTI", "HSET k a 1 b 2", "HINCRBY meta ver 2", "EXISTS k", "EXEC" },
+    wire = { "MULTI", "HSET k a 1 b 2", "HINCRBY meta ver 2", "EXISTS k meta", "EXEC" },
     told = { 1, 2 },
   },
 }

@@ -13,18 +13,22 @@
 /* X(name): the function fuzz_<name> stands in <name>.c, its inputs in corpus/<name>/. */
 #define FUZZ_TARGETS(X)                                                                  \
   X(base64)                                                                              \
+  X(byte_list)                                                                           \
   X(cbor)                                                                                \
   X(connection)                                                                          \
   X(deflate)                                                                             \
   X(engine)                                                                              \
   X(envelope)                                                                            \
   X(gzip)                                                                                \
+  X(jid)                                                                                 \
   X(jsontext)                                                                            \
   X(keyring)                                                                             \
   X(lz4)                                                                                 \
   X(number)                                                                              \
+  X(pack)                                                                                \
   X(reply)                                                                               \
   X(session_text)                                                                        \
+  X(unpack)                                                                              \
   X(zstd)
 
 typedef void fuzz_target(as_slice input);

@@ -9,18 +9,22 @@ local FOLDER = "spec/fuzz/"
 
 local WHAT = {
   base64 = "base64 text and bytes",
+  byte_list = "a list of numbers",
   cbor = "a stored CBOR item of any bytes",
   connection = "what a server answers, however it is cut",
   deflate = "what zlib has packed, or anybody",
   engine = "callers, sockets and servers in any order",
   envelope = "a stored value of any bytes",
   gzip = "a compressed file of any bytes",
+  jid = "addresses, and digits",
   jsontext = "text that may be JSON",
   keyring = "an encrypted value of any bytes",
   lz4 = "a block of LZ4, or any bytes",
   number = "any double",
+  pack = "records and what is nearly one",
   reply = "replies of any bytes, however they are cut",
   session_text = "text that may be a session",
+  unpack = "what makers of values are told of any bytes",
   zstd = "a frame of Zstandard, or any bytes",
 }
 

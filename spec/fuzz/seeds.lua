@@ -62,6 +62,45 @@ end
 
 local FIRST_PACKED = 0xa0
 
+-- What the fixtures lack.
+local RECORDS = {
+  '{"_sessions":{"BQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC":{"registrationId":7,'
+    .. '"currentRatchet":{"ephemeralKeyPair":{'
+    .. '"pubKey":"BQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC",'
+    .. '"privKey":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},'
+    .. '"lastRemoteEphemeralKey":"BQMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMD",'
+    .. '"previousCounter":0,"rootKey":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},'
+    .. '"indexInfo":{"baseKey":"BQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC",'
+    .. '"baseKeyType":1,"closed":-1,"used":2,"created":1,'
+    .. '"remoteIdentityKey":"BQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"},'
+    .. '"_chains":{"BQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC":{"chainKey":'
+    .. '{"counter":3,"key":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"chainType":2,'
+    .. '"messageKeys":{"1":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="}}},'
+    .. '"pendingPreKey":{"signedKeyId":9,'
+    .. '"baseKey":"BQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC","preKeyId":5}}},'
+    .. '"version":"v1"}',
+  '{"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=":{"valueMac":{"type":"Buffer","data":'
+    .. '"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="}}}',
+  '{"_sessions":{},"version":"v1"}', '{"5@lid":true,"6:7@s.whatsapp.net":true}',
+  '{"public":{"0":1,"1":2}}', '{"type":"Buffer","data":[1,2,255]}', "[1,2,3,4]",
+  '{"type":"Buffer","data":"W10="}', '{"data":"AQID","type":"Buffer"}',
+  '["18446744073709551615","AAAAAAAAAAAA","\\ud800","5:255@g.us",1e+99]',
+}
+
+-- Payloads that we read and do not write.
+local PACKED = {
+  "\xd9\1\0\x84\x43\1\2\3\x64abcd\xd8\x19\0\xd8\x19\1",
+  "\xc7\x18\x18", "\xc7\x48\0\0\0\0\0\0\0\7",
+  "\xd9\1\0\x82\xa2\x64type\x66Buffer\x64data\x64AQID\xd8\x19\0", "\xcc\x80", "\xcd\x40",
+  "\xce\x40", "\xcf\x40", "\x9f\1\xff", "\xbf\0\1\xff", "\x5f\x41a\xff", "\x7f\x61a\xff",
+}
+
+local JIDS = {
+  "5521980000959", "0", "00", "18446744073709551615", "18446744073709551616",
+  "5521980007261:8@s.whatsapp.net", "5:256@lid", "05@lid", "5:01@lid", "5@g.us",
+  "\x58\8\5\5\xaf\xa8\x23\x5d", "\0\0", "\x7f\xff" .. ("\xff"):rep(8),
+}
+
 local counts = {}
 
 local function add(target, bytes)
@@ -103,6 +142,16 @@ local function add_json(text)
   add("keyring", "\128" .. stored)
   add("cbor", stored:sub(2))
   add_packed(text)
+  add("unpack", stored:sub(2))
+end
+
+-- What a Buffer holds is packed as it is, where the fuzzer can change it.
+local function add_record(text)
+  local base64 = text:match '^{"type":"Buffer","data":"([^"]*)"}$'
+  local content = base64 and core.from_base64(base64):raw()
+  add_json(text)
+  if #text <= SHORT_BYTES then add("pack", text) end
+  if content and #content <= 2 * SHORT_BYTES then add("pack", content) end
 end
 
 local function records_of(text)
@@ -123,7 +172,17 @@ for _, text in ipairs(fixture.lines "inexact.jsonl") do add_json(text) end
 for _, case in ipairs(cjson.decode(fixture.read "invalid.json")) do
   add_json(case.text)
 end
-for _, record in ipairs(records_of(fixture.read "small.json.gz")) do add_json(record) end
+for _, name in ipairs { "small.json.gz", "large.json.gz" } do
+  for _, record in ipairs(records_of(fixture.read(name))) do add_record(record) end
+end
+for _, text in ipairs(RECORDS) do add_record(text) end
+for _, bytes in ipairs(PACKED) do add("unpack", bytes) end
+for _, text in ipairs(JIDS) do add("jid", text) end
+for _, text in ipairs {
+  "", "0", "1,2,255", ("0,10,100,"):rep(30) .. "7", "256", "1,,2",
+} do
+  add("byte_list", text)
+end
 for _, text in ipairs(SESSIONS) do
   add("session_text", text)
   add_json(text)

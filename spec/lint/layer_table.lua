@@ -39,6 +39,8 @@ return {
       below = { "base" },
       headers = {
         "^zlib%.h$", "^lz4%.h$", "^zstd%.h$", "^zstd_errors%.h$", "^openssl/evp%.h$",
+        -- Order of bytes, from libc, and vectors, from the compiler: no calls.
+        "^endian%.h$", "^emmintrin%.h$", "^immintrin%.h$",
       },
       calls = {
         "^inflate", "^deflate", "^LZ4_", "^ZSTD_", "^EVP_", "^OPENSSL_cleanse$",

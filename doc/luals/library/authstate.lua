@@ -193,11 +193,42 @@ function bytes:base64() end
 ---@field batch_window_ms? integer
 ---Connections to one server; a session stays on one.
 ---@field pool_size? integer
+---Whether records that were read are kept in this process, and the server asked to tell
+---when others change them; see `cache.md`.
+---@field enable_cache? boolean
+---How long a kept record is served, from when it was read: the bound when the network
+---hides what changes. A number for all, or `{ [type] = number }`; a type that is not
+---named has no bound but the server's word.
+---@field cache_ttl_ms? integer|table<string, integer>
+---Bound of all kept records, their tables included, for all stores of the process that
+---ask for the same; by default 1/32 of the machine's memory, from 16 to 256 MiB.
+---@field cache_max_bytes? integer
+---Which kept record goes first when there is no room: the name or path of a script, see
+---`policies.md`.
+---@field policy? string
+---What else is read in the same round trip: `signal`, `learned`, or the path of a script;
+---by default nothing.
+---@field preload? string
+---How many records a preload rule may add to one read.
+---@field preload_limit? integer
+---Whether kept records are stored packed only; `false` also keeps decoded tables, for
+---readers that say `shared = true`.
+---@field memory_efficient? boolean
 ---Whether the server checks who writes, by one script for each write; `plain` is quicker,
 ---for a sole writer, and may write twice what a lost connection has made unsure.
 ---@field writes? "checked"|"plain"
 ---Encrypts stored values, with the options below; see `security.md`.
 ---@field encryption? authstate.encryption
+---Whether every call is logged, at the level `debug`, whatever `log_level` says; without
+---`log`, to standard error.
+---@field debug? boolean
+---A call that takes longer is logged as a warning; see `metrics.md`.
+---@field slow_ms? integer
+---Whether calls, failures and times are counted for `store:stats()`.
+---@field enable_metrics? boolean
+---`on_operation(operation)` is called after each call, and told what it did; see
+---`metrics.md`.
+---@field on_operation? fun(operation: authstate.operation)
 
 ---@class authstate.call_options
 ---@field timeout_ms? number instead of redis.socket.command_timeout_ms
@@ -303,13 +334,56 @@ function task:cancel() end
 ---@field mean number operations in one
 ---@field flushed { size: integer, age: integer, idle: integer }
 
+---@class authstate.operation_stats
+---@field count integer
+---@field errors integer
+---@field p50_ms number
+---@field p99_ms number
+
+---@class authstate.cache_stats
+---@field entries integer
+---@field bytes integer
+---@field capacity_bytes integer
+---@field hits integer
+---@field misses integer
+---@field hit_ratio number
+---@field evictions integer
+---@field refused integer
+---@field invalidations integer
+---@field flushes table<string, integer> by why
+---@field types table<string, { hits: integer, misses: integer, bytes: integer }>
+---@field preload { useful: integer, wasted: integer }
+
 ---@class authstate.stats
 ---@field uptime_ms number
----@field memory_bytes integer of the core
+---@field memory_bytes integer of the core and the cache
+---@field operations table<string, authstate.operation_stats> by name
+---@field errors table<authstate.code, integer>
 ---@field batch authstate.batch_stats
----@field pool { size: integer, busy: integer, reconnects: integer }
+---@field pool { size: integer, busy: integer, wait_p99_ms: number, reconnects: integer }
+---@field cache authstate.cache_stats
+---@field codec { bytes_in: integer, bytes_stored: integer, ratio: number }
 ---@field wire { bytes_out: integer, bytes_in: integer }
+---@field leases { held: integer, lost: integer, fenced: integer }
 ---@field queued { operations: integer, bytes: integer }
+
+---What a call did, for `on_operation`.
+---@class authstate.operation
+---@field name string of the call, the same for its JSON form
+---@field session? string
+---@field type? string
+---@field count integer records
+---@field bytes integer as they are stored
+---@field queue_ms number until its requests were sent
+---@field wire_ms number from then until the answers
+---@field decode_ms number
+---@field cache? "hit"|"miss"
+---@field code? authstate.code why it failed
+---@field node string
+
+---@class authstate.profile_change
+---@field applied string[] options that have changed
+---@field reopen string[] options that change when the store is opened again
 
 ---@class authstate.store
 local store = {}
@@ -341,6 +415,22 @@ function store:step() end
 ---@return authstate.code? code
 ---@return authstate.details? details
 function store:stats() end
+
+---Another profile for a store that works; what `open` was given stays above it.
+---@param name string of the profile, or the path of its script
+---@return authstate.profile_change? change
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:use_profile(name) end
+
+---Writes from now on which records are read and written, for `authstate replay`.
+---@param path string|false of a file; false ends it
+---@return true? ok
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:record_trace(path) end
 
 ---Asks the server now.
 ---@param options? authstate.call_options

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --- authstate check: tries a script of the user's. A layout goes through thousands of
--- random steps, with names that are made to break it, a serializer with random values, a
--- profile through all environments of a grid. Which of them a script is, is told by what
--- it returns.
+-- random steps, with names that are made to break it, a policy on caches of all sizes, a
+-- preload rule with reads of all kinds, a serializer with random values, a profile
+-- through all environments of a grid. Which of them a script is, is told by what it
+-- returns.
 --
 -- It runs in the interpreter, with a limit on the instructions of a step, so that an
 -- endless loop ends: in code that LuaJIT has compiled a hook never fires.
@@ -12,6 +13,9 @@ local failure = require "authstate.failure"
 local layout = require "authstate.layout"
 local layout_checks = require "authstate.checks.layout"
 local option_rows = require "authstate.options"
+local policy = require "authstate.policy"
+local policy_checks = require "authstate.checks.policy"
+local preload_checks = require "authstate.checks.preload"
 local profile = require "authstate.profile"
 local profile_checks = require "authstate.checks.profile"
 local report = require "authstate.report"
@@ -25,7 +29,7 @@ local MAX_STEPS = 10000000
 local MAX_SEED = 2147483646
 local STEP_INSTRUCTIONS = 1000000
 local MAX_VALUES = 4
-local MAX_STOPS = 5 -- of a profile: each takes its time
+local MAX_STOPS = 5 -- each takes its time, and the others would tell nothing new
 
 -- The minimal standard of Park and Miller (1988): the same steps for the same seed.
 local function new_dice(seed)
@@ -75,7 +79,7 @@ end
 
 -- ---- which kind of script it is ------------------------------------------------------
 
-local FOLDERS = { "layouts", "profiles", "serializers" }
+local FOLDERS = { "layouts", "policies", "preload", "profiles", "serializers" }
 
 local function unknown_name(name)
   local names = {}
@@ -83,9 +87,9 @@ local function unknown_name(name)
     for _, each in ipairs(script.names(folder)) do names[#names + 1] = each end
   end
   table.sort(names)
-  return ("there is no layout, profile or serializer %s%s; accepted: %s, or the path of "
-    .. "a Lua file"):format(failure.show(name), suggest.phrase(name, names),
-    table.concat(names, ", "))
+  return ("there is no layout, policy, preload rule, profile or serializer %s%s; "
+    .. "accepted: %s, or the path of a Lua file"):format(failure.show(name),
+    suggest.phrase(name, names), table.concat(names, ", "))
 end
 
 -- What the file returns; or nil and a sentence.
@@ -98,6 +102,9 @@ local function load_script(name)
   end
   return nil, sentence or unknown_name(name)
 end
+
+-- What only a cache has.
+local OF_CACHE = { queue = true, ghost = true, heap = true, sketch = true, entry = true }
 
 -- A table that has all that a layout and a profile are told, and notes what is read.
 local function new_argument(options)
@@ -118,18 +125,34 @@ local function is_serializer(made)
   return made.encode ~= nil or made.decode ~= nil or made.code ~= nil
 end
 
--- "layout", "serializer" or "profile". A function that comes to no result is what its
--- questions tell.
+local function is_policy(made)
+  return made.evict ~= nil or made.insert ~= nil
+end
+
+local function is_preload(made)
+  return made.read ~= nil or made.seen ~= nil
+end
+
+-- Of what a function made.
+local function kind_of_made(made)
+  if made.key ~= nil then return "layout" end
+  if is_profile(made) then return "profile" end
+  if is_policy(made) then return "policy" end
+  return is_preload(made) and "preload" or nil
+end
+
+-- "layout", "policy", "preload", "serializer" or "profile". A function that comes to no
+-- result is what its questions tell.
 local function kind_of(value, options)
   if type(value) == "table" and is_serializer(value) then return "serializer" end
   if type(value) == "table" then return value.key == nil and "profile" or "layout" end
   if type(value) ~= "function" then return "layout" end
   local argument, is_read = new_argument(options)
   local made = call_bounded(value, argument)
-  if type(made) == "table" and (made.key ~= nil or is_profile(made)) then
-    return made.key == nil and "profile" or "layout"
-  end
-  for _, is_of_env in pairs(is_read) do
+  local kind = type(made) == "table" and kind_of_made(made)
+  if kind then return kind end
+  for name, is_of_env in pairs(is_read) do
+    if OF_CACHE[name] then return "policy" end
     if is_of_env then return "profile" end
   end
   return "layout"
@@ -145,7 +168,8 @@ local function printable(sentence)
   end))
 end
 
--- { complaints = { [rule] = sentence }, count, lossy = an example or nil }
+-- { complaints = { [rule] = sentence }, count, lossy = an example or nil, steps = how
+-- many were made }
 local function run_steps(step_once, made, steps, seed, on_step)
   local found, dice = { complaints = {}, count = 0, lossy_count = 0 }, new_dice(seed)
   local function complain(rule, sentence)
@@ -159,7 +183,9 @@ local function run_steps(step_once, made, steps, seed, on_step)
       found.lossy_count = found.lossy_count + 1
       found.lossy = found.lossy or lossy
     end
+    found.steps = step
     on_step(step)
+    if stops >= MAX_STOPS then break end
   end
   return found
 end
@@ -177,17 +203,17 @@ local function print_broken(context, found)
   return list
 end
 
-local function print_layout(context, found, path, steps, seed)
+local function print_layout(context, found, path, seed)
   local list = print_broken(context, found)
   if found.lossy then
     context.report:line("note     the ids of %d of %d records do not come back from "
-      .. "their fields, such as %s", found.lossy_count, steps,
+      .. "their fields, such as %s", found.lossy_count, found.steps,
       printable(found.lossy))
   end
   context.report:line("layout   %s: %d steps from seed %d, %d of %d rules broken", path,
-    steps, seed, #list, #layout_checks.names() + 1)
+    found.steps, seed, #list, #layout_checks.names() + 1)
   context.report:document {
-    script = path, kind = "layout", steps = steps, seed = seed, broken = list,
+    script = path, kind = "layout", steps = found.steps, seed = seed, broken = list,
     lossy_ids = found.lossy_count,
   }
 end
@@ -204,8 +230,38 @@ local function check_layout(context, path, options)
   local found = run_steps(layout_checks.step, made, steps, seed, function(step)
     context.report:progress("check", step, steps)
   end)
-  print_layout(context, found, path, steps, seed)
+  print_layout(context, found, path, seed)
   return found.count == 0 or nil
+end
+
+-- ---- a policy or a preload rule ------------------------------------------------------
+
+-- Steps of a checker: what was found of the script.
+local function check_steps(context, path, kind, checker, module)
+  local steps, seed = how_many_steps(context)
+  local found = run_steps(module.step, checker, steps, seed, function(step)
+    context.report:progress("check", step, steps)
+  end)
+  local list = print_broken(context, found)
+  context.report:line("%-8s %s: %d steps from seed %d, %d of %d rules broken", kind, path,
+    found.steps, seed, #list, #module.names() + 1)
+  context.report:document {
+    script = path, kind = kind, steps = found.steps, seed = seed, broken = list,
+  }
+  return found.count == 0 or nil
+end
+
+local function check_policy(context, name)
+  local make, path = call_bounded(policy.load, name)
+  if not make then return nil, path end
+  return check_steps(context, name, "policy", policy_checks.new(make, path),
+    policy_checks)
+end
+
+local function check_preload(context, name)
+  local checker, message = call_bounded(preload_checks.new, name)
+  if not checker then return nil, message end
+  return check_steps(context, name, "preload", checker, preload_checks)
 end
 
 -- ---- a serializer --------------------------------------------------------------------
@@ -222,9 +278,9 @@ local function check_serializer(context, path)
   end)
   local list = print_broken(context, found)
   context.report:line("serializer %s: %d steps from seed %d, %d of %d rules broken", path,
-    steps, seed, #list, #serializer_checks.names() + 1)
+    found.steps, seed, #list, #serializer_checks.names() + 1)
   context.report:document {
-    script = path, kind = "serializer", steps = steps, seed = seed, broken = list,
+    script = path, kind = "serializer", steps = found.steps, seed = seed, broken = list,
   }
   return found.count == 0 or nil
 end
@@ -323,12 +379,15 @@ local function run(context)
   if value == nil then return nil, message end
   local kind = kind_of(value, options)
   if kind == "layout" then return check_layout(context, name, options) end
+  if kind == "policy" then return check_policy(context, name) end
+  if kind == "preload" then return check_preload(context, name) end
   if kind == "serializer" then return check_serializer(context, name) end
   return check_profile(context, name, { profile = name, prefix = prefix })
 end
 
 return {
-  summary = "a layout, profile or serializer of yours, tried in thousands of ways",
+  summary = "a layout, policy, preload rule, profile or serializer of yours, tried in "
+    .. "thousands of ways",
   usage = "check SCRIPT [--steps N] [--seed N]",
   positional = { min = 1, max = 1, names = "SCRIPT" },
   has_no_store = true,

@@ -5,28 +5,38 @@
 local core = require "authstate.core"
 local report = require "authstate.report"
 local rotation = require "authstate.rotation"
+local store = require "authstate.store"
 
 local COUNTS = { "rewritten", "already", "failed", "left" }
 
 -- How many failures are named at most.
 local MAX_NAMED = 100
 
-local function open(context)
-  local store = context.open()
-  if not store.keyring then
+-- Whether there are keys. A store that is given a server does no I/O, so this is known
+-- before a private one is started.
+local function check_keys(context)
+  local is_open, somewhere = pcall(store.open, {
+    redis = {}, profile = context.options.profile, layout = context.options.layout,
+  })
+  if not is_open then context.misuse(somewhere) end
+  local has_keys = somewhere.keyring ~= nil
+  somewhere:close()
+  if not has_keys then
     context.misuse('there are no keys: the option "encryption" is missing; name a '
       .. "profile that sets it, --profile FILE")
   end
-  return store
 end
 
--- The sessions to go through; or nil and a sentence.
-local function choose(context, store)
-  local wanted = context.options.session
-  if not wanted then return rotation.sessions(store) end
-  local is_right, message = pcall(store.session, store, wanted)
-  if not is_right then context.misuse("--session: " .. message) end
-  return { wanted }
+-- The store, and the sessions to go through; or nil and a sentence.
+local function choose(context)
+  if context.options.session then
+    local session = context.session()
+    return session.store, { session.id }
+  end
+  local opened = context.open()
+  local ids, message = rotation.sessions(opened)
+  if not ids then return nil, message end
+  return opened, ids
 end
 
 local function print_session(context, id, done)
@@ -61,16 +71,15 @@ local function finish(context, total)
 end
 
 local function run(context)
-  local store = open(context)
-  local ids, message = choose(context, store)
-  if not ids then return nil, message end
+  check_keys(context)
+  local opened, ids = choose(context)
+  if not opened then return nil, ids end
   local total = {
-    primary = store.options.encryption.primary, sessions = 0, rewritten = 0, already = 0,
+    primary = opened.options.encryption.primary, sessions = 0, rewritten = 0, already = 0,
     failed = 0, left = 0, failures = core.array {},
   }
   for i, id in ipairs(ids) do
-    local done
-    done, message = rotation.rotate(store, id)
+    local done, message = rotation.rotate(opened, id)
     if not done and message then return nil, message end
     if not done and context.options.session then
       return nil, ("there is no session %s"):format(report.id(id))

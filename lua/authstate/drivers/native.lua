@@ -24,7 +24,8 @@ local DRAINED = 256
 --- A driver for one server. Does no I/O; the first operation connects.
 -- @param config { server (see options.check), tls (see tls.lua), scripts = list of
 --   sources, pool_size, batch_size, batch_window_ms, max_operations, max_queued_bytes,
---   max_value_bytes,
+--   max_value_bytes, check_ms and probe_prefix (see core/engine/tracking.h; nil: nothing
+--   is watched), measured = histograms for the engine (core.histograms), or nil,
 --   keeper = who brings the server back when it is dead (see embedded.lua), or nil,
 --   is_apart = true: has a loop of its own and always blocks }
 function native.new(config)
@@ -136,6 +137,7 @@ end
 --- After a turn of the loop: hands out what has ended. For the scheduler.
 function Native:deliver()
   local engine, out, waiters = self.engine, self.drained, self.waiters
+  if self.near then self.near:turn(engine) end
   if self.keeper then
     local losses = self.loop:losses(engine)
     local deadline_ms = losses > self.losses and first_deadline_ms(self) or math.huge
@@ -291,6 +293,13 @@ end
 
 --- Waits outside of tasks for what was submitted.
 Native.block = block
+
+--- Turns the loop without waiting: what has come is known then. No effect before the
+-- first operation.
+function Native:pump()
+  if not self.loop or self.is_closing then return end
+  if self.loop:step(0) then self:deliver() end
+end
 
 local function has_waiters(self)
   for _, waiter in pairs(self.waiters) do

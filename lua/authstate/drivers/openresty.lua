@@ -137,6 +137,7 @@ end
 -- Hands out what has ended.
 local function hand_out(self)
   local engine, out, waiters = self.engine, self.drained, self.waiters
+  if self.near then self.near:turn(engine) end
   if not engine:has_completions() then return end
   repeat
     -- It raises where a value cannot be made; see native.lua.
@@ -369,6 +370,16 @@ end
 function Driver:statistics()
   ensure_engine(self)
   return count(self)
+end
+
+-- What a near cache must have heard of at the latest before it serves.
+local LONG_AGO_MS = 5
+
+--- What has come is known, but for what nginx has not read yet.
+function Driver:pump()
+  local near = self.near
+  if not self.engine or clock.now_ms() - near.turned_ms < LONG_AGO_MS then return end
+  near:turn(self.engine)
 end
 
 --- Opens the connections now, for who does not want the first request to wait for them.

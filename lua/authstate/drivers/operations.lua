@@ -19,6 +19,7 @@ local clock = require "authstate.clock"
 local core = require "authstate.core"
 local core_ffi = require "authstate.core_ffi"
 local entropy = require "authstate.entropy"
+local observer = require "authstate.observer"
 
 local Operations = {}
 
@@ -60,7 +61,10 @@ function operations.begin(self, retries)
     user = server.username,
     password = server.password,
     scripts = config.scripts,
+    check_ms = config.check_ms,
+    probe_prefix = config.probe_prefix,
   })
+  self.engine:measure(config.measured)
   self.pointer = core_ffi.engine(self.engine:address())
   self.unfinished = self.engine:address()
   self.waiters = {}  -- by slot: who waits, as the driver has it, or false
@@ -142,6 +146,25 @@ local function submit_or_make_room(self, submit, request)
   return slot, message, code
 end
 
+-- As `take`; the time is noted for who observes the request.
+local function take_observed(self, slot, request, take)
+  if not request.operation then return take(self, slot, request) end
+  local started_ms = clock.now_ms()
+  local result, reason, reply, element = take(self, slot, request)
+  observer.add_decoding(request.operation, clock.now_ms() - started_ms)
+  return result, reason, reply, element
+end
+
+-- As ask_outcome; what is known of times is noted for who observes the request.
+local function ask_observed_outcome(self, slot, request)
+  if not request.operation then return ask_outcome(self, slot, request.is_write) end
+  local wait_ms, bytes = self.engine:details(slot)
+  local is_fine, message, code, facts = ask_outcome(self, slot, request.is_write)
+  local elapsed_ms = (facts or message).elapsed_ms
+  observer.add_request(request.operation, request, elapsed_ms, wait_ms, bytes)
+  return is_fine, message, code, facts
+end
+
 -- Does an operation, again when nothing was sent and the server is brought back.
 -- @param submit function(self, request) -> slot; or nil, message, code
 -- @param take function(self, slot, request) -> result; or nil, message, reply, element
@@ -158,10 +181,10 @@ local function perform(self, request, submit, take)
     self.requests[slot] = nil
     local is_fine
     if not self.engine then return lost_by_closing(request.is_write) end
-    is_fine, message, code, facts = ask_outcome(self, slot, request.is_write)
+    is_fine, message, code, facts = ask_observed_outcome(self, slot, request)
     if is_fine then
       facts = message
-      local result, reason, reply, element = take(self, slot, request)
+      local result, reason, reply, element = take_observed(self, slot, request, take)
       if result then return result, nil, nil, facts end
       facts.reply, facts.element = reply, element
       return nil, reason, "corrupt", facts
@@ -186,7 +209,8 @@ end
 --- Sends commands as one operation and waits for all their replies.
 -- @param request { commands = list of lists of strings, atomic = boolean (MULTI and EXEC
 --   around them), shapes = list (see core/binding/engine.h), deadline_ms = number,
---   is_write = boolean, lane = see `lane`, or nil }
+--   is_write = boolean, lane = see `lane`, or nil, operation = who observes it (see
+--   observer.lua), or nil }
 -- @return list of replies, nil, nil, facts; or nil, message, code, facts with `attempts`
 --   (0: never sent), `elapsed_ms`, `is_unknown` (a write that may have taken effect),
 --   `retry` (the server said that it may do it later), and for a value that cannot be
@@ -263,6 +287,22 @@ function Operations:hash(lane, key)
   local address, message, code = lane:hash(key)
   if not address then return nil, message, code end
   return core_ffi.hash(address)
+end
+
+--- Other histograms for the engine, from now on; nil: none.
+function Operations:measure(histograms)
+  self.config.measured = histograms
+  if self.engine then self.engine:measure(histograms) end
+end
+
+--- Other bounds, from now on: what was accepted stays, in its order.
+-- @param bounds { batch_size, batch_window_ms, max_operations, max_queued_bytes }
+function Operations:set_bounds(bounds)
+  local config = self.config
+  for name, value in pairs(bounds) do config[name] = value end
+  if not self.engine then return end
+  self.engine:set_bounds(config.batch_size or 1, config.batch_window_ms or 0,
+    config.max_operations, config.max_queued_bytes)
 end
 
 --- Counters of the engine.

@@ -7,7 +7,7 @@ local crew = require "authstate.openresty.crew"
 local phases = require "authstate.openresty.phases"
 local scheduler = require "authstate.scheduler"
 
-local threads = { hold = crew.hold }
+local threads = { hold = crew.hold, is_deaf = true }
 
 --- Something that waits, for `park` and `wake`; nil where nothing can.
 function threads.running()

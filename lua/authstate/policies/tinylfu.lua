@@ -54,21 +54,27 @@ return function(cache)
     if reads >= next_step then adapt() end
   end
 
-  local function move(e, part)
+  local function take_out(e)
+    if e == candidate then candidate = probation:newer(e) end
     parts[cache:entry(e).mark]:remove(e)
+  end
+
+  local function move(e, part)
+    take_out(e)
     parts[part]:push(e)
     cache:entry(e).mark = part
   end
 
-  -- The oldest go on probation until the others take at most so many bytes. The last one
+  -- The oldest go on probation until the others take at most so many bytes. The first one
   -- that went.
   local function trim(queue, most_bytes)
-    local e = 0
+    local first = 0
     while queue.bytes > most_bytes and queue.count > 1 do
-      e = queue.oldest
+      local e = queue.oldest
       move(e, PROBATION)
+      if first == 0 then first = e end
     end
-    return e
+    return first
   end
 
   function policy.insert(e)
@@ -91,13 +97,13 @@ return function(cache)
     local victim = probation.oldest
     if victim == 0 then victim = protected.oldest end
     if victim == 0 then victim = window.oldest end
-    if not probation:has(candidate) then return victim end
-    return sketch:count(candidate) > sketch:count(victim) and victim or candidate
+    if candidate == 0 then return victim end
+    local e = candidate
+    candidate = probation:newer(e) -- the next one that left the window
+    return sketch:count(e) > sketch:count(victim) and victim or e
   end
 
-  function policy.remove(e)
-    parts[cache:entry(e).mark]:remove(e)
-  end
+  policy.remove = take_out
 
   return policy
 end

@@ -2,8 +2,8 @@
 -- Writes a session, all or nothing, exactly once. Follows prelude.lua.
 --
 -- KEYS: meta, then each key that is written.
--- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session, "-" none
---       yet, and it writes to the one that it opens, or not at all),
+-- ARGV: writer, seq, the caller's generation ("" none yet, "0" it saw no session, "-"
+--       none yet, and it writes to the one that it opens, or not at all),
 --       the generation to open if there is none or a tombstone ("" may not open),
 --       "create" or "write", whether creds are set ("1" or ""), registered ("1", "0",
 --       "-" unknown from now on, "" creds are not touched), the expected version (""

@@ -5,8 +5,8 @@
 --
 -- KEYS: meta, the hash.
 -- ARGV: the generation that was read, then field, old and new value ...
--- Verdicts: ok and, for each field, 1 when it was replaced, else 0 | fenced gen |
---           wrong_type key
+-- Verdicts: ok and, for each field, 1 when it was replaced, 0 when another value is
+--           there, -1 when none is | fenced gen | wrong_type key
 
 local meta = read_meta ""
 if not meta then return { "wrong_type", KEYS[1] } end
@@ -18,8 +18,9 @@ if wrong then return { "wrong_type", wrong } end
 
 local verdict, fields = { "ok" }, {}
 for i = 2, #ARGV, 3 do
-  local is_same = ask("HGET", KEYS[2], ARGV[i]) == ARGV[i + 1]
-  verdict[#verdict + 1] = is_same and 1 or 0
+  local found = ask("HGET", KEYS[2], ARGV[i])
+  local is_same = found == ARGV[i + 1]
+  verdict[#verdict + 1] = is_same and 1 or found and 0 or -1
   if is_same then
     fields[#fields + 1] = ARGV[i]
     fields[#fields + 1] = ARGV[i + 2]

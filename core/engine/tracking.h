@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* as_tracking lets the server watch what is read over the connections of a pool
+ * (PROTOCOL 4): the subscriber, on which it tells what others have changed, and what each
+ * connection must say for that.
+ *
+ *   NONE ---subscriber and connection are there, in one run of the server---> ASKED
+ *   ASKED    CLIENT TRACKING ON REDIRECT <subscriber> NOLOOP, and the probe key is read
+ *   PROBING  another connection, the prober, writes the probe key
+ *   TRACKED  the subscriber was told so: what is read from now on is watched
+ *
+ * A tracked connection is asked every check_ms whether it still is (CLIENT TRACKINGINFO).
+ * Each time a connection becomes tracked it gets another stream number. */
+#ifndef AS_ENGINE_TRACKING_H
+#define AS_ENGINE_TRACKING_H
+
+#include "engine/connection.h"
+#include "engine/subscriber.h"
+
+typedef struct as_tracking {
+  as_subscriber subscriber;
+  as_invalidations invalidations;
+  as_connection *connections; /* those of the pool, and behind them the prober */
+  uint32_t connection_count;  /* without the prober */
+  double check_ms;
+  uint32_t streams;       /* numbers that were given out */
+  uint32_t failed_probes; /* in a row */
+  bool was_ready;         /* the subscriber, when it was last looked at */
+} as_tracking;
+
+/* `connections` are borrowed, and are told of the tracking. */
+AS_MUST_USE as_status as_tracking_init(as_tracking *tracking, as_mem *mem,
+                                       const as_subscriber_config *config,
+                                       as_connection *connections, uint32_t count);
+void as_tracking_free(as_tracking *tracking);
+
+/* To be called after each event of the subscriber or of a connection. */
+void as_tracking_settle(as_tracking *tracking, double now_ms);
+
+/* All replies of an errand of tracking are there. */
+void as_tracking_on_errand(as_connection *connection, const as_request *request,
+                           double now_ms);
+
+/* The stream of a connection is gone. */
+void as_tracking_on_lost(as_connection *connection);
+
+void as_tracking_on_time(as_tracking *tracking, double now_ms);
+double as_tracking_deadline_ms(const as_tracking *tracking);
+
+/* Whether the server tells us now what changes, as far as we know. */
+bool as_tracking_is_live(const as_tracking *tracking, double now_ms);
+
+#endif

@@ -1,0 +1,152 @@
+-- SPDX-License-Identifier: MIT
+--- How records are read through the near cache: what it has is taken from there, and only
+-- what it has not is read, in one round trip, together with what a preload rule expects
+-- to be read next.
+
+local clock = require "authstate.clock"
+local core = require "authstate.core"
+local new_table = require "table.new"
+
+local cached_read = {}
+
+local DECODERS = { value = core.decode, json = core.json_decode }
+
+--- Looks for one record. No string is built for that, and no table but the result.
+-- @param near see coherence.lua
+-- @param handle the session
+-- @param kind type
+-- @param ids whatever the caller gave
+-- @param shape "value" or "json"
+-- @return { [id] = value }; or nil, and whether it was looked for
+function cached_read.hit(near, handle, kind, ids, shape)
+  if type(ids) ~= "table" then return nil, false end
+  local id = ids[1]
+  if type(id) ~= "string" or next(ids, 1) ~= nil then return nil, false end
+  near.store:note_process()
+  local now_ms = clock.now_ms()
+  if not near:is_served(now_ms) then return nil, false end
+  local e = near:find(handle, kind, id, now_ms)
+  if not e then return nil, true end
+  local value = shape == "value" and near.cache.decoded[e]
+  if not value or type(value) == "table" then
+    local is_open
+    value, is_open = near:open(handle, e, kind, id, shape)
+    if not is_open then return nil, true end
+  end
+  local found = new_table(0, 1)
+  found[id] = value
+  return found
+end
+
+-- Takes what the cache has; returns the ids of all else.
+local function take_hits(near, handle, kind, ids, shape, found, is_shared)
+  local missing, now_ms = {}, clock.now_ms()
+  local is_served = near:is_served(now_ms)
+  for i = 1, #ids do
+    local id = ids[i]
+    local e, is_open = is_served and near:find(handle, kind, id, now_ms), nil
+    if e then
+      found[id], is_open = near:read(handle, e, kind, id, shape, is_shared)
+    end
+    if not is_open then missing[#missing + 1] = id end
+  end
+  return missing
+end
+
+-- What is to be asked of one place.
+local function want(near, handle, record, kind, ids)
+  local layout, fields, key = near.layout, new_table(#ids, 0), nil
+  for i = 1, #ids do key, fields[i] = layout.key(handle.id, kind, ids[i]) end
+  return {
+    kind = kind, ids = ids, key = key, fields = fields, place = near:place(record, kind),
+    ticket = nil, -- see Near:begin_read
+  }
+end
+
+-- What is read in the round trip: first what was asked for, then what the rule adds.
+local function plan(near, handle, record, kind, ids)
+  local wanted = { want(near, handle, record, kind, ids) }
+  local extra = near:extra(record, kind, ids)
+  if not extra then return wanted end
+  local by_kind = {}
+  for _, each in ipairs(extra) do
+    local list = by_kind[each[1]]
+    if not list then
+      list = {}
+      by_kind[each[1]], by_kind[#by_kind + 1] = list, each[1]
+    end
+    list[#list + 1] = each[2]
+  end
+  for _, extra_kind in ipairs(by_kind) do
+    wanted[#wanted + 1] = want(near, handle, record, extra_kind, by_kind[extra_kind])
+  end
+  return wanted
+end
+
+-- Opens what was read. True; or E.
+local function open_all(near, handle, generation, kind, ids, stored, shape, found)
+  local opener, place = near.store.opener, nil
+  for i = 1, #ids do
+    local value, message, code = nil, nil, nil
+    if stored[i] and opener then
+      place = place or { session = handle.id, generation = tonumber(generation or 0) }
+      value, message, code = opener:open(shape, place, kind, ids[i], stored[i])
+    elseif stored[i] then
+      value, message, code = DECODERS[shape](stored[i], near.max_value_bytes)
+    end
+    if message then
+      return handle:fail_to_open(generation, kind, ids[i], message, code)
+    end
+    found[ids[i]] = value
+  end
+  return true
+end
+
+-- Reads records and keeps them. True and the ticket; or E.
+local function read(near, handle, call, kind, ids, shape, found)
+  local record = near:record(handle.id)
+  local wanted = plan(near, handle, record, kind, ids)
+  local lists, generation, code, details = handle:read_places(call, near, record, wanted)
+  if not lists then return nil, generation, code, details end
+  for i, each in ipairs(wanted) do
+    near:admit(each.ticket, generation, each.kind, each.ids, lists[i],
+      i == 1 and "read" or "preload")
+  end
+  local is_open, message
+  is_open, message, code, details =
+    open_all(near, handle, generation, kind, ids, lists[1], shape, found)
+  if not is_open then return nil, message, code, details end
+  return true, wanted[1].ticket
+end
+
+--- Reads records of one type. What comes from the cache and what is read are of one
+-- moment, as far as we were told: else all of it is read.
+-- @param near see coherence.lua
+-- @param handle the session
+-- @param call see Store:begin
+-- @param kind type
+-- @param ids list of at least one
+-- @param shape "value" or "json"
+-- @param is_looked_up whether the cache is known to have none of them
+-- @param is_shared whether the caller only looks at what it gets
+-- @return { [id] = value }; or E
+function cached_read.get(near, handle, call, kind, ids, shape, is_looked_up, is_shared)
+  local found, missing = new_table(0, #ids), ids
+  local before
+  if not is_looked_up then
+    missing = take_hits(near, handle, kind, ids, shape, found, is_shared)
+    if #missing == 0 then return found end
+    before = #missing < #ids and near:begin_read(near:record(handle.id),
+      near:place(near:record(handle.id), kind))
+  end
+  local is_read, message, code, details =
+    read(near, handle, call, kind, missing, shape, found)
+  if is_read and before and not near:is_current(before) then
+    found = new_table(0, #ids)
+    is_read, message, code, details = read(near, handle, call, kind, ids, shape, found)
+  end
+  if not is_read then return nil, message, code, details end
+  return found
+end
+
+return cached_read

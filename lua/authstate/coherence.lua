@@ -1,0 +1,573 @@
+-- SPDX-License-Identifier: MIT
+--- Keeps what a store has in the near cache true: a cached value is never older than an
+-- invalidation received, a write of the store's own, or `cache_ttl_ms`.
+--
+-- The server watches what is read (core/engine/tracking.h) and tells which Redis keys
+-- others have changed. A place is such a key: the records of one type, or in a layout of
+-- one hash all of a session. It has a mark that grows when it changes; what was read or
+-- written is admitted only when the mark is still what it was when that was sent.
+--
+--     an invalidation    the place's entries go, its mark grows
+--     a write is sent    its entries are withheld, the mark grows
+--     it is acknowledged what was written is admitted, unless the mark has grown since
+--     it failed          the place's entries go, the mark grows
+--     a connection lost  what was read over it goes, and nothing in flight is admitted
+--     a flush            everything goes, and nothing in flight is admitted
+--
+-- Entries belong to a generation. When `meta` of a session changes, its generation is in
+-- doubt, and nothing of it is served until a read has confirmed it.
+
+local cache = require "authstate.cache"
+local clock = require "authstate.clock"
+local core = require "authstate.core"
+local preload = require "authstate.preload"
+local scheduler = require "authstate.scheduler"
+
+local current = scheduler.current
+
+local Near = { __name = "authstate.near" }
+Near.__index = Near
+
+local coherence = {}
+
+-- Longer than this without a turn of the loop, it is turned before anything is served.
+local PUMP_GAP_MS = 5
+
+--- How often the connections are asked whether the server still watches.
+coherence.CHECK_MS = 1000
+
+-- How many sessions may be known before those without entries are forgotten.
+local SWEEP_SESSIONS = 4096
+
+-- Names of fields are kept, where making them takes time.
+local MAX_FIELDS = 65536
+
+local NO_GENERATION = "0" -- nothing is stored
+
+-- ---- the cache of all stores ----------------------------------------------------------
+
+-- By what they are made with: stores that ask for the same share one, and its bound.
+local caches = setmetatable({}, { __mode = "v" })
+
+local function describe_ttl(ttl_ms)
+  if type(ttl_ms) ~= "table" then return tostring(ttl_ms) end
+  local parts = {}
+  for name, value in pairs(ttl_ms) do parts[#parts + 1] = name .. "=" .. value end
+  table.sort(parts)
+  return table.concat(parts, ",")
+end
+
+-- What a cache takes when nobody says: a part of what the machine has.
+local LEAST_BYTES, MOST_BYTES, MEMORY_SHARE = 16 * 1024 ^ 2, 256 * 1024 ^ 2, 32
+
+local function default_bytes()
+  local share = math.floor((core.memory_bytes() or 0) / MEMORY_SHARE)
+  return math.min(math.max(share, LEAST_BYTES), MOST_BYTES)
+end
+
+local function shared_cache(options, log)
+  local max_bytes = options.cache_max_bytes or default_bytes()
+  local name = table.concat({
+    options.policy, ("%.0f"):format(max_bytes),
+    describe_ttl(options.cache_ttl_ms),
+  }, "\0")
+  if caches[name] then return caches[name] end
+  local made, message = cache.new {
+    max_bytes = max_bytes, policy = options.policy,
+    ttl_ms = options.cache_ttl_ms, log = log,
+    now_ms = function() return clock.now_ms() end,
+  }
+  if not made then return nil, ('option "policy": %s'):format(message) end
+  caches[name] = made
+  return made
+end
+
+--- The view that a store has of the cache.
+-- @param store with `options`, `layout`, `driver`, `log`
+-- @return near; or nil and a sentence
+function coherence.new(store)
+  local made, message = shared_cache(store.options, store.log)
+  if not made then return nil, message end
+  local self = setmetatable({
+    store = store, cache = made, layout = store.layout, driver = store.driver,
+    is_slot = store.layout.atomic == "slot",
+    max_value_bytes = store.options.max_value_bytes, taken = {}, has_warned = false,
+    keeps_tables = not store.options.memory_efficient,
+    rule = nil, -- of preloading
+  }, Near)
+  local options = store.options
+  if options.preload then
+    self.rule, message = preload.new(options.preload, {
+      preload_limit = options.preload_limit, log = store.log,
+    })
+    if not self.rule then return nil, ('option "preload": %s'):format(message) end
+    made.on_fate = function(...) self.rule:note_fate(...) end
+  end
+  self:begin()
+  return self
+end
+
+--- Begins with nothing: when made, and in a child after a fork.
+function Near:begin()
+  for _, record in pairs(self.records or {}) do
+    self.cache:drop(record.number, "flushed")
+    record.is_dead = true
+  end
+  self.epoch = (self.epoch or 0) + 1 -- grows when nothing in flight may be admitted
+  self.serves, self.turned_ms = false, -math.huge
+  self.records, self.by_key, self.count = {}, {}, 0
+  self.fields, self.field_count = {}, 0
+end
+
+-- ---- sessions and places --------------------------------------------------------------
+
+local function forget_record(self, record)
+  record.is_dead = true
+  self.records[record.session] = nil
+  self.by_key[record.meta_key] = nil
+  for _, place in pairs(record.places) do self.by_key[place.key] = nil end
+  self.count = self.count - 1
+end
+
+-- Forgets the sessions of which nothing is cached.
+local function sweep(self)
+  for _, record in pairs(self.records) do
+    if not self.cache:has_session(record.number) then forget_record(self, record) end
+  end
+  self.sweep_at = math.max(SWEEP_SESSIONS, 2 * self.count)
+end
+
+-- What is known of a session.
+local function new_record(self, session)
+  if self.count >= (self.sweep_at or SWEEP_SESSIONS) then sweep(self) end
+  local record = {
+    session = session, number = self.cache:new_session(),
+    meta_key = self.layout.meta_key(session),
+    generation = nil, -- that its entries belong to, decimal; nil: in doubt
+    known = nil,      -- the last one that was not
+    stream = 0,       -- over which they were read
+    mark = 0, writes = 0, places = {}, is_dead = false,
+  }
+  self.records[session], self.by_key[record.meta_key] = record, record
+  self.count = self.count + 1
+  return record
+end
+
+--- What is known of a session; made when there is nothing.
+function Near:record(session)
+  return self.records[session] or new_record(self, session)
+end
+
+local function place_at(self, record, key)
+  local place = self.by_key[key]
+  if not place then
+    place = { record = record, key = key, mark = 0, writes = 0, numbers = {} }
+    self.by_key[key] = place
+  end
+  return place
+end
+
+--- The place of a type.
+function Near:place(record, kind)
+  local place = record.places[kind]
+  if place then return place end
+  place = place_at(self, record, (self.layout.key(record.session, kind, "")))
+  table.insert(place.numbers, self.cache:type_number(kind))
+  record.places[kind] = place
+  return place
+end
+
+-- The field of a record in a layout of one hash: what two ids share there is one record.
+-- False for one that the layout reads as another type.
+local function find_field(self, session, kind, id)
+  local fields = self.fields[kind]
+  if not fields then
+    fields = {}
+    self.fields[kind] = fields
+  end
+  local field = fields[id]
+  if field ~= nil then return field end
+  local key
+  key, field = self.layout.key(session, kind, id)
+  local _, found = self.layout.parse(key, field)
+  if found ~= kind then field = false end
+  if self.field_count >= MAX_FIELDS then
+    self.fields, self.field_count = { [kind] = fields }, 0
+    for known in pairs(fields) do fields[known] = nil end
+  end
+  fields[id], self.field_count = field, self.field_count + 1
+  return field
+end
+
+--- What a record is called in the cache; false: it is not cached.
+function Near:name(session, kind, id)
+  return self.is_slot and id or find_field(self, session, kind, id)
+end
+
+local function drop_place(self, place, why)
+  place.mark = place.mark + 1
+  for _, number in ipairs(place.numbers) do
+    self.cache:drop(place.record.number, why, number)
+  end
+end
+
+local function drop_record(self, record, why)
+  record.mark, record.generation, record.known = record.mark + 1, nil, nil
+  self.cache:drop(record.number, why)
+end
+
+--- Nothing that is cached of a session may be served: it was fenced, or has another
+-- generation.
+function Near:forget(session)
+  local record = self.records[session]
+  if record then drop_record(self, record, "invalidated") end
+end
+
+--- A load has found a generation of a session.
+function Near:note_generation(session, generation)
+  local record = self.records[session]
+  if record and record.known and record.known ~= (generation or NO_GENERATION) then
+    drop_record(self, record, "invalidated")
+  end
+end
+
+-- ---- what the server tells ------------------------------------------------------------
+
+--- Nothing is watched any more, or everything has changed.
+-- @param why a word for the statistics
+function Near:flush(why)
+  self.epoch = self.epoch + 1
+  for _, record in pairs(self.records) do drop_record(self, record, "flushed") end
+  self.cache:note_flush(why)
+end
+
+local on = {}
+
+function on.key(self, key)
+  local place = self.by_key[key]
+  if not place then return end
+  if place.meta_key then -- a session: its generation is in doubt
+    place.mark, place.generation = place.mark + 1, nil
+  else
+    drop_place(self, place, "invalidated")
+  end
+end
+
+function on.lost(self, stream)
+  self.epoch = self.epoch + 1
+  for _, record in pairs(self.records) do
+    if record.stream == stream then
+      drop_record(self, record, "flushed")
+      record.stream = 0
+    end
+  end
+  self.cache:note_flush("connection")
+end
+
+function on.flush(self, why) self:flush(why) end
+
+function on.refused(self, words)
+  if self.has_warned then return end
+  self.has_warned = true
+  self.store.log("warn", ("the cache is off: the server does not let us know what others "
+    .. "change (CLIENT TRACKING and SUBSCRIBE __redis__:invalidate, see cache.md): %s")
+    :format(words), { node = self.store.node })
+end
+
+--- A turn of the loop has brought what it has: to be called before replies are handed
+-- out.
+function Near:turn(engine)
+  local now_ms = clock.now_ms()
+  local taken = self.taken
+  local count, is_live = engine:take_invalidations(taken, now_ms)
+  for i = 1, 2 * count, 2 do
+    on[taken[i]](self, taken[i + 1])
+    taken[i], taken[i + 1] = nil, nil
+  end
+  self.serves, self.turned_ms = is_live, now_ms
+end
+
+--- Whether cached values may be served now. Within a turn of the loop that is known;
+-- elsewhere, and long after one, what has come is looked at first.
+function Near:is_served(now_ms)
+  if not current() or now_ms - self.turned_ms > PUMP_GAP_MS then self.driver:pump() end
+  return self.serves
+end
+
+-- ---- reading --------------------------------------------------------------------------
+
+-- The session of a handle, if its entries are of the generation that the handle is pinned
+-- to. One that is not pinned yet is pinned to it.
+local function find_record(self, handle)
+  local record = handle.record
+  if not record or record.is_dead then
+    record = self.records[handle.id]
+    handle.record = record
+    if not record then return nil end
+  end
+  local generation, pin = record.generation, handle.pin
+  if generation == pin then return generation and record end
+  if not generation or pin or record.writes > 0 then return nil end
+  if generation ~= NO_GENERATION then
+    handle.pin, handle.is_gone = generation, false
+  end
+  return record
+end
+
+--- Looks for a record.
+-- @param handle on a session
+-- @return its entry; nil when it must be read
+function Near:find(handle, kind, id, now_ms)
+  local record = find_record(self, handle)
+  if not record or not handle.writer.turns:is_open() then return nil end
+  local number = self.cache.type_numbers[kind]
+  if not number then return nil end
+  if not self.is_slot then
+    id = find_field(self, handle.id, kind, id)
+    if not id then return nil end
+  end
+  return self.cache:find(record.number, number, id, now_ms)
+end
+
+--- What a preload rule wants to be read besides.
+-- @return list of { type, id }; nil for none
+function Near:extra(record, kind, ids)
+  if not self.rule then return nil end
+  local now_ms = clock.now_ms()
+  local list = self.rule:extra(kind, ids, record.number, function(extra_kind, id)
+    local name = self:name(record.session, extra_kind, id)
+    return name and not self.cache:has(record.number, self.cache:type_number(extra_kind),
+      name, now_ms)
+  end)
+  return list[1] and list
+end
+
+-- What others may share: they cannot change it.
+local function keep_immutable(self, e, value)
+  if type(value) == "string" or core.is_bytes(value) then
+    self.cache:keep_decoded(e, value, #value)
+  end
+end
+
+--- What an entry holds, in a shape: "value" or "json".
+-- @return value, nil when the record is absent, and true; or nil and false when it cannot
+--   be opened, and must be read
+function Near:open(handle, e, kind, id, shape)
+  local near_cache, store = self.cache, self.store
+  if near_cache.core.entries[e].absent then return nil, true end
+  local opener = store.opener
+  local value, message
+  if opener then
+    value, message = opener:open(shape, {
+      session = handle.id, generation = tonumber(handle.pin or 0),
+    }, kind, id, near_cache:bytes(e))
+  elseif shape == "json" then
+    value, message = near_cache:json(e, self.max_value_bytes)
+  else
+    value, message = near_cache:value(e, self.max_value_bytes)
+  end
+  if message then return nil, false end
+  if shape == "value" then keep_immutable(self, e, value) end
+  return value, true
+end
+
+-- Whether two values are the same, whoever owns their tables.
+local function are_alike(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for name, value in pairs(a) do
+    if not are_alike(value, b[name]) then return false end
+  end
+  for name in pairs(b) do
+    if a[name] == nil then return false end
+  end
+  return true
+end
+
+-- A table that readers share. With `debug` it is compared with what is stored.
+local function read_shared(self, handle, e, kind, id)
+  local kept = self.cache.decoded[e]
+  if kept ~= nil and not self.store.options.debug then return kept, true end
+  local value, is_open = self:open(handle, e, kind, id, "value")
+  if not is_open or value == nil then return value, is_open end
+  if kept ~= nil and not are_alike(kept, value) then
+    self.store.log("error", ("a shared value was changed: a record of type %s that was "
+      .. "read with { shared = true }; who changes it must read it without"):format(kind),
+      { type = kind })
+  elseif kept ~= nil then
+    return kept, true
+  end
+  self.cache:keep_decoded(e, value, self.cache:entry(e).value_length)
+  return value, true
+end
+
+--- The same as `open`, from what is kept decoded where that may be shared.
+-- @param is_shared whether the reader leaves what it gets as it is
+function Near:read(handle, e, kind, id, shape, is_shared)
+  if shape ~= "value" then return self:open(handle, e, kind, id, shape) end
+  if is_shared and self.keeps_tables then
+    return read_shared(self, handle, e, kind, id)
+  end
+  local kept = self.cache.decoded[e]
+  if kept ~= nil and type(kept) ~= "table" then return kept, true end
+  return self:open(handle, e, kind, id, shape)
+end
+
+--- To be called when a read is sent.
+-- @return a ticket, for `admit`
+function Near:begin_read(record, place)
+  return {
+    record = record, place = place, epoch = self.epoch, mark = place.mark + record.mark,
+    sent_ms = clock.now_ms(), stream = 0,
+  }
+end
+
+--- Whether what was sent with a ticket is what is stored, as far as we were told.
+function Near:is_current(ticket)
+  local record, place = ticket.record, ticket.place
+  return not record.is_dead and ticket.epoch == self.epoch and
+    ticket.mark == place.mark + record.mark
+end
+
+-- Entries of another generation, or that were read over another connection, go, and what
+-- is in flight for them is not admitted.
+local function settle_record(self, record, generation, stream)
+  local is_other = record.known ~= generation or record.stream ~= stream
+  if record.known and is_other then
+    record.mark = record.mark + 1
+    self.cache:drop(record.number, "invalidated")
+  end
+  record.known, record.stream, record.generation = generation, stream, generation
+end
+
+--- Takes in what a read has found.
+-- @param ticket see `begin_read`, with the stream it was sent on
+-- @param generation of the session then, decimal; nil: none
+-- @param kind the type
+-- @param ids list
+-- @param values list of what is stored, holes or false for those that are absent
+-- @param source "read" or "preload"
+function Near:admit(ticket, generation, kind, ids, values, source)
+  local record = ticket.record
+  if ticket.stream == 0 or not self:is_current(ticket) then return end
+  if ticket.place.writes > 0 or record.writes > 0 then return end
+  settle_record(self, record, generation or NO_GENERATION, ticket.stream)
+  local number = self.cache:type_number(kind)
+  for i = 1, #ids do
+    local name = self:name(record.session, kind, ids[i])
+    if name then
+      self.cache:admit(record.number, number, name, values[i] or nil, 1, ticket.sent_ms,
+        source)
+    end
+  end
+end
+
+-- ---- writing --------------------------------------------------------------------------
+
+-- Where a group of a batch goes; nil for the creds of a layout that has them apart.
+local function place_of_group(self, record, group)
+  if not self.is_slot then return place_at(self, record, group.key) end
+  if group.kind == "creds" then return nil end
+  return self:place(record, group.kind)
+end
+
+local function withhold_all(self, record, kinds, fields, step)
+  for i = 1, #fields, step do
+    local kind = kinds[i]
+    if kind ~= "creds" then
+      self.cache:withhold(record.number, self.cache:type_number(kind), fields[i])
+    end
+  end
+end
+
+--- To be called when a write is sent: what it writes is not served until it is
+-- acknowledged.
+-- @param session id
+-- @param batch what is written; nil: all of the session
+-- @param lane of the session
+-- @return a ticket, for `end_write`
+function Near:begin_write(session, batch, lane)
+  local record = self:record(session)
+  local ticket = {
+    record = record, batch = batch, epoch = self.epoch, places = {}, marks = {},
+    sent_ms = clock.now_ms(), stream = lane and lane:stream() or 0,
+  }
+  record.writes = record.writes + 1
+  if not batch then
+    drop_record(self, record, "deleted")
+    return ticket
+  end
+  for i, group in ipairs(batch.groups) do
+    local place = place_of_group(self, record, group)
+    if place then
+      place.mark, place.writes = place.mark + 1, place.writes + 1
+      ticket.places[i], ticket.marks[i] = place, place.mark + record.mark
+      withhold_all(self, record, group.kinds, group.sets, 2)
+      withhold_all(self, record, group.deleted_kinds, group.deletes, 1)
+    end
+  end
+  return ticket
+end
+
+-- Takes in what a write has stored, in one place.
+local function admit_group(self, ticket, group)
+  local near_cache, record, sent_ms = self.cache, ticket.record, ticket.sent_ms
+  local values = group.sealed or group.sets
+  for i = 1, #group.sets, 2 do
+    local kind = group.kinds[i]
+    if kind ~= "creds" then
+      self:place(record, kind)
+      near_cache:admit(record.number, near_cache:type_number(kind), group.sets[i],
+        values[i + 1], 1, sent_ms, "write")
+    end
+  end
+  for i = 1, #group.deletes do
+    local kind = group.deleted_kinds[i]
+    if kind ~= "creds" then
+      self:place(record, kind)
+      near_cache:admit(record.number, near_cache:type_number(kind), group.deletes[i], nil,
+        1, sent_ms, "write")
+    end
+  end
+end
+
+-- Whether what was written in a place may be admitted.
+local function is_admissible(self, ticket, i)
+  local place, record = ticket.places[i], ticket.record
+  return ticket.stream ~= 0 and ticket.epoch == self.epoch and not record.is_dead and
+    ticket.marks[i] == place.mark + record.mark and place.writes == 0
+end
+
+-- The groups of a batch that were written, and that nothing has changed since.
+local function end_in_places(self, ticket, was_written)
+  local list = {}
+  for i, group in ipairs(ticket.batch.groups) do
+    local place = ticket.places[i]
+    if place then
+      place.writes = place.writes - 1
+      if not was_written then
+        drop_place(self, place, "invalidated")
+      elseif is_admissible(self, ticket, i) then
+        list[#list + 1] = group
+      end
+    end
+  end
+  return list
+end
+
+--- To be called when it is known what became of a write.
+-- @param ticket see `begin_write`
+-- @param generation that it was written in, decimal; nil: it failed, or nobody knows
+function Near:end_write(ticket, generation)
+  local record, batch = ticket.record, ticket.batch
+  record.writes = record.writes - 1
+  if not batch then
+    drop_record(self, record, "deleted")
+    return
+  end
+  local admitted = end_in_places(self, ticket, generation ~= nil)
+  if not admitted[1] then return end
+  settle_record(self, record, generation, ticket.stream)
+  for _, group in ipairs(admitted) do admit_group(self, ticket, group) end
+end
+
+return coherence
