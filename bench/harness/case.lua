@@ -28,7 +28,7 @@
 --         cpu_goal_us   the client CPU that one operation is meant to take, at most
 --         at        its place on the axis
 --
--- or, when it is about the codec and not about operations on a server,
+-- or, when it is not about operations on a server,
 --
 --     name, sentence
 --     measure       function(context): context has `sessions` (sessions.lua), `knobs` and
@@ -52,6 +52,7 @@ local LISTS = {
     "engine_one", "engine_read", "engine_read_100", "engine_pre_key", "engine_write",
     "engine_lone", "engine_pool",
   },
+  cache = { "cache_policy" },
   codec = { "codec_size", "codec_memory", "codec_decode", "codec_encode" },
 }
 
@@ -60,7 +61,7 @@ local case = {}
 -- Every word that may be said, in order.
 local function list_words()
   local words = { unpack(NAMES) }
-  for _, name in ipairs { "engine", "codec" } do
+  for _, name in ipairs { "engine", "codec", "cache" } do
     words[#words + 1] = name
     for _, each in ipairs(LISTS[name]) do words[#words + 1] = each end
   end

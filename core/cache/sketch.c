@@ -77,14 +77,24 @@ static void raise(as_cache_sketch *sketch, uint32_t code) {
   }
 }
 
+/* Whether this use is far enough from the last one of the entry that counted. Turns go
+ * round: what is less than half of all turns away is before or behind. */
+static bool is_apart(as_cache_sketch *sketch, as_cache_entry *entry, uint32_t entries) {
+  uint32_t turn = ++sketch->turn;
+  if (sketch->seen.apart == 0) return true;
+  if (entry->counts_from != 0 && (int32_t)(turn - entry->counts_from) < 0) return false;
+  entry->counts_from = turn + sketch->seen.apart * entries;
+  return true;
+}
+
 void as_cache_sketch_add(as_cache_sketch *sketch, uint32_t entry) {
   if (!as_cache_slab_has(sketch->slab, entry)) return;
-  uint32_t code = as_cache_slab_at(sketch->slab, entry)->code;
   uint32_t entries = as_cache_slab_count(sketch->slab);
+  if (!is_apart(sketch, as_cache_slab_at(sketch->slab, entry), entries)) return;
   if (entries > sketch->width || (entries * 2 > sketch->width && entries <= SMALL))
     widen(sketch);
   if (sketch->width == 0) return;
-  raise(sketch, code);
+  raise(sketch, as_cache_slab_at(sketch->slab, entry)->code);
   sketch->seen.uses++;
   double most = (double)sketch->sample * (entries > FEW ? entries : FEW);
   if (sketch->seen.uses >= most) halve(sketch);

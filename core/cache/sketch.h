@@ -11,10 +11,11 @@
 #include "cache/slab.h"
 
 typedef struct as_cache_sketch {
-  authstate_cache_sketch seen; /* uses: what was added, halved with the counters */
+  authstate_cache_sketch seen;
   const as_cache_slab *slab;
   uint64_t *words; /* 16 counters of 4 bits each */
   uint32_t width;  /* a power of two, or 0 */
+  uint32_t turn;   /* of the last use, counted or not */
   uint32_t sample; /* for each entry that the slab holds, so many uses; then all halve */
 } as_cache_sketch;
 
@@ -23,7 +24,8 @@ void as_cache_sketch_init(as_cache_sketch *sketch, const as_cache_slab *slab,
                           uint32_t sample);
 void as_cache_sketch_free(as_cache_sketch *sketch);
 
-/* Adds a use of the key of an entry. */
+/* Adds a use of the key of an entry. Where `apart` is set, an entry can be counted by one
+ * sketch only. */
 void as_cache_sketch_add(as_cache_sketch *sketch, uint32_t entry);
 
 /* Of the key of an entry: 0 to 15. */

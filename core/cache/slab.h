@@ -17,7 +17,8 @@ typedef struct as_cache_entry {
   uint32_t group; /* and its neighbours in it, see groups.h */
   uint32_t group_before;
   uint32_t group_behind;
-  uint8_t bytes[]; /* the id, the value */
+  uint32_t counts_from; /* use of a sketch from which on it counts again; 0: any */
+  uint8_t bytes[];      /* the id, the value */
 } as_cache_entry;
 
 /* What an entry takes of tables, on average: its place in the slab, in the index, and in

@@ -30,7 +30,11 @@
  * authstate_cache_queue: oldest and newest entry, 0 when empty.
  *
  * authstate_cache_heap: nodes[1] is the one of the smallest rank, while count > 0; of
- * equal ranks the one put in first. */
+ * equal ranks the one put in first.
+ *
+ * authstate_cache_sketch: what was added, halved with the counts. A use that follows one
+ * of the same entry within `apart` uses for each entry does not count; 0, at first: all
+ * do. A script may write it. */
 /* clang-format off */
 #define AS_CACHE_STRUCTS(X) X(                                                           \
   typedef struct authstate_cache_entry {                                                 \
@@ -87,6 +91,7 @@
   } authstate_cache_ghost;                                                               \
   typedef struct authstate_cache_sketch {                                                \
     double uses;                                                                         \
+    uint32_t apart;                                                                      \
   } authstate_cache_sketch;                                                              \
 )
 /* clang-format on */

@@ -6,8 +6,9 @@
 --     cache:queue()  q:push(e) q:touch(e) q:remove(e) q:has(e) q:newer(e) q:older(e)
 --                    q.oldest q.newest q.bytes q.count
 --     cache:ghost()  g:add(e) g:has(e) g:remove(e)  g.count
---     cache:sketch(sample)  s:add(e) s:count(e); every `sample` uses for each entry of
---                    the cache all counts halve
+--     cache:sketch(sample, apart)  s:add(e) s:count(e); every `sample` uses for each
+--                    entry of the cache all counts halve; a use that follows one of the
+--                    same entry within `apart` uses for each entry does not count
 --     cache:heap()   h:put(e, rank) h:remove(e) h:has(e) h:first() -> e, rank  h.count
 --
 -- doc/policies.md tells more.
@@ -42,8 +43,10 @@ function Cache:ghost()
   return check_made(library.authstate_cache_new_ghost(self))
 end
 
-function Cache:sketch(sample)
-  return check_made(library.authstate_cache_new_sketch(self, sample or SAMPLE))
+function Cache:sketch(sample, apart)
+  local sketch = check_made(library.authstate_cache_new_sketch(self, sample or SAMPLE))
+  sketch.apart = apart or 0
+  return sketch
 end
 
 function Cache:heap()

@@ -297,6 +297,22 @@ describe("a sketch", function()
     assert.is_true(above < 1000, tostring(above))
   end)
 
+  it("counts a burst once when uses are to be apart, and new entries at once", function()
+    local cache = new_cache(10)
+    local sketch = cache:sketch(1000, 2)
+    for _ = 1, 15 do sketch:add(1) end
+    sketch:add(2)
+    assert.same({ 1, 1, 0 }, { sketch:count(1), sketch:count(2), sketch:count(3) })
+    -- 16 uses so far; entry 1 counts again from 20 uses after its first one.
+    for _ = 1, 4 do sketch:add(3) end
+    sketch:add(1)
+    assert.same({ 2, 1 }, { sketch:count(1), sketch:count(3) })
+    library.authstate_cache_delete(cache, 1)
+    local e = library.authstate_cache_insert(cache, 1, 1, "1", 1, "", 0)
+    sketch:add(e)
+    assert.equal(3, sketch:count(e))
+  end)
+
   it("keeps what it knows while the cache grows", function()
     local cache = new_cache(1)
     local sketch = cache:sketch(1000)

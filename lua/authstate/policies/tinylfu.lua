@@ -5,63 +5,56 @@
 -- would evict for it. The main part is a segmented LRU: what is read while on probation
 -- becomes protected.
 --
--- A use counts once in CORRELATED reads for each entry: a message reads a record several
--- times, which tells nothing of the next message (the correlated references of O'Neil,
--- O'Neil and Weikum: "The LRU-K Page Replacement Algorithm", 1993). Writes do not count.
--- `rank` is the read from which on an entry counts again, `mark` the part it is in.
+-- Uses count that are APART uses for each entry from the last one that counted: a message
+-- reads a record several times, which tells nothing of the next message (the correlated
+-- references of O'Neil, O'Neil and Weikum: "The LRU-K Page Replacement Algorithm", 1993).
+-- Writes do not count. `mark` is the part that an entry is in.
 --
--- The window goes on growing or shrinking while the hit ratio rises, and turns when it
--- falls (Einziger, Eytan, Friedman and Manes: "Adaptive Software Cache Management",
+-- The window goes on growing or shrinking while the miss ratio falls, and turns when it
+-- rises (Einziger, Eytan, Friedman and Manes: "Adaptive Software Cache Management",
 -- Middleware 2018).
 
-local floor, max, min = math.floor, math.max, math.min
-
 local PROTECTED_SHARE = 0.8
-local SAMPLE, CORRELATED = 15, 2
+local SAMPLE, APART = 15, 2
 local FIRST_SHARE, LEAST_SHARE, MOST_SHARE = 0.1, 0.01, 0.8
 local STEP, STEP_DECAY = 0.03, 0.98
 local PERIOD = 20 -- reads for each entry between two steps
 
-local PROBATION, PROTECTED = 1, 2 -- 0: in the window
+local PROBATION, PROTECTED = 1, 2 -- 0: the window
 
 return function(cache)
-  local parts = { [0] = cache:queue(), cache:queue(), cache:queue() }
-  local window, probation, protected = parts[0], parts[1], parts[2]
-  local sketch, policy, candidate = cache:sketch(SAMPLE), {}, 0
+  local window, probation, protected = cache:queue(), cache:queue(), cache:queue()
+  local parts = { window, probation, protected } -- by mark + 1
+  local sketch, policy, candidate = cache:sketch(SAMPLE, APART), {}, 0
   local share, step = FIRST_SHARE, STEP
-  local reads, hits, next_step, last_ratio = 0, 0, math.huge, 0
+  local reads, misses, next_step, last_ratio = 0, 0, math.huge, 1
 
   local function begin_period()
-    hits, next_step = 0, reads + PERIOD * cache.count
+    misses, next_step = 0, reads + PERIOD * cache.count
   end
 
   local function adapt()
-    local ratio = hits / (PERIOD * cache.count)
-    if ratio < last_ratio then step = -step * STEP_DECAY end
-    share = max(LEAST_SHARE, min(MOST_SHARE, share + step))
+    local ratio = misses / (PERIOD * cache.count)
+    if ratio > last_ratio then step = -step * STEP_DECAY end
+    share = math.max(LEAST_SHARE, math.min(MOST_SHARE, share + step))
     last_ratio = ratio
     begin_period()
   end
 
-  -- Without a branch, at which half of the hits would leave what LuaJIT has compiled:
-  -- `times` is 0 or 1, and 0 names no entry.
   local function count_use(e)
-    local entry = cache:entry(e)
+    sketch:add(e)
     reads = reads + 1
-    local times = min(1, floor(reads / entry.rank))
-    entry.rank = entry.rank + times * (reads + CORRELATED * cache.count - entry.rank)
-    sketch:add(times * e)
     if reads >= next_step then adapt() end
   end
 
   local function take_out(e)
     if e == candidate then candidate = probation:newer(e) end
-    parts[cache:entry(e).mark]:remove(e)
+    parts[cache:entry(e).mark + 1]:remove(e)
   end
 
   local function move(e, part)
     take_out(e)
-    parts[part]:push(e)
+    parts[part + 1]:push(e)
     cache:entry(e).mark = part
   end
 
@@ -78,16 +71,19 @@ return function(cache)
   end
 
   function policy.insert(e)
-    if cache:entry(e).hits > 0 then count_use(e) end
+    if cache:entry(e).hits > 0 then -- a read brought it
+      misses = misses + 1
+      count_use(e)
+    end
     window:push(e)
     candidate = trim(window, share * cache.capacity_bytes)
   end
 
   function policy.hit(e)
     count_use(e)
-    hits = hits + 1
-    local part = cache:entry(e).mark
-    if part ~= PROBATION then return parts[part]:touch(e) end
+    window:touch(e) -- where it is not, that does nothing
+    protected:touch(e)
+    if cache:entry(e).mark ~= PROBATION then return end
     move(e, PROTECTED)
     trim(protected, PROTECTED_SHARE * (1 - share) * cache.capacity_bytes)
   end
