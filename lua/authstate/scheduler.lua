@@ -54,8 +54,8 @@ scheduler.CANCELLED = {}
 -- @local
 scheduler.TIMED_OUT = {}
 
---- Whether a function of the program's may yield, since no task hears it. Not here; inside
--- nginx, where coroutines belong to a request and yields reach nginx.
+--- Whether a function of the program's may yield, since no task hears it. Not here, but
+-- inside nginx, where coroutines belong to a request and yields reach nginx.
 -- @local
 scheduler.is_deaf = false
 

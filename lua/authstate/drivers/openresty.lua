@@ -382,11 +382,27 @@ function Driver:pump()
   near:turn(self.engine)
 end
 
+local function ping_all(_, self)
+  for _ = 1, self.config.pool_size or 1 do
+    self:perform {
+      commands = { { "PING" } },
+      deadline_ms = clock.now_ms() + self.server.socket.command_timeout_ms,
+    }
+  end
+end
+
 --- Opens the connections now, for who does not want the first request to wait for them.
--- @return true; or nil, message, code
+-- @return true; or nil, message, code, facts
 function Driver:warm_up()
-  local is_begun, message, code = self:enter()
-  if not is_begun then return nil, message, code end
+  local reason = ngx.get_phase() ~= "init_worker" and phases.complaint()
+  if reason then return nil, reason, "unsupported", { attempts = 0 } end
+  local is_begun, message, code, facts = self:enter()
+  if not is_begun then return nil, message, code, facts end
+  local is_made
+  is_made, reason = ngx.timer.at(0, ping_all, self)
+  if not is_made then
+    return nil, "ngx.timer.at: " .. reason, "unavailable", { attempts = 0 }
+  end
   return true
 end
 

@@ -1,0 +1,246 @@
+-- SPDX-License-Identifier: MIT
+-- What clients see while nginx is told to reload, and while Redis dies and comes back.
+
+local clock = require "spec.support.clock"
+local http_load = require "spec.support.http_load"
+local nginx = require "spec.support.nginx"
+local redis_server = require "spec.support.redis_server"
+
+local CLIENTS = 32
+local DEADLINE_MS = 1000
+
+local HTTP = [[
+init_by_lua_block {
+  authstate = require "authstate"
+  store = assert(authstate.open {
+    redis = { url = "%s", socket = { command_timeout_ms = %d } },
+  })
+}
+init_worker_by_lua_block { assert(store:on_worker_start()) }
+]]
+
+-- Answers 200 and what was found, or 503 and the code.
+local SERVER = [[
+location = /write {
+  content_by_lua_block {
+    local session = store:session("s" .. ngx.var.arg_client)
+    local version, message, code = session.keys:set {
+      session = { x = { number = tonumber(ngx.var.arg_number) } },
+    }
+    local body = version and "written" or code
+    if not version then ngx.status = 503 end
+    ngx.header.content_length = #body
+    ngx.print(body)
+  }
+}
+location = /read {
+  content_by_lua_block {
+    local session = store:session("s" .. ngx.var.arg_client)
+    local found, message, code = session.keys:get("session", { "x" })
+    local body = found and tostring(found.x.number) or code
+    if not found then ngx.status = 503 end
+    ngx.header.content_length = #body
+    ngx.print(body)
+  }
+}
+location = /slow {
+  content_by_lua_block {
+    local session = store:session "slow"
+    assert(session.keys:set { session = { x = { number = 1 } } })
+    ngx.sleep(1)
+    local version = assert(session.keys:set { session = { x = { number = 2 } } })
+    ngx.header.content_length = 1
+    ngx.print(version)
+  }
+}
+location = /still {
+  content_by_lua_block {
+    ngx.header.content_length = 10
+    ngx.print "still here"
+  }
+}
+]]
+
+local function start(redis, options)
+  options = options or {}
+  options.http = HTTP:format(redis.url, DEADLINE_MS)
+  options.server = SERVER
+  return nginx.start(options)
+end
+
+describe("a reload", function()
+  local redis, server
+
+  before_each(function()
+    redis = redis_server.start()
+    server = start(redis)
+  end)
+
+  after_each(function() server:kill() end)
+
+  it("lets an old worker go within 2 s, after it has used Redis", function()
+    assert.same(200, (server:get "/write?client=1&number=1"), server:log())
+    local old = server:workers()[1]
+    server:reload()
+    assert.truthy(clock.wait_for(function()
+      local workers = server:workers()
+      return #workers == 1 and workers[1] ~= old
+    end, 2000), server:log())
+    assert.same(200, (server:get "/read?client=1"), server:log())
+  end)
+
+  it("lets an old worker go that has never used Redis", function()
+    local old = server:workers()[1]
+    server:reload()
+    assert.truthy(clock.wait_for(function()
+      local workers = server:workers()
+      return #workers == 1 and workers[1] ~= old
+    end, 2000), server:log())
+  end)
+
+  it("lets a request of an old worker go on, also after a while without Redis", function()
+    local status, body
+    local old = server:workers()[1]
+    local is_reloaded = false
+    http_load.run {
+      port = server.port, clients = 1,
+      request = function() return "GET", "/slow" end,
+      answer = function(_, ...) status, body = ... end,
+      goes_on = function()
+        if not is_reloaded and redis:command("EXISTS", "authstate:{slow}:meta") == 1 then
+          is_reloaded = true
+          server:reload()
+        end
+        return false
+      end,
+    }
+    assert.same({ 200, "2" }, { status, body }, server:log())
+    assert.truthy(is_reloaded)
+    assert.truthy(clock.wait_for(function()
+      local workers = server:workers()
+      return #workers == 1 and workers[1] ~= old
+    end, 2000), server:log())
+  end)
+
+  it("loses no write that was acknowledged: 50 of them under load", function()
+    local sent, acknowledged, refused, reloads, reloaded_ms = {}, {}, {}, 0, 0
+    http_load.run {
+      port = server.port, clients = CLIENTS,
+      request = function(client)
+        sent[client] = (sent[client] or 0) + 1
+        return "GET", ("/write?client=%d&number=%d"):format(client, sent[client])
+      end,
+      answer = function(client, status, body)
+        if status == 200 then
+          acknowledged[client] = sent[client]
+        else
+          refused[body] = (refused[body] or 0) + 1
+        end
+      end,
+      goes_on = function()
+        local now_ms = clock.now_ms()
+        if reloads < 50 and now_ms - reloaded_ms > 100 then
+          reloads, reloaded_ms = reloads + 1, now_ms
+          server:reload()
+        end
+        return reloads < 50 or now_ms - reloaded_ms < 500
+      end,
+    }
+    assert.same({}, refused, server:log())
+    local total = 0
+    for client = 1, CLIENTS do
+      total = total + acknowledged[client]
+      local status, body = server:get("/read?client=" .. client)
+      assert.same({ 200, tostring(acknowledged[client]) }, { status, body })
+    end
+    assert.truthy(total > 1000, "writes: " .. total)
+    assert.truthy(clock.wait_for(function() return #server:workers() == 1 end, 2000),
+      "workers: " .. #server:workers())
+  end)
+
+  it("and the end of nginx comes within 2 s, though Redis is silent", function()
+    assert.same(200, (server:get "/write?client=1&number=1"))
+    redis:pause()
+    assert.same(503, (server:get "/write?client=1&number=2"))
+    local began_ms = clock.now_ms()
+    assert.same(0, server:quit())
+    redis:resume()
+    assert.truthy(clock.now_ms() - began_ms < 2000)
+  end)
+end)
+
+describe("a Redis that", function()
+  local redis, server
+
+  before_each(function()
+    redis = redis_server.start { config = { appendonly = "yes", appendfsync = "always" } }
+    server = start(redis)
+  end)
+
+  after_each(function() server:kill() end)
+
+  it("is killed and restarted gives only documented errors, within the deadline", function()
+    for client = 1, CLIENTS do
+      assert.same(200, (server:get(("/write?client=%d&number=1"):format(client))))
+    end
+    local codes, longest_ms, began_ms, step = {}, 0, clock.now_ms(), 1
+    local after, wrong = 0, 0
+    http_load.run {
+      port = server.port, clients = CLIENTS,
+      request = function(client) return "GET", "/read?client=" .. client end,
+      answer = function(_, status, body, elapsed_ms)
+        if status == 200 then
+          if body ~= "1" then wrong = wrong + 1 end
+          if step == 3 then after = after + 1 end
+        else
+          codes[body] = (codes[body] or 0) + 1
+        end
+        longest_ms = math.max(longest_ms, elapsed_ms)
+      end,
+      goes_on = function()
+        local elapsed_ms = clock.now_ms() - began_ms
+        if step == 1 and elapsed_ms > 300 then
+          redis:kill()
+          step = 2
+        elseif step == 2 and elapsed_ms > 1000 then
+          redis:restart()
+          step = 3
+        end
+        return step < 3 or after < 1000
+      end,
+    }
+    assert.same(0, wrong)
+    for code in pairs(codes) do
+      assert.truthy(({ unavailable = 1, timeout = 1, loading = 1 })[code], code)
+    end
+    assert.truthy(next(codes), "nothing failed")
+    assert.truthy(longest_ms < DEADLINE_MS + 1000, "ms: " .. longest_ms)
+  end)
+
+  it("is silent blocks no request that does not need it", function()
+    redis:pause()
+    local answers = { still = 0, read = 0 }
+    local began_ms = clock.now_ms()
+    http_load.run {
+      port = server.port, clients = CLIENTS,
+      request = function(client)
+        if client % 2 == 0 then return "GET", "/still" end
+        return "GET", "/read?client=" .. client
+      end,
+      answer = function(_, status, body, elapsed_ms)
+        if status == 200 then
+          answers.still = answers.still + 1
+          assert.same("still here", body)
+          assert.truthy(elapsed_ms < DEADLINE_MS, "ms: " .. elapsed_ms)
+        else
+          answers.read = answers.read + 1
+          assert.truthy(body == "timeout" or body == "unavailable", body)
+        end
+      end,
+      goes_on = function() return clock.now_ms() - began_ms < 500 end,
+    }
+    redis:resume()
+    assert.same(CLIENTS / 2, answers.read)
+    assert.truthy(answers.still > 200, "answers: " .. answers.still)
+  end)
+end)
