@@ -179,7 +179,7 @@ describe("a Redis that", function()
 
   after_each(function() server:kill() end)
 
-  it("is killed and restarted gives only documented errors, within the deadline", function()
+  it("is killed and restarted gives documented errors only, all in time", function()
     for client = 1, CLIENTS do
       assert.same(200, (server:get(("/write?client=%d&number=1"):format(client))))
     end

@@ -44,8 +44,9 @@ end
 
 -- Whether an answer has come.
 local function receive(client, options)
-  local _, reason, part = client.socket:receive "*a"
-  client.received = client.received .. (part or "")
+  -- All of it is there when the other side has closed.
+  local whole, reason, part = client.socket:receive "*a"
+  client.received = client.received .. (whole or part or "")
   local status, body, is_last = parse(client.received)
   if status then
     local elapsed_ms = (socket.gettime() - client.began) * 1000
@@ -57,7 +58,7 @@ local function receive(client, options)
     end
     return true
   end
-  if reason == "closed" then
+  if whole or reason == "closed" then
     client.socket:close()
     assert(client.received == "", "an answer was cut off")
     repeat connect(client) until send(client)
