@@ -78,7 +78,8 @@ FAR_MODULES := $(filter-out $(PREFIX)/bin:$(PREFIX)/lib/lua/5.1:$(PREFIX)/share/
 PACKAGES      := gcc libc6-dev pkg-config luajit2 libluajit2-5.1-dev libhiredis-dev zlib1g-dev \
                  liblz4-dev libzstd-dev libssl-dev redis-server redis-tools
 TEST_PACKAGES := lua-busted lua-socket lua-filesystem lua-cjson locales luarocks lua-ldoc \
-                 lua-discount lua5.1 lua5.4 nginx libnginx-mod-http-lua lua-nginx-redis wrk
+                 lua-discount lua5.1 lua5.4 $(NGINX_PACKAGES)
+NGINX_PACKAGES := nginx libnginx-mod-http-lua lua-nginx-redis wrk
 LINT_PACKAGES := lua-check clang clang-format clang-tidy
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
@@ -278,7 +279,7 @@ build/node/installed: bench/peers/package.json bench/peers/package-lock.json
 
 .PHONY: bench
 bench: build $(BENCH_PEERS) ## ours and peers in one run (CASE=read_100 ROUNDS=30 TYPE=session ...)
-	$(call install,lua-socket lua-filesystem lua-cjson liblz4-1 libzstd1)
+	$(call install,lua-socket lua-filesystem lua-cjson liblz4-1 libzstd1 $(NGINX_PACKAGES))
 	@$(LUA_ENV) LUAJIT=$(LUAJIT) $(LUAJIT) bench/run.lua $(BENCH_KNOBS) $(CASE)
 
 clean: ## remove build/
