@@ -1,12 +1,14 @@
 -- SPDX-License-Identifier: MIT
--- One nginx worker that answers with one record of the fixture as JSON: through authstate,
--- through a pool of lua-resty-redis sockets that GET a string of the same text, and
--- without any Redis. wrk asks one after the other, in each round another one first.
+-- One nginx worker that answers with one record of the fixture as JSON: through
+-- authstate, through a pool of lua-resty-redis sockets that GET a string of the same
+-- text, and without any Redis. wrk asks one after the other, in each round another one
+-- first. All share the processors, unless PROCESSORS=two gives the worker one of its own.
 
 local authstate = require "authstate"
 local goals = require "bench.harness.goals"
 local nginx = require "spec.support.nginx"
 local process = require "spec.support.process"
+local processor = require "bench.harness.processor"
 local redis_server = require "spec.support.redis_server"
 local statistics = require "bench.harness.statistics"
 
@@ -31,7 +33,10 @@ local SERVER = [[
 default_type application/json;
 location = /authstate { content_by_lua_block {
   local found, message = session.keys:get_json("${type}", { "${id}" })
-  if not found then ngx.log(ngx.ERR, message) return ngx.exit(500) end
+  if not found then
+    ngx.log(ngx.ERR, message)
+    return ngx.exit(500)
+  end
   ngx.print(found["${id}"])
 } }
 location = /resty { content_by_lua_block {
@@ -39,7 +44,10 @@ location = /resty { content_by_lua_block {
   local is_fine, message = client:connect("unix:${socket}")
   local found
   if is_fine then found, message = client:get "record" end
-  if not found then ngx.log(ngx.ERR, message) return ngx.exit(500) end
+  if not found then
+    ngx.log(ngx.ERR, message)
+    return ngx.exit(500)
+  end
   ngx.print(found)
   client:set_keepalive(60000, ${pool})
 } }
@@ -49,7 +57,9 @@ location = /none { content_by_lua_block { ngx.print(text) } }
 -- The record whose text is as long as most.
 local function pick_record(texts)
   local list = {}
-  for id, text in pairs(texts.keys[TYPE]) do list[#list + 1] = { id = id, text = text } end
+  for id, text in pairs(texts.keys[TYPE]) do
+    list[#list + 1] = { id = id, text = text }
+  end
   table.sort(list, function(a, b)
     if #a.text ~= #b.text then return #a.text < #b.text end
     return a.id < b.id
@@ -72,15 +82,15 @@ local function start(redis, id, text)
 end
 
 -- Requests/s and the 99th percentile in ms of one turn; or nil and a sentence.
-local function take_turn(server, name, text)
+local function take_turn(server, others, name, text)
   local status, body = server:get(PATHS[name])
   if status ~= 200 or body ~= text then
     return nil, ("%s: answered %s, not the record"):format(name, tostring(status))
   end
-  local _, out, err = process.run {
+  local _, out, err = process.run(processor.keep(others, {
     "wrk", "-t1", "-c" .. CLIENTS, "-d" .. SECONDS .. "s", "--latency",
     server.url .. PATHS[name],
-  }
+  }))
   local rate = tonumber(out:match "Requests/sec:%s+([%d.]+)")
   local number, unit = out:match "99%%%s+([%d.]+)(%a+)"
   if not rate or out:find "Non%-2xx" or out:find "Socket errors" then
@@ -89,13 +99,13 @@ local function take_turn(server, name, text)
   return rate, tonumber(number) * ({ us = 0.001, ms = 1, s = 1000 })[unit]
 end
 
-local function measure_rounds(server, text, knobs, on_round)
+local function measure_rounds(server, others, text, knobs, on_round)
   local rates, tails = {}, {}
   for _, name in ipairs(NAMES) do rates[name], tails[name] = {}, {} end
   for round = 1 - knobs.WARMUP, knobs.ROUNDS do
     for i = 1, #NAMES do
       local name = NAMES[(i + round) % #NAMES + 1]
-      local rate, tail = take_turn(server, name, text)
+      local rate, tail = take_turn(server, others, name, text)
       if not rate then return nil, tail end
       if round >= 1 then rates[name][round], tails[name][round] = rate, tail end
     end
@@ -133,8 +143,8 @@ local function conclude(id, text, rates, tails)
         median(statistics.ratios(tails[OURS], tails[RESTY])), 1),
     },
     sentences = {
-      ("wrk, nginx and Redis share the processors. lua-resty-redis has a pool of %d "
-        .. "sockets."):format(POOL),
+      ("wrk, nginx and Redis share the processors as PROCESSORS says; lua-resty-redis "
+        .. "has a pool of %d sockets."):format(POOL),
     },
   }
 end
@@ -148,7 +158,11 @@ return {
     local id, text = pick_record(sessions[#sessions].texts)
     local redis = redis_server.start()
     local server = start(redis, id, text)
-    local rates, tails = measure_rounds(server, text, context.knobs, context.on_round)
+    local others, workers = processor.split(context.knobs.PROCESSORS or "free")
+    processor.bring(others, redis.process:pid())
+    for _, pid in ipairs(server:workers()) do processor.bring(workers, pid) end
+    local rates, tails =
+      measure_rounds(server, others, text, context.knobs, context.on_round)
     server:kill()
     redis:stop()
     if not rates then return nil, tails end
