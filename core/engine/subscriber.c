@@ -107,12 +107,18 @@ static void take_keys(as_subscriber *subscriber) {
   }
 }
 
-static void take_message(as_subscriber *subscriber, double now_ms) {
+/* BUSY, MISCONF and the like answer a PING as well. */
+static bool is_error(const as_replies *message) {
+  return as_replies_at(message, 0)->type == AS_REPLY_ERROR;
+}
+
+static void take_message(as_subscriber *subscriber) {
   const as_replies *message = &subscriber->message;
   size_t count = as_replies_count(message);
-  if (says(message, 1, "pong")) {
+  bool is_answer = says(message, 1, "pong") || is_error(message);
+  if (is_answer && subscriber->is_ping_owed) {
     subscriber->is_ping_owed = false;
-    subscriber->ping_at_ms = now_ms + subscriber->config.check_ms;
+    subscriber->ping_at_ms = subscriber->asked_ms + subscriber->config.check_ms;
   } else if (says(message, 1, "message") && says(message, 2, CHANNEL) && count > 3) {
     if (as_replies_at(message, 3)->type == AS_REPLY_ARRAY)
       take_keys(subscriber);
@@ -133,7 +139,7 @@ static void take_subscription(as_subscriber *subscriber, double now_ms) {
   } else {
     subscriber->state = AS_SUBSCRIBER_READY;
     subscriber->backoff_ms = 0;
-    subscriber->ping_at_ms = now_ms + subscriber->config.check_ms;
+    subscriber->ping_at_ms = subscriber->asked_ms + subscriber->config.check_ms;
   }
 }
 
@@ -147,6 +153,7 @@ static void end_greeting(as_subscriber *subscriber, double now_ms) {
     return;
   }
   subscriber->state = AS_SUBSCRIBER_SUBSCRIBING;
+  subscriber->asked_ms = now_ms;
   if (as_resp_write_words(&subscriber->output, "SUBSCRIBE", CHANNEL, NULL) != AS_OK)
     as_subscriber_break(subscriber, "subscriber");
 }
@@ -182,7 +189,7 @@ static bool read_one(as_subscriber *subscriber, double now_ms) {
   if (subscriber->state == AS_SUBSCRIBER_SUBSCRIBING)
     take_subscription(subscriber, now_ms);
   else
-    take_message(subscriber, now_ms);
+    take_message(subscriber);
   as_replies_clear(&subscriber->message);
   return true;
 }
@@ -247,6 +254,7 @@ static void ping(as_subscriber *subscriber, double now_ms) {
     return;
   }
   subscriber->is_ping_owed = true;
+  subscriber->asked_ms = now_ms;
   subscriber->ping_at_ms = now_ms + PATIENCE * subscriber->config.check_ms;
 }
 

@@ -7,8 +7,9 @@
  *    ^                   |             |              |            |
  *    +---- not wanted --- BACKOFF <----+--------------+------------+
  *
- * A server that refuses is asked again after a minute. While a PING is not answered, what
- * was read may have changed without our knowing. */
+ * A server that refuses is asked again after a minute. An answer tells what was so when
+ * it was asked: check_ms after that, and while there is none, what was read may have
+ * changed without our knowing. */
 #ifndef AS_ENGINE_SUBSCRIBER_H
 #define AS_ENGINE_SUBSCRIBER_H
 
@@ -47,6 +48,7 @@ typedef struct as_subscriber {
   as_invalidations *invalidations; /* borrowed */
   as_buffer probed;                /* int64_t: ids in the names of probe keys */
   double connect_deadline_ms;
+  double asked_ms;   /* when the last PING, or SUBSCRIBE, was said */
   double ping_at_ms; /* READY: the next one, or when the last one's answer is overdue */
   double retry_at_ms;
   double backoff_ms;

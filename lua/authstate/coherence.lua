@@ -421,11 +421,15 @@ function Near:begin_read(record, place)
   }
 end
 
---- Whether what was sent with a ticket is what is stored, as far as we were told.
+--- Whether nothing has marked what was sent when a place had a mark.
+function Near:is_unmarked(epoch, mark, place)
+  local record = place.record
+  return not record.is_dead and epoch == self.epoch and mark == place.mark + record.mark
+end
+
+--- Whether what was read with a ticket is what is stored, as far as we were told.
 function Near:is_current(ticket)
-  local record, place = ticket.record, ticket.place
-  return not record.is_dead and ticket.epoch == self.epoch and
-    ticket.mark == place.mark + record.mark
+  return self:is_unmarked(ticket.epoch, ticket.mark, ticket.place)
 end
 
 -- Entries of another generation, or that were read over another connection, go, and what
@@ -532,9 +536,9 @@ end
 
 -- Whether what was written in a place may be admitted.
 local function is_admissible(self, ticket, i)
-  local place, record = ticket.places[i], ticket.record
-  return ticket.stream ~= 0 and ticket.epoch == self.epoch and not record.is_dead and
-    ticket.marks[i] == place.mark + record.mark and place.writes == 0
+  local place = ticket.places[i]
+  return ticket.stream ~= 0 and place.writes == 0 and
+    self:is_unmarked(ticket.epoch, ticket.marks[i], place)
 end
 
 -- The groups of a batch that were written, and that nothing has changed since.

@@ -15,6 +15,8 @@
 --   7  of the creds of a session exactly one were made where there were none
 --   8  once faults have stopped, every call succeeds, and none waits in vain
 --   9  in the end every store reads what is stored
+--   10 what a cache gives is not older than what its store was told, nor than a write of
+--      its own that was called before, nor than `cached_ms`; each record by itself
 --
 -- A position is how many changes the server had made; the state of a session at one is
 -- what the entries up to it left.
@@ -368,6 +370,38 @@ local function check_read(self, call, low)
   return low
 end
 
+-- The index of the state that a session had at a time of the server.
+local function index_at_time(states, at_ms)
+  local low, high = 1, #states
+  while low < high do
+    local middle = math.ceil((low + high) / 2)
+    if states[middle].entry.at_ms <= at_ms then low = middle else high = middle - 1 end
+  end
+  return low
+end
+
+local function has_cell(state, asked)
+  return (state.cells[asked.cell] or nil) == (asked.tag or nil)
+end
+
+-- A read that the cache may have answered: each record was stored at some moment since
+-- the last one that the store knew of.
+local function check_cached_read(self, call, low_of)
+  local states = states_of(self, call.session)
+  local told = index_at(states, math.min(call.told_at, call.began_at))
+  local oldest = index_at_time(states, call.began_ms - self.cached_ms + self.server_ms)
+  local last = index_at(states, call.ended_at)
+  for _, cell in ipairs(call.asked) do
+    local tag = call.outcome.cells[cell]
+    local first = math.max(told, oldest, low_of[cell] or 1)
+    if not find_state(states, first, last, has_cell, { cell = cell, tag = tag }) then
+      complain(self, call, "%s gave %s=%s, which was not stored since change %d, of "
+        .. "which its store knew", name_of(call), cell, tostring(tag),
+        states[first].position)
+    end
+  end
+end
+
 -- The entry of a call that changed something, nil for none.
 local function effect_of(self, call)
   if call.is_ascribed then return nil end
@@ -384,7 +418,7 @@ end
 -- is composite has several steps, between which others may come. A read that is sent
 -- twice may see what was called behind it; no read behind it sees less then.
 local function check_order(self, calls)
-  local low, seen, newest = 1, 1, nil
+  local low, seen, newest, low_of = 1, 1, nil, {}
   for _, call in ipairs(calls) do
     local states = states_of(self, call.session)
     local effect = effect_of(self, call)
@@ -398,7 +432,10 @@ local function check_order(self, calls)
           newest and ": " .. name_of(newest) or "")
       else
         low, newest = index, call
+        for cell in pairs(effect.cells) do low_of[cell] = index end
       end
+    elseif is_read(call) and call.told_at then
+      check_cached_read(self, call, low_of)
     elseif is_read(call) then
       local index = check_read(self, call, math.max(low, seen))
       if not call.is_composite then seen = index end
@@ -480,7 +517,9 @@ end
 -- @param conditions { calm_ms = when the last fault was, nil: they did not stop,
 --   recovery_ms = how long after that no call runs out of time any more (15000),
 --   are_late_writes_allowed = boolean: a write of unknown outcome may take effect behind
---   later reads, since the server did not let the client end a lost connection }
+--   later reads, since the server did not let the client end a lost connection,
+--   cached_ms = how old at most what a cache gives may be, server_ms = what the clock of
+--   the server is ahead }
 -- @return list of { sentence, call, session }, empty when all is as promised
 function checker.judge(calls, entries, conditions)
   local self = setmetatable({
@@ -490,6 +529,8 @@ function checker.judge(calls, entries, conditions)
     calm_ms = conditions.calm_ms or math.huge,
     recovery_ms = conditions.recovery_ms or RECOVERY_MS,
     are_late_writes_allowed = conditions.are_late_writes_allowed,
+    cached_ms = conditions.cached_ms or math.huge,
+    server_ms = conditions.server_ms or 0,
   }, Checker)
   for _, entry in ipairs(entries) do
     local states = states_of(self, entry.session)

@@ -211,9 +211,15 @@ define("get", 2, function(keys, arguments)
   return entry.values[""]
 end)
 
-define("set", 3, function(keys, arguments)
+-- With PX or without.
+define("set", -3, function(keys, arguments)
+  local word, ttl_ms = arguments[4], nil
+  if word and word:lower() == "px" then ttl_ms = whole(arguments[5] or "") end
+  if word and not ttl_ms then return SYNTAX end
   if keys:entry(arguments[2]) then keys:remove(arguments[2]) end
-  keys:set(arguments[2], keys:make(arguments[2], "string"), "", arguments[3])
+  local entry = keys:make(arguments[2], "string")
+  keys:set(arguments[2], entry, "", arguments[3])
+  entry.expires_ms = ttl_ms and keys.now_ms() + ttl_ms or nil
   return OK
 end, GROWS)
 

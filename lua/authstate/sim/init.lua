@@ -11,6 +11,7 @@
 
 local checker = require "authstate.sim.checker"
 local clock = require "authstate.clock"
+local coherence = require "authstate.coherence"
 local dice = require "authstate.sim.dice"
 local entropy = require "authstate.entropy"
 local failure = require "authstate.failure"
@@ -124,10 +125,47 @@ local function calm_down(world)
   world.calm_ms = world.loop.now_ms
 end
 
+-- What each store was told: by key, the last change of which it knows; and of all keys,
+-- when it lost a connection and so all that it had.
+local function watch_stores(world)
+  local told = {}
+  for place, opened in ipairs(world.stores) do
+    if opened.near then told[place] = { keys = {}, all = 0 } end
+  end
+  local function told_by(engine)
+    for place, opened in ipairs(world.stores) do
+      if opened.driver.engine == engine then return told[place], opened end
+    end
+  end
+  function world.network.on_told(engine, key, position)
+    local of_store = told_by(engine)
+    if of_store and key then of_store.keys[key] = position end
+  end
+  function world.network.on_lost(engine, connection, position)
+    local of_store, opened = told_by(engine)
+    if not of_store then return end
+    local is_subscriber = connection == engine:connections() - 1
+    -- With several connections it lost only what it had read over that one.
+    local is_only = connection == 0 and opened.options.pool_size == 1
+    if is_subscriber or is_only then of_store.all = position end
+  end
+  world.told = told
+end
+
+local function told_at(world, place)
+  local told, layout = world.told[place], world.stores[place].layout
+  if not told then return nil end
+  return function(session, kind)
+    local key = layout.key(session, kind, "")
+    return math.max(told.all, told.keys[key] or 0)
+  end
+end
+
 local function worker(world, place, number, steps)
   return {
     dice = dice.new(world.settings.seed, STREAMS.work + place * 100 + number),
     history = world.history, place = place, handles = world.handles[place],
+    told_at = told_at(world, place),
     unknown = world.unknown[place], writing = world.writing[place],
     timeout_ms = world.stores[place].server.socket.command_timeout_ms, steps = steps,
     on_step = function()
@@ -300,6 +338,7 @@ local function report_on(world, message)
   local calls, log = world.history.calls, world.server.log
   local entries = world.entries or observe(world)
   local violations = checker.judge(calls, entries, {
+    cached_ms = coherence.CHECK_MS, server_ms = SERVER_BEGAN_MS,
     calm_ms = world.calm_ms, are_late_writes_allowed = world.server.refused_kills > 0,
     recovery_ms = world.stores[1].server.socket.health_timeout_ms + SLOWNESS_MS,
   })
@@ -328,6 +367,7 @@ function sim.run(settings)
   local world = new_world(checked)
   local is_open, mistake = within(world, open_stores)
   if not is_open then error((tostring(mistake):gsub("^[^\n]-:%d+: ", "")), 2) end
+  watch_stores(world)
   if settings.prepare then settings.prepare(world) end
   local is_whole, message = within(world, function()
     scheduler.run(happen, world)

@@ -6,6 +6,8 @@
 -- has sent may come long after the client has gone, and the server does what has come
 -- whole, unless the stream was ended there (CLIENT KILL, a restart).
 
+local resp = require "authstate.sim.resp"
+
 local Network = { __name = "authstate.sim.network" }
 Network.__index = Network
 
@@ -24,9 +26,13 @@ function network.new(loop, server, faults)
     stalled_until_ms = 0, -- the server does nothing
     late = 0,             -- pieces on their way whose client has gone
     stream_count = 0,
+    -- What a watcher is told: a push of a key has come whole to an engine, and made at a
+    -- position; a stream has ended for an engine.
+    on_told = function() end, on_lost = function() end,
   }, Network)
   loop.network = self
   server.on_kill = function(client) self:on_kill(client) end
+  server.on_push = function(client, message, key) self:push(client, message, key) end
   return self
 end
 
@@ -135,6 +141,8 @@ local function give_piece(self, stream)
   if piece == nil then return end
   if not stream.is_open then
     return
+  elseif type(piece) == "table" then
+    self.on_told(stream.member.engine, piece.key, piece.position)
   elseif piece then
     stream.member.engine:on_bytes(stream.connection, piece, self.loop.now_ms)
   else
@@ -147,6 +155,13 @@ function Network:reply(stream, bytes)
   for _, piece in ipairs(self.faults:cut(bytes)) do
     post(self, stream, stream.down, piece)
   end
+end
+
+--- Sends a message of the server's own, and behind its last byte a mark for who watches.
+function Network:push(client, message, key)
+  self:reply(client.stream, resp.encode(message))
+  local stream = client.stream
+  post(self, stream, stream.down, { key = key, position = #self.server.log + 1 })
 end
 
 -- The server has ended a stream: what it has answered comes before.
@@ -195,6 +210,9 @@ local function abandon(self, stream)
   local streams = self.streams[stream.member]
   if streams[stream.connection] == stream then streams[stream.connection] = nil end
   stream.is_open = false
+  if stream.is_connected then
+    self.on_lost(stream.member.engine, stream.connection, #self.server.log)
+  end
   local fate, late_ms = self.faults:fate()
   if fate == "lost" then
     end_at_server(self, stream)

@@ -39,17 +39,20 @@ local DISK = {
 }
 local DURING_LOADING = {
   auth = true, hello = true, select = true, client = true, info = true, multi = true,
-  exec = true, discard = true, time = true,
+  exec = true, discard = true, time = true, subscribe = true,
 }
 local DURING_BUSY = { auth = true, hello = true, multi = true, discard = true }
 
 --- @param options { now_ms = function (the server's time, Unix epoch), random =
 --   function(n) -> string of n bytes, password = string or nil, on_kill =
---   function(client): it is closed by the server }
+--   function(client): it is closed by the server, on_push = function(client, message,
+--   key): a message for a subscriber, for all keys without one }
 function server.new(options)
   local self = setmetatable({
     now_ms = options.now_ms, random = options.random, password = options.password,
     on_kill = options.on_kill or function() end,
+    on_push = options.on_push or function() end,
+    watched = {}, -- by key: the ids of clients who have read it { [id] = true }
     databases = {}, log = {}, clients = {}, condition = nil,
     refuses_kill = false, refused_kills = 0, -- how often
     unit = nil, -- the changes of what runs
@@ -57,6 +60,7 @@ function server.new(options)
   local function note(key, field, value)
     local unit = self.unit
     unit[#unit + 1] = { key = key, field = field, value = value }
+    self:invalidate(key)
   end
   for number = 0, DATABASES - 1 do
     self.databases[number] = keyspace.new(function() return self.at_ms end, note)
@@ -69,7 +73,7 @@ end
 --- Begins a new run: the data stays; scripts, clients and their numbers do not.
 function Server:begin_run()
   for _, client in pairs(self.clients) do client.is_dead = true end
-  self.clients, self.last_id, self.condition = {}, 0, nil
+  self.clients, self.last_id, self.condition, self.watched = {}, 0, nil, {}
   self.run_id = self.random(20):gsub(".", function(byte)
     return ("%02x"):format(byte:byte())
   end)
@@ -92,6 +96,64 @@ end
 function Server:disconnect(client)
   client.is_dead = true
   if self.clients[client.id] == client then self.clients[client.id] = nil end
+end
+
+-- ---- who watches what ---------------------------------------------------------------
+
+local CHANNEL = "__redis__:invalidate"
+
+local function sorted_ids(set)
+  local ids = {}
+  for id in pairs(set) do ids[#ids + 1] = id end
+  table.sort(ids)
+  return ids
+end
+
+-- Tells the subscriber of a client that tracks; one that is gone is not told.
+local function push(self, client, keys)
+  local subscriber = self.clients[client.redirect]
+  if not subscriber or not subscriber.is_subscribed then return end
+  self.on_push(subscriber, { "message", CHANNEL, keys or false }, keys and keys[1])
+end
+
+--- A key has changed: tells those who have read it, but for who changes it (NOLOOP), and
+-- forgets that they have.
+function Server:invalidate(key)
+  local watching = self.watched[key]
+  if not watching then return end
+  self.watched[key] = nil
+  for _, id in ipairs(sorted_ids(watching)) do
+    local client = self.clients[id]
+    if client and client.redirect and client ~= self.current then
+      push(self, client, { key })
+    end
+  end
+end
+
+--- All keys are gone.
+function Server:invalidate_all()
+  self.watched = {}
+  for _, id in ipairs(sorted_ids(self.clients)) do
+    if self.clients[id].redirect then push(self, self.clients[id]) end
+  end
+end
+
+local function watch(self, key)
+  local watching = self.watched[key] or {}
+  self.watched[key], watching[self.current.id] = watching, true
+end
+
+local WITHOUT_KEY = {
+  scan = true, dbsize = true, ping = true, echo = true, time = true, memory = true,
+}
+
+-- A client that tracks has read what a command reads, also in a script.
+local function note_reading(self, command, request)
+  if not self.current.redirect or command.writes or WITHOUT_KEY[command.name] then
+    return
+  end
+  local last = command.name == "exists" and #request or 2
+  for i = 2, last do watch(self, request[i]) end
 end
 
 -- ---- what runs as one -------------------------------------------------------------
@@ -147,7 +209,9 @@ function Server:call_from_script(request)
     wrong = refuse(self, command)
     if wrong then return wrong end
   end
-  return command.run(self.databases[self.script_database], request)
+  local reply = command.run(self.databases[self.script_database], request)
+  note_reading(self, command, request)
+  return reply
 end
 
 local function run_script(self, client, script, request)
@@ -223,6 +287,33 @@ function client_subcommands.getname(_, client)
   return client.name or false
 end
 
+function client_subcommands.tracking(self, client, request)
+  local words = {}
+  for i = 3, #request do words[i] = request[i]:lower() end
+  if words[3] == "off" then
+    client.redirect = nil
+    return OK
+  end
+  local id = tonumber(words[5])
+  if words[3] ~= "on" or words[4] ~= "redirect" or words[6] ~= "noloop" or not id then
+    return { err = "ERR syntax error" } -- which authstate never says
+  end
+  if not self.clients[id] then
+    return { err = "ERR The client ID you want redirect to does not exist" }
+  end
+  client.redirect = id
+  return OK
+end
+
+function client_subcommands.trackinginfo(self, client)
+  local flags = { client.redirect and "on" or "off" }
+  if client.redirect then flags[2] = "noloop" end
+  if client.redirect and not self.clients[client.redirect] then
+    flags[3] = "broken_redirect"
+  end
+  return { "flags", flags, "redirect", client.redirect or -1, "prefixes", {} }
+end
+
 -- Only by ID; nobody ends itself.
 function client_subcommands.kill(self, client, request)
   if self.refuses_kill then
@@ -246,6 +337,11 @@ end
 function connection_commands.client(self, client, request)
   local run = client_subcommands[request[2]:lower()]
   return run and run(self, client, request) or unknown_subcommand(request)
+end
+
+function connection_commands.subscribe(_, client, request)
+  client.is_subscribed = true
+  return { "subscribe", request[2], 1 }
 end
 
 local script_subcommands = {}
@@ -300,7 +396,7 @@ end
 
 local ARITY = {
   auth = -2, select = 2, info = -1, client = -2, script = -2, eval = -3, evalsha = -3,
-  hello = -1, multi = 1, exec = 1, discard = 1,
+  hello = -1, multi = 1, exec = 1, discard = 1, subscribe = 2,
 }
 
 -- ---- transactions -----------------------------------------------------------------
@@ -374,7 +470,20 @@ end
 
 function execute(self, client, command, request)
   if command.run_here then return command.run_here(self, client, request) end
-  return command.run(self.databases[client.database], request)
+  local reply = command.run(self.databases[client.database], request)
+  note_reading(self, command, request)
+  if command.name == "flushall" then self:invalidate_all() end
+  return reply
+end
+
+-- A subscriber is answered in the form of messages.
+local function answer_subscriber(request)
+  local name = request[1]:lower()
+  if name == "ping" then return { "pong", "" } end
+  return {
+    err = ("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT "
+      .. "/ RESET are allowed in this context"):format(name),
+  }
 end
 
 local function answer(self, client, request)
@@ -395,6 +504,7 @@ local function answer(self, client, request)
     table.insert(client.queue, { command = command, request = request })
     return QUEUED
   end
+  if client.is_subscribed then return answer_subscriber(request) end
   return execute(self, client, command, request)
 end
 
@@ -404,7 +514,9 @@ end
 -- @return reply, as in resp.lua
 function Server:request(client, request)
   begin_unit(self)
+  self.current = client
   local reply = answer(self, client, request)
+  self.current = nil
   end_unit(self, client)
   return reply
 end

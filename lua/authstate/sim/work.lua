@@ -103,6 +103,7 @@ local function get(self, handle, call, options, count)
   call.asked = {}
   for i, id in ipairs(ids) do call.asked[i] = kind .. "/" .. id end
   return function()
+    if self.told_at then call.told_at = self.told_at(handle.id, kind) end
     local found, message, code, details = handle.keys:get(kind, ids, options)
     if not found then return failed(message, code, details) end
     local cells = {}
@@ -229,8 +230,10 @@ local function carry_out(self, call, run)
 end
 
 --- A call of an operation, ready to be carried out.
--- @param self { dice, history, place (of the store), timeout_ms (by default), unknown and
---   writing (tables of the store: by session, what became of its last write) }
+-- @param self { dice, history, place (of the store), told_at = function(session, type):
+--   the last change that the store's cache was told of, or nil, timeout_ms (by default),
+--   unknown and writing (tables of the store: by session, what became of its last
+--   write) }
 -- @param operation name
 -- @param handle { session = the handle, number, version = the newest it has seen }
 -- @param options { timeout_ms, expect }; nil for none
