@@ -14,12 +14,20 @@ function setup(thread)
   thread:set("seed", #threads)
 end
 
+-- Lehmer's generator: each thread has numbers of its own, the same in each run.
+local state
+
+local function random(last)
+  state = state * 16807 % 2147483647
+  return state % last + 1
+end
+
 function init()
-  math.randomseed(seed)
+  state = seed
 end
 
 function request()
-  local id, kind = math.random(IDS), math.random(20)
+  local id, kind = random(IDS), random(20)
   local path = ONLY_PATH or kind == 1 and "/set" or kind <= 3 and "/absent" or kind <= 6 and "/several"
     or "/get"
   return ("GET %s?id=%d HTTP/1.1\r\nHost: x\r\n\r\n"):format(path, id)

@@ -153,3 +153,28 @@ describe("the example gateway", function()
     end), log())
   end)
 end)
+
+describe("doc/openresty.md", function()
+  it("begins with a configuration that works as it stands", function()
+    local redis, directory = redis_server.start(), temporary.directory()
+    local port = redis_server.free_port()
+    local text = read("doc/openresty.md"):match "```nginx\n(.-)```"
+    text = text:gsub("127.0.0.1:8080", "127.0.0.1:" .. port)
+      :gsub("load_module modules/", "load_module /usr/lib/nginx/modules/")
+      :gsub("http {", '%0\n  lua_package_path ";;";', 1)
+    write(directory .. "/nginx.conf", "error_log error.log;\npid nginx.pid;\n"
+      .. adapt(text, redis, directory))
+    local server = start(directory)
+    local function count()
+      local _, out = process.run {
+        "curl", "-s", ("http://127.0.0.1:%d/count?session=5511"):format(port),
+      }
+      return tonumber(out)
+    end
+    assert.truthy(clock.wait_for(count), server:errors())
+    local first = count()
+    assert.same(first + 1, count())
+    redis:stop()
+    server:stop()
+  end)
+end)
