@@ -248,6 +248,7 @@ function on.key(self, key)
   if not place then return end
   if place.meta_key then -- a session: its generation is in doubt
     place.mark, place.generation = place.mark + 1, nil
+    self.cache.invalidations = self.cache.invalidations + 1
   else
     drop_place(self, place, "invalidated")
   end

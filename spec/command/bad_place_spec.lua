@@ -289,15 +289,18 @@ describe("a call to a bad place", function()
     end
   end)
 
+  -- Whoever has not given a shorter time waits until the server has its data.
   describe("that is loading its data", function()
     local server, reloading
 
-    setup(function()
+    before_each(function()
       server = redis_server.start { config = {
         ["enable-debug-command"] = "yes", rdbcompression = "no",
         ["loading-process-events-interval-bytes"] = 1024,
       } }
-      for i = 1, 600 do server:command("SET", i, ("x"):rep(2048)) end
+      fill(server)
+      -- 100 ms each: longer than anybody waits.
+      assert(server:command("DEBUG", "POPULATE", 9000, "key", 2048))
       server:command("CONFIG", "SET", "key-load-delay", "100000")
       reloading = server:connect()
       reloading:send { { "DEBUG", "RELOAD" } }
@@ -307,16 +310,47 @@ describe("a call to a bad place", function()
       end))
     end)
 
-    teardown(function()
+    after_each(function()
       reloading:close()
       server:kill()
     end)
 
-    for _, call in each_call() do
-      it("is told so by " .. calls.name(call), function()
-        check_refusal(call, server.url, { "loading" })
-      end)
+    -- Starts each call beside the others; gives their processes by their names.
+    local function start_each(wanted)
+      local started = {}
+      for _, call in each_call(wanted) do
+        local words = calls.with(calls.words(call, directory), "--redis", server.url)
+        words.cwd, words.env = home, { HOME = home, TMPDIR = home }
+        started[calls.name(call)] = tool.start(words)
+      end
+      assert.is_truthy(next(started))
+      return started
     end
+
+    it("is told so, after the five seconds that calls have", function()
+      local listing = calls.listing(directory)
+      for _, started in pairs(start_each(function(call)
+        return call[1] == "run" or call[1] == "get"
+      end)) do
+        started:wait(60000)
+        tool.check_failure({
+          status = started:status(), out = started:output(), err = started:errors(),
+        }, FAILED, { "loading" })
+      end
+      check_no_file(listing)
+    end)
+
+    it("is served when that has ended, if it can wait so long", function()
+      local started = start_each(function(call)
+        return not call.writes and call[1] ~= "run" and call[1] ~= "get"
+      end)
+      clock.sleep(300)
+      server:command("CONFIG", "SET", "key-load-delay", "0")
+      for name, each in pairs(started) do
+        each:wait(60000)
+        assert.same({ 0, "" }, { each:status(), each:errors() }, name)
+      end
+    end)
   end)
 
   -- ---- data directories -------------------------------------------------------------

@@ -310,7 +310,7 @@ describe("a directory of Baileys", function()
       { "a directory with other files alone", { ["notes.txt"] = "1" },
         { "DIR: no session" }, "--skip-unknown" },
       { "a record of 9 MiB",
-        { ["pre-key-1.json"] = '"' .. ("x"):rep(9 * 1024 * 1024) .. '"' },
+        { ["pre-key-1.json"] = '"' .. ("-"):rep(9 * 1024 * 1024) .. '"' },
         { 'pre-key "1"', "max_value_bytes" } },
     }
 
