@@ -14,7 +14,7 @@ exclude_files = {
 files["spec"] = { std = "luajit+busted" }
 -- What runs inside nginx only (spec/lint/rules/nginx.lua).
 files["lua/authstate/openresty"] = { read_globals = { "ngx" } }
-files["doc/examples/openresty"] = { read_globals = { "ngx" } }
+files["doc/examples/openresty"] = { globals = { "ngx" } }
 -- Declarations for an editor: functions without bodies.
 files["doc/luals"] = { unused = false }
 

@@ -67,6 +67,14 @@ static double number_field(lua_State *L, const char *name, double max) {
   return number;
 }
 
+/* 0 when absent. */
+static double opt_number_field(lua_State *L, const char *name, double max) {
+  lua_getfield(L, CONFIG, name);
+  bool is_there = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  return is_there ? number_field(L, name, max) : 0;
+}
+
 static bool boolean_field(lua_State *L, const char *name) {
   lua_getfield(L, CONFIG, name);
   bool value = lua_toboolean(L, -1);
@@ -137,8 +145,8 @@ static void read_tracking(lua_State *L, as_engine_config *config) {
 
 /* core.engine{ pool_size, batch_size, batch_window_ms, max_age_ms, max_operations,
  * max_queued_bytes, max_value_bytes, connect_timeout_ms, connect_hint, health_timeout_ms,
- * retries, quarantine_ms, seed, database, user, password, scripts, check_ms,
- * probe_prefix } */
+ * retries, longest_backoff_ms (absent: a second), quarantine_ms, seed, database, user,
+ * password, scripts, check_ms, probe_prefix } */
 static int engine_new(lua_State *L) {
   luaL_checktype(L, CONFIG, LUA_TTABLE);
   lua_settop(L, CONFIG);
@@ -153,6 +161,8 @@ static int engine_new(lua_State *L) {
   config.connection.health_timeout_ms = number_field(L, "health_timeout_ms", HUGE_VAL);
   config.connection.max_age_ms = number_field(L, "max_age_ms", HUGE_VAL);
   config.connection.retries = boolean_field(L, "retries");
+  config.connection.longest_backoff_ms =
+      opt_number_field(L, "longest_backoff_ms", HUGE_VAL);
   config.connection.quarantine_ms = number_field(L, "quarantine_ms", HUGE_VAL);
   config.connection.seed = (uint64_t)number_field(L, "seed", MAX_SIZE);
   config.batch = read_batch(L);

@@ -543,7 +543,9 @@ static void set_retry(as_connection *connection, double now_ms) {
   connection->retry_at_ms = now_ms;
   if (connection->has_progressed) return;
   double doubled = connection->backoff_ms * 2;
-  connection->backoff_ms = fmin(fmax(doubled, BACKOFF_FIRST_MS), BACKOFF_LAST_MS);
+  double last = connection->config->longest_backoff_ms;
+  if (last == 0) last = BACKOFF_LAST_MS;
+  connection->backoff_ms = fmin(fmax(doubled, BACKOFF_FIRST_MS), last);
   connection->retry_at_ms += connection->backoff_ms * jitter(connection);
 }
 

@@ -60,6 +60,7 @@ typedef struct as_connection_config {
   double
       max_age_ms; /* an older stream is replaced when nothing is owed; INFINITY: none */
   bool retries;   /* what the server says to do later is done again */
+  double longest_backoff_ms; /* between attempts to connect, at most; 0: a second */
   double quarantine_ms; /* how long a lane refuses writes after a stream that had some of
                            its writes could not be killed */
   uint64_t seed;        /* of the jitter between attempts to connect */

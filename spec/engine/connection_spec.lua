@@ -357,6 +357,22 @@ describe("a connection that cannot be made", function()
     end)
   end
 
+  it("waits no longer than its driver wants", function()
+    local p, waits = peer.new(), {}
+    p:start { longest_backoff_ms = 50 }
+    for i = 0, 6 do
+      p:submit { { "ECHO", "1" } }
+      if i > 0 then
+        waits[i] = p.engine:deadline_ms() - p.now_ms
+        p:pass(waits[i])
+      end
+      assert.equal("connect", p:action())
+      p:closed "Connection refused"
+      p:ends()
+    end
+    assert_backoff({ 10, 20, 40, 50, 50, 50 }, waits)
+  end)
+
   it("keeps what was sent, waits twice as long each time, until the deadline", function()
     local p = with_operations({ connect_timeout_ms = 1e6 }, 9000)
     p:write(#REQUEST)

@@ -63,7 +63,8 @@ describe("the example gateway", function()
   setup(function()
     redis = redis_server.start()
     directory = temporary.directory()
-    write(directory .. "/nginx.conf", adapt(read(EXAMPLE .. "nginx.conf"), redis, directory))
+    local text = read(EXAMPLE .. "nginx.conf")
+    write(directory .. "/nginx.conf", adapt(text, redis, directory))
     write(directory .. "/gateway.lua", read(EXAMPLE .. "gateway.lua"))
     server = start(directory)
     assert(clock.wait_for(function() return curl("GET", "/status") == 200 end),
@@ -120,7 +121,8 @@ describe("the example gateway", function()
       end
     end
     assert.truthy(count >= 14, text)
-    assert.truthy(text:find('authstate_operations_total{operation="commit"', 1, true), text)
+    local commits = 'authstate_operations_total{operation="commit"'
+    assert.truthy(text:find(commits, 1, true), text)
     status, text = curl("GET", "/status")
     assert.same(200, status)
     assert.truthy(text:find("Redis answers", 1, true), text)

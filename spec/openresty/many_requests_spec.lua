@@ -132,8 +132,8 @@ describe("many requests at once", function()
     local second = load(server, SECONDS)
     local grown = {}
     for i, pid in ipairs(workers) do grown[i] = resident_kib(pid) - before[i] end
-    print(("%d requests, then %d; RSS of the workers grew by %d and %d KiB, to %d"):format(
-      first, second, grown[1], grown[2], before[1] + grown[1]))
+    print(("%d requests, then %d; RSS of the workers grew by %d and %d KiB, to %d")
+      :format(first, second, grown[1], grown[2], before[1] + grown[1]))
     for _, kib in ipairs(grown) do assert.truthy(kib <= 2048, "KiB: " .. kib) end
   end)
 

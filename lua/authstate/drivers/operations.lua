@@ -55,6 +55,7 @@ function operations.begin(self, retries)
     connect_hint = config.tls and CONNECT_HINT,
     health_timeout_ms = server.socket.health_timeout_ms,
     retries = retries,
+    longest_backoff_ms = self.longest_backoff_ms,
     quarantine_ms = server.socket.quarantine_ms,
     seed = seed(),
     database = server.database,
