@@ -55,6 +55,7 @@ local LISTS = {
   cache = { "cache_policy" },
   nginx = { "openresty" },
   codec = { "codec_size", "codec_memory", "codec_decode", "codec_encode" },
+  profile = { "profiles" },
 }
 
 local case = {}
@@ -62,7 +63,7 @@ local case = {}
 -- Every word that may be said, in order.
 local function list_words()
   local words = { unpack(NAMES) }
-  for _, name in ipairs { "engine", "codec", "cache", "nginx" } do
+  for _, name in ipairs { "engine", "codec", "cache", "nginx", "profile" } do
     words[#words + 1] = name
     for _, each in ipairs(LISTS[name]) do words[#words + 1] = each end
   end

@@ -179,11 +179,16 @@ local methods = {
   set_raw = raw_writer,
 }
 
+local function is_true(word)
+  return word == "true"
+end
+
 -- What `open` is given of the fields of `prepare`.
 local readers_of_options = {
   writes = as_it_is,
   pool_size = tonumber, batch_window_ms = tonumber, batch_size = tonumber,
-  enable_batching = function(word) return word == "true" end,
+  enable_batching = is_true, enable_metrics = is_true, profile = as_it_is,
+  slow_ms = tonumber,
 }
 
 local function open_store(fields)

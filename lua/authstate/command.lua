@@ -25,7 +25,7 @@ local exit_process = os.exit
 
 local NAMES = {
   "import", "export", "sessions", "get", "inspect", "delete", "rotate-keys", "run",
-  "check", "sim", "replay", "demo",
+  "check", "profile", "stats", "sim", "replay", "demo",
 }
 
 -- What every command understands that opens a store.

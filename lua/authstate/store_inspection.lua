@@ -41,8 +41,8 @@ function store_inspection.last_write(info, now_ms)
   }
 end
 
--- { [name] = value } of INFO, empty when the server does not tell; or E.
-local function read_info(store, options)
+--- { [name] = value } of INFO, empty when the server does not tell; or E.
+function store_inspection.read_info(store, options)
   local text, message, code, details = ask(store, options, { "INFO" })
   if message then return nil, message, code, details end
   local fields = {}
@@ -63,7 +63,7 @@ end
 -- What decides whether Redis keeps what it acknowledged. CONFIG is refused more often
 -- than INFO, which has the most of it too.
 local function read_settings(store, options)
-  local info, message, code, details = read_info(store, options)
+  local info, message, code, details = store_inspection.read_info(store, options)
   if not info then return nil, message, code, details end
   local config
   config, message, code, details = read_config(store, options)

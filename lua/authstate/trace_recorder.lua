@@ -33,6 +33,9 @@ for _, word in ipairs {
 -- How many hashes are kept at hand, before they are made anew.
 local MAX_KNOWN = 100000
 
+-- How many lines may be lost when the program dies.
+local FLUSHED = 64
+
 --- Makes the file.
 -- @param path of it; one that is there is emptied
 -- @param tell function(level, message, fields)
@@ -42,7 +45,7 @@ function trace_recorder.create(path, tell)
   if not file then return failure.new("disk", reason) end
   return setmetatable({
     file = file, path = path, tell = tell, key = entropy.bytes(KEY_BYTES), known = {},
-    known_count = 0,
+    known_count = 0, lines = 0,
   }, Recorder)
 end
 
@@ -82,10 +85,13 @@ end
 
 -- Writes a line; the first that cannot be written is told of, and ends it.
 local function write(self, value)
-  if not self.file then return end
   local text, message = core.to_json(value)
   local is_written = text ~= nil
   if text then is_written, message = self.file:write(text, "\n") end
+  self.lines = self.lines + 1
+  if is_written and self.lines % FLUSHED == 0 then
+    is_written, message = self.file:flush() -- a full disk is not told of before
+  end
   if is_written then return end
   self:close()
   self.tell("error", ("%s: %s; the trace ends"):format(self.path, message), {})
@@ -96,7 +102,7 @@ end
 -- @param kind their type
 -- @param ids list; what is no list of strings is the caller's mistake, who is told
 function Recorder:get(session, kind, ids)
-  if type(kind) ~= "string" or type(ids) ~= "table" then return end
+  if not self.file or type(kind) ~= "string" or type(ids) ~= "table" then return end
   local hashed = core.array {}
   for i, id in ipairs(ids) do
     if type(id) ~= "string" then return end
@@ -110,8 +116,9 @@ end
 -- @param creds what is written as such, or nil
 -- @param changes { [type] = { [id] = value } }, `null` for one that is deleted
 function Recorder:set(session, creds, changes)
+  if not self.file then return end
   if creds ~= nil then write(self, core.array { "creds" }) end
-  if next(changes) == nil then return end
+  if next(changes) == nil or not self.file then return end
   local by_type = {}
   for kind, records in pairs(changes) do
     local hashed = core.array {}

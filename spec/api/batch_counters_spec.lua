@@ -210,7 +210,8 @@ describe("store:stats", function()
         spawn(function() assert(store:session("o" .. number).keys:get("t", { "a" })) end)
       end
     end)
-    assert.same({ size = 5, busy = 5, wait_p99_ms = 0, reconnects = 0 }, store:stats().pool)
+    assert.same({ size = 5, busy = 5, wait_p99_ms = 0, reconnects = 0 },
+      store:stats().pool)
     assert.equal(5, connections())
     store:close()
     assert.is_true(clock.wait_for(function() return connections() == 0 end))

@@ -477,7 +477,8 @@ local MISTAKES = {
     'option "profile": p.lua is bytecode; accepted: Lua source' },
   { "a profile that extends none", "return {\n extends = 'defualt' }",
     'p.lua:2: extends: there is no profile "defualt", did you mean "default"?; '
-      .. "accepted: default, or the path of a Lua file" },
+      .. "accepted: default, high-compression, high-throughput, low-latency, or the path "
+      .. "of a Lua file" },
   { "a profile that extends no file", "return {\n extends = 'no.lua' }",
     "p.lua:2: extends: no.lua: No such file or directory" },
 }
@@ -705,8 +706,8 @@ describe("a store with a profile", function()
     local wrong = temporary.file("return { options = {\n prefix = 1 } }", "wrong.lua")
     for given, words in pairs {
       [wrong] = wrong .. ':2: option "prefix": 1 must be a string',
-      fast = 'option "profile": there is no profile "fast"; accepted: default, or the '
-        .. "path of a Lua file",
+      fast = 'option "profile": there is no profile "fast"; accepted: default, '
+        .. "high-compression, high-throughput, low-latency, or the path of a Lua file",
       ["/no/file.lua"] = 'option "profile": /no/file.lua: No such file or directory',
     } do
       local ended = tool.run { "sessions", "--redis", server.url, "--profile", given }

@@ -31,6 +31,11 @@ calls.list = {
   { "run", "@write.lua", writes = true },
   { "check", "@layout.lua", has_no_store = true },
   { "check", "@profile.lua", has_no_store = true },
+  { "profile", "explain", "low-latency", has_no_store = true },
+  { "profile", "compare", "default", "@profile.lua", "--rounds", "1", has_no_store = true,
+    has_own_server = true },
+  { "stats" },
+  { "stats", "@stats.json", has_no_store = true },
   { "sim", "--seeds", "2", has_no_store = true },
   { "replay", "@trace.jsonl", has_no_store = true },
   { "demo", has_own_server = true },
@@ -51,6 +56,7 @@ local FILES = {
   ["profile.lua"] = "return { options = { max_value_bytes = 4096 } }",
   ["keys.lua"] = "return { options = { encryption = { keys = { ('ab'):rep(32) }, "
     .. "primary = 1 } } }",
+  ["stats.json"] = '{"uptime_ms":1,"wire":{"bytes_out":1,"bytes_in":2}}',
   ["read.lua"] = [[
     local store = ...
     local ids, message = store:sessions()

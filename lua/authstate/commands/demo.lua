@@ -6,6 +6,7 @@
 -- as doubled.
 
 local burst = require "authstate.demo.burst"
+local files = require "authstate.demo.files"
 local guard = require "authstate.demo.guard"
 local reference_model = require "authstate.reference_model"
 local replay = require "authstate.demo.replay"
@@ -13,27 +14,10 @@ local report = require "authstate.report"
 local session_file = require "authstate.session_file"
 local trace = require "authstate.demo.trace"
 
--- Where the demo's own files are, from the modules: as installed, and in a clone.
-local PLACES = { "/demo/", "/../../spec/fixtures/" }
-
-local function default_file(name)
-  local modules = assert(package.searchpath("authstate.version", package.path))
-    :gsub("/version%.lua$", "")
-  for _, place in ipairs(PLACES) do
-    local path = modules .. place .. name
-    local file = io.open(path, "rb")
-    if file then
-      file:close()
-      return path
-    end
-  end
-  return modules .. PLACES[1] .. name -- so that the complaint names it
-end
-
 -- Reads the two files and prepares the model.
 local function prepare(context)
-  local path = context.arguments[1] or default_file "small.json.gz"
-  local trace_path = context.options.trace or default_file "small.trace.jsonl.gz"
+  local path = context.arguments[1] or files.path "small.json.gz"
+  local trace_path = context.options.trace or files.path "small.trace.jsonl.gz"
   local split, message = session_file.read(path)
   if not split then return nil, message end
   if not split.creds then return nil, path .. ": a session without creds" end
