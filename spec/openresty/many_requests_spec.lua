@@ -10,6 +10,9 @@ local redis_server = require "spec.support.redis_server"
 local SECONDS = tonumber(os.getenv "MANY_REQUESTS" or 2)
 local CLIENTS = 256
 
+-- In the first seconds LuaJIT compiles, and its heap finds its size.
+local MAX_GROWTH_KIB = SECONDS >= 60 and 2048 or 8192
+
 local HTTP = [[
 init_by_lua_block {
   authstate = require "authstate"
@@ -134,7 +137,7 @@ describe("many requests at once", function()
     for i, pid in ipairs(workers) do grown[i] = resident_kib(pid) - before[i] end
     print(("%d requests, then %d; RSS of the workers grew by %d and %d KiB, to %d")
       :format(first, second, grown[1], grown[2], before[1] + grown[1]))
-    for _, kib in ipairs(grown) do assert.truthy(kib <= 2048, "KiB: " .. kib) end
+    for _, kib in ipairs(grown) do assert.truthy(kib <= MAX_GROWTH_KIB, "KiB: " .. kib) end
   end)
 
   it("may use lua-resty-redis with its pool beside", function()

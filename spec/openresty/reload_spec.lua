@@ -89,6 +89,18 @@ describe("a reload", function()
     assert.same(200, (server:get "/read?client=1"), server:log())
   end)
 
+  -- Nothing woke the one who was to close the connections.
+  it("lets an old worker go that had nothing to do for long", function()
+    assert.same(200, (server:get "/write?client=1&number=1"), server:log())
+    local old = server:workers()[1]
+    clock.sleep(1500)
+    server:reload()
+    assert.truthy(clock.wait_for(function()
+      local workers = server:workers()
+      return #workers == 1 and workers[1] ~= old
+    end, 2000), server:log())
+  end)
+
   it("lets an old worker go that has never used Redis", function()
     local old = server:workers()[1]
     server:reload()
