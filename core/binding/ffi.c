@@ -11,6 +11,10 @@ AS_EXPORT double authstate_now_ms(void) {
   return as_clock_now_ms();
 }
 
+AS_EXPORT double authstate_latest_ms(void) {
+  return as_clock_latest_ms();
+}
+
 AS_EXPORT int32_t authstate_read(authstate_engine *engine, authstate_hash *hash,
                                  const char *field, size_t length, double generation,
                                  uint32_t shape, double timeout_ms) {

@@ -11,7 +11,8 @@
 #define AS_FFI_DECLARE(...) __VA_ARGS__
 #define AS_FFI_TEXT(...) #__VA_ARGS__
 
-/* authstate_now_ms: the monotonic clock.
+/* authstate_now_ms: the monotonic clock. authstate_latest_ms: a time that is not earlier,
+ * and cheaper; see io/clock.h.
  *
  * authstate_read: reads one field of a hash (see as_engine_read), joined with others.
  * `engine` is the address of the Lua object, `hash` what lane:hash gave, `shape` a number
@@ -27,6 +28,7 @@
   typedef struct authstate_engine authstate_engine;                                      \
   typedef struct authstate_hash authstate_hash;                                          \
   double authstate_now_ms(void);                                                         \
+  double authstate_latest_ms(void);                                                      \
   int32_t authstate_read(authstate_engine *engine, authstate_hash *hash,                 \
                          const char *field, size_t length, double generation,            \
                          uint32_t shape, double timeout_ms);                             \

@@ -23,7 +23,7 @@ function cached_read.hit(near, handle, kind, ids, shape)
   local id = ids[1]
   if type(id) ~= "string" or next(ids, 1) ~= nil then return nil, false end
   near.store:note_process()
-  local now_ms = clock.now_ms()
+  local now_ms = clock.latest_ms()
   if not near:is_served(now_ms) then return nil, false end
   local e = near:find(handle, kind, id, now_ms)
   if not e then return nil, true end

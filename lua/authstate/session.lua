@@ -417,6 +417,75 @@ local function load_session_now(self, call, shape)
     { session = self.id, sent = true, retry = true })
 end
 
+-- ---- warming ------------------------------------------------------------------------
+
+-- How long a connection may take until the server watches what is read over it.
+local WATCH_TIMEOUT_MS = 2000
+
+-- Waits until what this session reads is watched. False: it is not, in time.
+local function await_watch(self, call, near)
+  local store = self.store
+  local due_ms = math.min(call.deadline_ms, store.now_ms() + WATCH_TIMEOUT_MS)
+  while call.lane:stream() == 0 do
+    if near.has_warned or store.now_ms() >= due_ms then return false end
+    if not scheduler.sleep(1) then return false end
+    store.driver:pump()
+  end
+  return true
+end
+
+-- Takes the flat replies of HGETALL into the cache. How many records.
+local function keep_records(self, near, types, replies, generation, tickets)
+  local layout, count, by_kind = self.store.layout, 0, {}
+  for at = 2, #replies do
+    local flat = replies[at]
+    for i = 1, #flat, 2 do
+      local kind, id =
+        layout.arrangement.place(layout, self.id, types, at - 1, flat[i])
+      if tickets[kind] then
+        local group = by_kind[kind] or { ids = {}, values = {} }
+        by_kind[kind], count = group, count + 1
+        group.ids[#group.ids + 1], group.values[#group.values + 1] = id, flat[i + 1]
+      end
+    end
+  end
+  for kind, group in pairs(by_kind) do
+    near:admit(tickets[kind], generation, kind, group.ids, group.values, "read")
+  end
+  return count
+end
+
+local function warm_now(self, call, near)
+  for _ = 1, MAX_LOADS do
+    local types, moment = copy_from(self.known_types, 1), self.writer:mark()
+    local record, tickets = near:record(self.id), {}
+    for _, kind in ipairs(types) do
+      tickets[kind] = near:begin_read(record, near:place(record, kind))
+      tickets[kind].stream = call.lane:stream()
+    end
+    local replies, message, code, details = load_whole(self, call, types, "raw")
+    if not replies then return nil, message, code, details end
+    local found = meta.parse_all(replies[1], self.writer:token())
+    if not extend_known_types(self, found.types) then
+      pin_to(self, found, moment, false)
+      if found.is_deleted then return 0 end
+      return keep_records(self, near, types, replies, found.generation, tickets)
+    end
+  end
+  return 0
+end
+
+--- Reads the whole session into the near cache.
+-- @return how many records; or E
+-- @local
+function Session:warm(call, near)
+  call.lane = self.writer:lane()
+  local found, message, code, details = self:read_types(call)
+  if not found then return nil, message, code, details end
+  if not await_watch(self, call, near) then return 0 end
+  return in_order(self, call, warm_now, near)
+end
+
 local function load_session(self, shape, call)
   return in_order(self, call, load_session_now, shape)
 end

@@ -130,6 +130,19 @@ for _, layout in ipairs { "typed", "hbinduni-hash" } do
       assert.same({ b = '{"n":1}' }, session.keys:get_json("pre-key", { "b" }))
     end)
 
+    it("has what it was warmed with, from the first read on", function()
+      store:close()
+      store = open()
+      session = store:session "s"
+      assert.equal(3, store:warm { "s", "nobody" })
+      assert.is_true(is_hit("pre-key", "a"))
+      assert.is_true(is_hit("pre-key", "b"))
+      assert.is_true(is_hit("tctoken", "x"))
+      assert.same({ n = 1 }, value "b")
+      write_and_tell("pre-key", "a", '"new"')
+      assert.equal("new", value "a")
+    end)
+
     it("reads only what it has not, in one round trip", function()
       keep("pre-key", "a")
       assert.same({ a = "old", b = { n = 1 } },
@@ -334,6 +347,51 @@ for _, layout in ipairs { "typed", "hbinduni-hash" } do
       assert.equal(before, hits())
       assert.equal(1, #warned)
       assert.match("^warn: the cache is off: .*NOPERM", warned[1])
+    end)
+
+    it("is there for the user of doc/cache.md, but for none with a rule less", function()
+      local words
+      for line in io.lines "doc/cache.md" do
+        local rules = line:match "^ACL SETUSER authstate%-cached (.*)$"
+        if rules then
+          words = {}
+          for word in rules:gmatch "%S+" do words[#words + 1] = word end
+        end
+      end
+      local needed = {
+        ["&__redis__:invalidate"] = true, ["+client|tracking"] = true,
+        ["+client|trackinginfo"] = false, ["+subscribe"] = true, ["+set"] = true,
+      }
+      local function try(without)
+        local rules, found = { "ACL", "SETUSER", "cached", "reset" }, false
+        for _, word in ipairs(words) do
+          if word == "~authstate:*" then rules[#rules + 1] = "~s:auth" end
+          if word ~= without then rules[#rules + 1] = word else found = true end
+        end
+        assert.is_true(found or without == nil)
+        assert(server:command(unpack(rules)))
+        store:close()
+        warned = {}
+        store = open {
+          redis = { path = server.socket, username = "cached", password = "SECRET" },
+        }
+        session = store:session "s"
+      end
+      try(nil)
+      keep("pre-key", "a")
+      assert.same({}, warned)
+      for rule, is_asked_first in pairs(needed) do
+        if is_asked_first then
+          try(rule)
+          local before = hits()
+          assert.is_truthy(clock.wait_for(function()
+            assert.equal("old", value "a")
+            return warned[1]
+          end))
+          assert.match("NOPERM", warned[1])
+          assert.equal(before, hits())
+        end
+      end
     end)
 
     it("is not there in a database that may be swapped, which is said", function()

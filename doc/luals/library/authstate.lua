@@ -232,6 +232,9 @@ function bytes:base64() end
 
 ---@class authstate.call_options
 ---@field timeout_ms? number instead of redis.socket.command_timeout_ms
+---@field cache? boolean false: reads from Redis, whatever the near cache has
+---@field consistent? boolean true: the same, all in one step
+---@field shared? boolean true: the caller does not change what it gets
 
 ---@class authstate.write_options: authstate.call_options
 ---@field expect? integer the write is a `conflict` when another version is stored
@@ -461,6 +464,15 @@ function store:sessions(options) end
 ---@field generation integer
 ---@field registered? boolean nil when the creds do not say
 ---@field last_write_ms? number server time, Unix epoch
+
+---Reads sessions into the near cache. No effect without one.
+---@param ids string[]
+---@param options? authstate.call_options for all of them together
+---@return integer? count of records
+---@return string? message
+---@return authstate.code? code
+---@return authstate.details? details
+function store:warm(ids, options) end
 
 ---What is known of a session without reading its records.
 ---@param id string
