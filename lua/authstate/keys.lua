@@ -216,6 +216,7 @@ local function read_near(self, near, kind, ids, shape, options)
     found, is_looked_up = cached_read.hit(near, self.session, kind, ids, shape)
     if found then
       if counts then counts:add_hit("get") end
+      if near.store.observer then near.store.next_operation = nil end
       return found
     end
   end
