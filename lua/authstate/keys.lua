@@ -242,9 +242,11 @@ local function read(self, kind, ids, shape, options)
   local watching = store.observer
   local recorder = store.recorder
   if recorder then recorder:get(session.id, kind, ids) end
-  return watching:finish(
-    watching:start("get", session.id, kind, type(ids) == "table" and #ids or 0),
-    (near and read_observed or read_records)(self, kind, ids, shape, options))
+  local state =
+    watching:start("get", session.id, kind, type(ids) == "table" and #ids or 0)
+  state.asks_cache = near and shape ~= "raw" and not reads_around(options)
+  return watching:finish(state, (near and read_observed or read_records)(self, kind,
+    ids, shape, options))
 end
 
 --- Reads records of one type, all in one step.
