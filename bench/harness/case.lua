@@ -52,7 +52,7 @@ local LISTS = {
     "engine_one", "engine_read", "engine_read_100", "engine_pre_key", "engine_write",
     "engine_lone", "engine_pool",
   },
-  cache = { "cache_policy" },
+  cache = { "cache_read", "cache_policy" },
   nginx = { "openresty" },
   codec = { "codec_size", "codec_memory", "codec_decode", "codec_encode" },
   profile = { "profiles" },

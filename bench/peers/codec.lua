@@ -8,9 +8,9 @@
 --     cjson       JSON text and Lua values; a Buffer is a table with its base64 text
 --
 -- Methods are `decode`, to a Lua value, and `encode`, from it. With the option
--- `collector=apart` the collector stands still while the clock runs, and cleans up between
--- parts of the passes: what is measured is the codec's own work, not the end of what it
--- makes.
+-- `collector=apart` the collector stands still while the clock runs, and cleans up
+-- between parts of the passes: what is measured is the codec's own work, not the end of
+-- what it makes.
 
 local authstate = require "authstate"
 local cjson = require "cjson"

@@ -113,12 +113,8 @@ static int cache_json(lua_State *L) {
 }
 
 static const luaL_Reg cache_methods[] = {
-    {"address", cache_address},
-    {"value", cache_value},
-    {"json", cache_json},
-    {"validate", cache_validate},
-    {"close", cache_close},
-    {NULL, NULL},
+    {"address", cache_address},   {"value", cache_value}, {"json", cache_json},
+    {"validate", cache_validate}, {"close", cache_close}, {NULL, NULL},
 };
 
 void as_binding_cache_open(lua_State *L) {

@@ -21,8 +21,8 @@
  * authstate_set: a plain write of one field (see as_engine_set), joined with others. The
  * same.
  *
- * authstate_histogram_...: see binding/histogram.h. `histograms` is the address of the Lua
- * object; a number that it does not have counts nothing. */
+ * authstate_histogram_...: see binding/histogram.h. `histograms` is the address of the
+ * Lua object; a number that it does not have counts nothing. */
 /* clang-format off */
 #define AS_FFI(X) X(                                                                     \
   typedef struct authstate_engine authstate_engine;                                      \

@@ -102,6 +102,10 @@ end
 -- SWAPDB changes all keys of a database, and nobody is told.
 local function tracking_of(options, server, tell)
   if not options.enable_cache then return nil end
+  if openresty.is_here() then
+    tell("warn", "the cache is off: it is not there yet inside nginx")
+    return nil
+  end
   if server.database ~= 0 then
     tell("warn", ("the cache is off: database %d may be swapped for another one (SWAPDB) "
       .. "without anybody being told; use database 0"):format(server.database))
@@ -142,6 +146,33 @@ local function new_waiting(options)
   return turns.waiting(options.queue_max_operations, options.queue_max_bytes)
 end
 
+-- The private server of a store that was given none, and the guard of its directory.
+local function start_private(options, tell)
+  local guard, message, code, details = embedded.start(options, tell)
+  if not guard then
+    tell("error", message, { code = code })
+    return nil, message, code, details
+  end
+  tell("info", "uses the private redis-server in " .. guard.directory,
+    { directory = guard.directory })
+  return {
+    path = guard.socket_path, database = 0, socket = options.socket,
+  }, guard
+end
+
+-- What is as the program says, but perhaps not as it means it.
+local function warn(options, server, made_layout, tell)
+  if server.tls and server.tls.insecure then
+    tell("warn", "redis.tls.insecure: the certificate of " .. url.show(server)
+      .. " is not checked; anybody in between can read and change everything")
+  end
+  local is_special = options.compression or options.serializer ~= "cbor"
+  if is_special and not made_layout.envelope then
+    tell("warn", ('the layout "%s" keeps plain JSON texts that others read: the options '
+      .. "compression and serializer have no effect"):format(options.layout))
+  end
+end
+
 --- Opens a store. With `redis` this does no I/O; without, it starts the private server of
 -- `data_dir` or joins the one that runs there.
 -- @param given table of options, see doc/interfaces.md; a mistake is raised at level 2
@@ -157,27 +188,11 @@ function store.open(given)
   local keyring = make_keyring(options, made_layout, applied, LEVEL)
   local made_codec = make_codec(options, made_layout, keyring, applied, LEVEL)
   if not server then
-    local started, message, code, details = embedded.start(options, tell)
-    if not started then
-      tell("error", message, { code = code })
-      return nil, message, code, details
-    end
-    guard = started
-    tell("info", "uses the private redis-server in " .. guard.directory,
-      { directory = guard.directory })
-    server = {
-      path = started.socket_path, database = 0, socket = options.socket,
-    }
+    local code, details
+    server, guard, code, details = start_private(options, tell)
+    if not server then return nil, guard, code, details end
   end
-  if server.tls and server.tls.insecure then
-    tell("warn", "redis.tls.insecure: the certificate of " .. url.show(server)
-      .. " is not checked; anybody in between can read and change everything")
-  end
-  local is_special = options.compression or options.serializer ~= "cbor"
-  if is_special and not made_layout.envelope then
-    tell("warn", ('the layout "%s" keeps plain JSON texts that others read: the options '
-      .. "compression and serializer have no effect"):format(options.layout))
-  end
+  warn(options, server, made_layout, tell)
   local tracking = tracking_of(options, server, tell)
   local self = setmetatable({
     given = live_options.keep(given or {}),

@@ -316,8 +316,8 @@ describe("a plain write", function()
       p:closed()
       assert.same({ 1, 2, 3 }, ends_of(p, slots))
       assert.same({ "CLIENT KILL ID 1", "MULTI", "HSET k a 1 b 2", "HINCRBY meta ver 2",
-        "EXISTS k meta", "EXEC", "MULTI", "HSET k b 3", "HINCRBY meta ver 1", "EXISTS k meta",
-        "EXEC" }, p:operations())
+        "EXISTS k meta", "EXEC", "MULTI", "HSET k b 3", "HINCRBY meta ver 1",
+        "EXISTS k meta", "EXEC" }, p:operations())
       assert.same({ a = "1", b = "3" }, stored.k)
     end
   end)

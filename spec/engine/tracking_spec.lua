@@ -22,8 +22,8 @@ local function info(redirect, flags)
   local list = {}
   for i, flag in ipairs(flags or { "on", "noloop" }) do list[i] = peer.bulk(flag) end
   return peer.array {
-    peer.bulk "flags", peer.array(list), peer.bulk "redirect", (":%d\r\n"):format(redirect),
-    peer.bulk "prefixes", "*0\r\n",
+    peer.bulk "flags", peer.array(list),
+    peer.bulk "redirect", (":%d\r\n"):format(redirect), peer.bulk "prefixes", "*0\r\n",
   }
 end
 
@@ -90,7 +90,8 @@ describe("tracking", function()
         result.subscriber)
       assert.same({
         "CLIENT ID", "INFO server", "ECHO x",
-        ("CLIENT TRACKING ON REDIRECT %d NOLOOP"):format(redirect), "EXISTS probe:" .. own,
+        ("CLIENT TRACKING ON REDIRECT %d NOLOOP"):format(redirect),
+        "EXISTS probe:" .. own,
       }, result.data)
       assert.same({ "CLIENT ID", "INFO server", ("SET probe:%d 1 PX 1000"):format(own) },
         result.prober)

@@ -44,6 +44,7 @@ return {
       },
       calls = {
         "^inflate", "^deflate", "^LZ4_", "^ZSTD_", "^EVP_", "^OPENSSL_cleanse$",
+        "^__cpu_model$", -- which vectors the processor has, from the compiler's library
       },
     },
     cache = { below = { "base" }, headers = {}, calls = {} },

@@ -138,7 +138,9 @@ describe("many requests at once", function()
     for i, pid in ipairs(workers) do grown[i] = resident_kib(pid) - before[i] end
     print(("%d requests, then %d; RSS of the workers grew by %d and %d KiB, to %d")
       :format(first, second, grown[1], grown[2], before[1] + grown[1]))
-    for _, kib in ipairs(grown) do assert.truthy(kib <= MAX_GROWTH_KIB, "KiB: " .. kib) end
+    for _, kib in ipairs(grown) do
+      assert.truthy(kib <= MAX_GROWTH_KIB, "KiB: " .. kib)
+    end
   end)
 
   it("may use lua-resty-redis with its pool beside", function()

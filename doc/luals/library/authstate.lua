@@ -483,8 +483,8 @@ function store:warm(ids, options) end
 ---@return authstate.details? details
 function store:session_info(id, options) end
 
----Opens the connections of an nginx worker ahead of its first request, without waiting for
----them; for init_worker_by_lua. Elsewhere it does nothing.
+---Opens the connections of an nginx worker ahead of its first request, without waiting
+---for them; for init_worker_by_lua. Elsewhere it does nothing.
 ---@return true? ok
 ---@return string? message
 ---@return authstate.code? code
