@@ -50,6 +50,7 @@ describe("the example gateway", function()
     local command = {
       "curl", "-s", "-m", "10", "-w", "\n%{http_code}", "-X", method,
       "--unix-socket", directory .. "/gateway.sock", "http://gateway" .. path,
+      env = { LD_PRELOAD = false },
     }
     if body then
       command[#command + 1] = "--data-binary"
@@ -170,6 +171,7 @@ describe("doc/openresty.md", function()
     local function count()
       local _, out = process.run {
         "curl", "-s", ("http://127.0.0.1:%d/count?session=5511"):format(port),
+        env = { LD_PRELOAD = false },
       }
       return tonumber(out)
     end
