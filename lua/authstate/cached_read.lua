@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
---- How records are read through the near cache: what it has is taken from there, and only
--- what it has not is read, in one round trip, together with what a preload rule expects
--- to be read next.
+--- How records are read through the near cache: from there when it has all that is asked
+-- for, else in one round trip, together with what a preload rule expects to be read next.
 
 local clock = require "authstate.clock"
 local core = require "authstate.core"
@@ -38,19 +37,19 @@ function cached_read.hit(near, handle, kind, ids, shape)
   return found
 end
 
--- Takes what the cache has; returns the ids of all else.
+-- Takes the records from the cache if it has all of them. Whether it has.
 local function take_hits(near, handle, kind, ids, shape, found, is_shared)
-  local missing, now_ms = {}, clock.now_ms()
-  local is_served = near:is_served(now_ms)
+  local now_ms = clock.now_ms()
+  if not near:is_served(now_ms) then return false end
   for i = 1, #ids do
     local id = ids[i]
-    local e, is_open = is_served and near:find(handle, kind, id, now_ms), nil
-    if e then
-      found[id], is_open = near:read(handle, e, kind, id, shape, is_shared)
-    end
-    if not is_open then missing[#missing + 1] = id end
+    local is_open
+    local e = near:find(handle, kind, id, now_ms)
+    if not e then return false end
+    found[id], is_open = near:read(handle, e, kind, id, shape, is_shared)
+    if not is_open then return false end
   end
-  return missing
+  return true
 end
 
 -- What is to be asked of one place.
@@ -102,8 +101,24 @@ local function open_all(near, handle, generation, kind, ids, stored, shape, foun
   return true
 end
 
--- Reads records and keeps them. True and the ticket; or E.
-local function read(near, handle, call, kind, ids, shape, found)
+--- Reads records of one type: from the cache if it has all of them, else all of them from
+-- Redis, in one step and in the call's turn. (Reading only what is lacking would give
+-- records of two moments, and what comes from the cache may have changed meanwhile: to
+-- read it then would show writes that were called later.)
+-- @param near see coherence.lua
+-- @param handle the session
+-- @param call see Store:begin
+-- @param kind type
+-- @param ids list of at least one
+-- @param shape "value" or "json"
+-- @param is_looked_up whether the cache is known not to have them
+-- @param is_shared whether the caller only looks at what it gets
+-- @return { [id] = value }; or E
+function cached_read.get(near, handle, call, kind, ids, shape, is_looked_up, is_shared)
+  local found = new_table(0, #ids)
+  if not is_looked_up and take_hits(near, handle, kind, ids, shape, found, is_shared) then
+    return found
+  end
   local record = near:record(handle.id)
   local wanted = plan(near, handle, record, kind, ids)
   local lists, generation, code, details = handle:read_places(call, near, record, wanted)
@@ -113,39 +128,10 @@ local function read(near, handle, call, kind, ids, shape, found)
       i == 1 and "read" or "preload")
   end
   local is_open, message
+  found = new_table(0, #ids)
   is_open, message, code, details =
     open_all(near, handle, generation, kind, ids, lists[1], shape, found)
   if not is_open then return nil, message, code, details end
-  return true, wanted[1].ticket
-end
-
---- Reads records of one type. What comes from the cache and what is read are of one
--- moment, as far as we were told: else all of it is read.
--- @param near see coherence.lua
--- @param handle the session
--- @param call see Store:begin
--- @param kind type
--- @param ids list of at least one
--- @param shape "value" or "json"
--- @param is_looked_up whether the cache is known to have none of them
--- @param is_shared whether the caller only looks at what it gets
--- @return { [id] = value }; or E
-function cached_read.get(near, handle, call, kind, ids, shape, is_looked_up, is_shared)
-  local found, missing = new_table(0, #ids), ids
-  local before
-  if not is_looked_up then
-    missing = take_hits(near, handle, kind, ids, shape, found, is_shared)
-    if #missing == 0 then return found end
-    before = #missing < #ids and near:begin_read(near:record(handle.id),
-      near:place(near:record(handle.id), kind))
-  end
-  local is_read, message, code, details =
-    read(near, handle, call, kind, missing, shape, found)
-  if is_read and before and not near:is_current(before) then
-    found = new_table(0, #ids)
-    is_read, message, code, details = read(near, handle, call, kind, ids, shape, found)
-  end
-  if not is_read then return nil, message, code, details end
   return found
 end
 

@@ -216,6 +216,7 @@ local function read_near(self, near, kind, ids, shape, options)
     found, is_looked_up = cached_read.hit(near, self.session, kind, ids, shape)
     if found then
       if counts then counts:add_hit("get") end
+      if near.store.observer then near.store.next_operation = nil end
       return found
     end
   end
@@ -241,9 +242,11 @@ local function read(self, kind, ids, shape, options)
   local watching = store.observer
   local recorder = store.recorder
   if recorder then recorder:get(session.id, kind, ids) end
-  return watching:finish(
-    watching:start("get", session.id, kind, type(ids) == "table" and #ids or 0),
-    (near and read_observed or read_records)(self, kind, ids, shape, options))
+  local state =
+    watching:start("get", session.id, kind, type(ids) == "table" and #ids or 0)
+  state.asks_cache = near and shape ~= "raw" and not reads_around(options)
+  return watching:finish(state, (near and read_observed or read_records)(self, kind,
+    ids, shape, options))
 end
 
 --- Reads records of one type, all in one step.

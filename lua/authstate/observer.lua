@@ -112,9 +112,9 @@ function Observer:start(name, session, kind, count)
   return state
 end
 
--- What the store's cache did for a read; nil without one, or for what it does not keep.
-local function cache_outcome(self, state, code)
-  if not self.store.cache or state.operation.name ~= "get" or code then return nil end
+-- What the near cache did for a read; nil when it was not asked.
+local function cache_outcome(state, code)
+  if not state.asks_cache or code then return nil end
   return state.requests == 0 and "hit" or "miss"
 end
 
@@ -128,7 +128,7 @@ function Observer:finish(state, ...)
   operation.count = state.count or operation.count
   operation.decode_ms = operation.decode_ms + self.store.opened_ms_of_values
   self.store.opened_ms_of_values = 0
-  operation.cache = cache_outcome(self, state, code)
+  operation.cache = cache_outcome(state, code)
   if code and type(details) == "table" and details.node then
     operation.node = details.node
   end

@@ -143,7 +143,7 @@ for _, layout in ipairs { "typed", "hbinduni-hash" } do
       assert.equal("new", value "a")
     end)
 
-    it("reads only what it has not, in one round trip", function()
+    it("reads all records of a call when it lacks one, in one round trip", function()
       keep("pre-key", "a")
       assert.same({ a = "old", b = { n = 1 } },
         session.keys:get("pre-key", { "a", "b", "c" }))

@@ -4,6 +4,7 @@
 -- on_operation.
 
 local authstate = require "authstate"
+local clock = require "spec.support.clock"
 local process = require "spec.support.process"
 local proxy = require "spec.support.proxy"
 local redis_server = require "spec.support.redis_server"
@@ -268,6 +269,26 @@ describe("on_operation", function()
     assert.is_nil((session.keys:get("pre-key", { "1" })))
     assert.equal("fenced", told[#told].code)
     assert.equal("get", told[#told].name)
+  end)
+
+  it("is told what the near cache did, where it was asked", function()
+    open { on_operation = note, enable_cache = true }
+    write_some()
+    local function get(options)
+      assert(session.keys:get("pre-key", { "1" }, options))
+      return told[#told].cache
+    end
+    assert.is_nil(told[1].cache)
+    clock.wait_for(function() return get() == "hit" end)
+    assert.equal("hit", get())
+    assert.equal(0, told[#told].bytes)
+    assert.is_nil(get { cache = false })
+    assert.is_nil(get { consistent = true })
+    assert(session.keys:get("pre-key", { "2", "3" }))
+    assert.equal("miss", told[#told].cache)
+    open { on_operation = note }
+    write_some()
+    assert.is_nil(get())
   end)
 
   it("is told of tasks apart, however they take turns", function()

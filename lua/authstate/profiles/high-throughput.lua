@@ -14,6 +14,7 @@ return function(env)
       queue_max_operations = 1000000,
       queue_max_bytes = math.max(64 * MIB, math.min(share, 1024 * MIB)),
       compression = false,
+      enable_cache = false,
       redis = { socket = { command_timeout_ms = 15000 } },
     },
     why = {
@@ -27,6 +28,8 @@ return function(env)
         .. "storm, at most 1 GiB each",
       compression = "packed records are little but random bytes: compressing them takes "
         .. "time and saves half a hundredth",
+      enable_cache = "a read that is one of hundreds in a batch costs little more than a "
+        .. "hit, and each write must be told to who keeps its record",
       ["redis.socket.command_timeout_ms"] = "who waits behind a million "
         .. "calls waits longer",
     },

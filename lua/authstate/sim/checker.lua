@@ -385,7 +385,8 @@ local function has_cell(state, asked)
 end
 
 -- A read that the cache may have answered: each record was stored at some moment since
--- the last one that the store knew of.
+-- the last one that the store knew of. (Of a change that it does not know of yet, it may
+-- have one record from before, and one that it has written itself since.)
 local function check_cached_read(self, call, low_of)
   local states = states_of(self, call.session)
   local told = index_at(states, math.min(call.told_at, call.began_at))
