@@ -231,6 +231,20 @@ void as_connection_free(as_connection *connection) {
   as_resp_reader_free(&connection->reader);
 }
 
+/* Whether a plain write that was sent is sent again. One that nobody waits for is, when
+ * one before it in its lane is: alone, that one would bring an older value back. Asked of
+ * all requests of the queue, in order, after begin_round. */
+static bool goes_again(const as_connection *connection, const as_request *request) {
+  if (!as_request_is_sent_write(request) || request->lane == NULL) return false;
+  as_lane *lane = request->lane;
+  if (request->wanted > 0) lane->resend_round = connection->resend_round;
+  return lane->is_resending || lane->resend_round == connection->resend_round;
+}
+
+static void begin_round(as_connection *connection) {
+  connection->resend_round++;
+}
+
 void as_connection_abandon(as_connection *connection, as_operation *operation) {
   as_request *request = operation->request;
   operation->is_abandoned = true;
@@ -247,9 +261,15 @@ void as_connection_discard(as_connection *connection) {
   as_list_node *last_sent = connection->unsent->previous;
   uint64_t position = request_of(connection->unsent)->begin;
   as_list_node *next;
+  begin_round(connection);
   for (as_list_node *node = connection->unsent; node != &connection->queue; node = next) {
+    as_request *each = request_of(node);
+    bool is_going_again = goes_again(connection, each);
     next = node->next;
-    if (request_of(node)->is_unwanted) leave_queue(connection, request_of(node));
+    bool is_leaving =
+        each->is_unwanted || (as_request_is_sent_write(each) && each->wanted == 0);
+    each->is_unwanted = false;
+    if (is_leaving && !is_going_again) leave_queue(connection, each);
   }
   connection->unsent = last_sent->next;
   pack_output(connection, connection->unsent, position);
@@ -503,6 +523,8 @@ void as_connection_on_written(as_connection *connection, size_t length, double n
     if (each->begin >= connection->written) return;
     each->attempts++;
     each->sent_ms = now_ms;
+    if (each->lane != NULL && each->attempts > 1 && as_request_is_sent_write(each))
+      each->lane->is_resending = true;
     connection->unsent = connection->unsent->next;
   }
 }
@@ -510,14 +532,16 @@ void as_connection_on_written(as_connection *connection, size_t length, double n
 /* What becomes of a request when its stream is gone, or when none could be made. */
 static void survive_close(as_connection *connection, as_request *request, bool was_ready,
                           as_slice reason, double now_ms) {
+  if (request->lane != NULL) request->lane->is_resending = false;
   if (was_ready && request->is_write && request->lane != NULL &&
       request->begin < connection->written)
     as_lanes_lose_write(connection->lanes, request->lane);
   bool fails = !was_ready && request->attempts == 0 && !connection->is_put_off;
+  bool is_going_again = goes_again(connection, request);
   if (fails)
     as_operations_complete_all(connection->operations, request, connection->close_status,
                                reason, now_ms);
-  if (fails || request->wanted == 0) {
+  if (fails || (request->wanted == 0 && !is_going_again)) {
     leave_queue(connection, request);
     return;
   }
@@ -563,6 +587,7 @@ void as_connection_on_closed(as_connection *connection, as_slice reason, double 
   connection->is_stream_ready = false;
   connection->is_action_due = false;
   if (connection->tracking != NULL) as_tracking_on_lost(connection);
+  begin_round(connection);
   as_request *next;
   for (as_request *each = first_request(connection); each != NULL; each = next) {
     next = request_after(connection, each);

@@ -78,6 +78,7 @@ typedef struct as_connection {
   uint32_t reloads_owed; /* requests in it that load the scripts again: 0 or 1 */
   as_list_node *unsent;  /* the first in it no byte of which is written; its end: none */
   bool has_unwanted;     /* some of those are abandoned */
+  uint32_t resend_round; /* of asking which writes are sent again */
   as_buffer output;      /* request bytes from stream position output_begin on */
   uint64_t output_begin;
   uint64_t submitted; /* bytes before this position may be sent */

@@ -36,6 +36,8 @@ typedef struct as_lane {
   as_buffer meta_key;        /* of the session */
   bool has_lost_writes;      /* in a stream that is gone and was not killed yet */
   double quarantine_ends_ms; /* until then it refuses writes; 0: it does not */
+  uint32_t resend_round;     /* of its connection, in which a sent write stays; 0: none */
+  bool is_resending;         /* a plain write went out a second time, on this stream */
   bool is_stopped;
   bool is_pausing;           /* stopped for pause_ms, not for want of a script alone */
   as_list_node stopped_node; /* among those that are stopped */

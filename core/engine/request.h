@@ -87,6 +87,12 @@ void as_requests_give(as_requests *requests, as_request *request);
 /* Frees one that will not be given back, when all ends. */
 void as_request_del(as_mem *mem, as_request *request);
 
+/* Whether it is a plain write that went out on a stream, and may have been carried out.
+ */
+static inline bool as_request_is_sent_write(const as_request *request) {
+  return request->kind == AS_REQUEST_WRITE && request->attempts > 0;
+}
+
 /* Forgets the replies read so far: the request will be sent again. */
 void as_request_forget_replies(as_request *request);
 

@@ -183,10 +183,13 @@ void as_stop_fail_sent(as_connection *connection, as_slice words, double now_ms)
 }
 
 /* Sends a request that was parked. Without memory it ends; one that was sent on a stream
- * that is lost may have been carried out. */
-static void send_again(as_connection *connection, as_request *request, double now_ms) {
+ * that is lost may have been carried out. *is_resending: such a write was sent again. */
+static void send_again(as_connection *connection, as_request *request, bool *is_resending,
+                       double now_ms) {
+  bool is_sent_write = as_request_is_sent_write(request);
   unpark(connection->lanes, request);
-  if (request->wanted == 0) {
+  *is_resending |= is_sent_write && request->wanted > 0;
+  if (request->wanted == 0 && !(is_sent_write && *is_resending)) {
     drop(connection->operations, connection->lanes, request);
     return;
   }
@@ -204,12 +207,14 @@ static void send_again(as_connection *connection, as_request *request, double no
 
 void as_stop_end_if_due(as_connection *connection, as_lane *lane, double now_ms) {
   as_request *request;
+  bool is_resending = false;
   if (!lane->is_stopped || now_ms < as_stop_deadline_ms(lane)) return;
   lane->is_stopped = false;
   lane->is_pausing = false;
   as_list_remove(&lane->stopped_node);
   as_lane_owe(lane); /* dropping the last request may free a lane that nobody holds */
-  while ((request = first_parked(lane)) != NULL) send_again(connection, request, now_ms);
+  while ((request = first_parked(lane)) != NULL)
+    send_again(connection, request, &is_resending, now_ms);
   as_lanes_settle(connection->lanes, lane);
 }
 

@@ -28,6 +28,7 @@ describe("authstate stats", function()
   end
 
   it("tells what the server says of itself, and how soon it answers", function()
+    server:command "FLUSHALL"
     local told = authstate.from_json(tool.succeed {
       "stats", "--redis", server.url, "--json" })
     assert.equal(server.url, told.server.server)
@@ -37,6 +38,10 @@ describe("authstate stats", function()
     assert.is_true(told.server.ping.p50_ms > 0)
     assert.is_true(told.server.ping.p50_ms <= told.server.ping.max_ms)
     assert.equal(21, told.own.operations.ping.count)
+    assert.equal(0, told.server.sessions)
+    tool.succeed { "import", "--redis", server.url, "--session", "s",
+      temporary.file('{"creds":{"a":1},"keys":{}}', "s.json") }
+    assert.match("\nsessions +1\n", tool.succeed { "stats", "--redis", server.url })
     local lines = tool.succeed { "stats", "--redis", server.url }
     assert.match("\nmaxmemory%-policy +noeviction\n", lines)
     assert.match("\nping +[%d.]+ ms, at most [%d.]+ ms\n", lines)

@@ -322,6 +322,43 @@ describe("a plain write", function()
     end
   end)
 
+  -- The one before it is sent again: alone, it would bring the older value back.
+  for _, moment in ipairs { "before its stream ends", "after its stream has ended" } do
+    it("that was sent is sent again in its place when its caller gave up " .. moment,
+      function()
+        local p, lane, stored = ready({}, {})
+        p:change(lane, { "k", "a", "1" })
+        p:flush()
+        p:change(lane, { "k", "a", "2" }, { deadline_ms = p.now_ms + 50 })
+        p:flush()
+        p:write()
+        -- The server carries out both; the replies are lost.
+        stored.k, stored.meta = { a = "2" }, { ver = "2" }
+        if moment == "before its stream ends" then p:pass(50) end
+        p:closed()
+        p.received[0] = ""
+        if moment ~= "before its stream ends" then p:pass(50) end
+        p:pump()
+        p:pass(20)
+        p:pump()
+        assert.same({ "timeout", "ok" }, p:codes())
+        assert.same({ a = "2" }, stored.k)
+      end)
+  end
+
+  it("that was never sent is not sent when its caller gave up", function()
+    local p, lane, stored = ready({}, {})
+    p:change(lane, { "k", "a", "1" })
+    p:flush()
+    p:change(lane, { "k", "a", "2" }, { deadline_ms = p.now_ms + 50 })
+    p:closed()
+    p:pass(50)
+    p:pump()
+    p:pass(20)
+    p:pump()
+    assert.same({ a = "1" }, stored.k)
+  end)
+
   it("raises for what is no list of keys, fields and values, and changes nothing",
     function()
       local p, lane = ready({}, {})

@@ -229,6 +229,8 @@ end
 local VERBS = { explain = explain, compare = compare }
 
 local function run(context)
+  local is_right, wrong = option_rows.check { prefix = context.options.prefix }
+  if not is_right then context.misuse(option_rows.message(wrong)) end
   local verb, first, second = unpack(context.arguments)
   local carry_out = VERBS[verb]
   if not carry_out then

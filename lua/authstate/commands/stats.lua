@@ -4,6 +4,7 @@
 
 local core = require "authstate.core"
 local failure = require "authstate.failure"
+local option_rows = require "authstate.options"
 local report = require "authstate.report"
 local store_inspection = require "authstate.store_inspection"
 
@@ -57,20 +58,35 @@ local function print_server(context, info)
   return document
 end
 
+-- How many sessions there are; or nil and a sentence.
+local function count_sessions(store)
+  local count, after = 0, nil
+  repeat
+    local ids, next_page =
+      store:sessions { after = after, timeout_ms = TIMEOUT.timeout_ms }
+    if not ids then return nil, next_page end
+    count, after = count + #ids, next_page
+  until not after
+  return count
+end
+
 local function show_server(context)
   local store = context.open { enable_metrics = true }
   local ping, message = measure_ping(store)
   if not ping then return nil, message end
-  local info
+  local sessions, info
+  sessions, message = count_sessions(store)
+  if not sessions then return nil, message end
   info, message = store_inspection.read_info(store, TIMEOUT)
   if not info then return nil, message end
   context.report:line("%-18s %s", "server", store.node)
   local document = print_server(context, info)
   context.report:line("%-18s %.3f ms, at most %.3f ms", "ping", ping.p50_ms, ping.max_ms)
+  context.report:line("%-18s %d", "sessions", sessions)
   local stats = store:stats()
   context.report:line("%-18s %s out, %s in", "by this command",
     report.bytes(stats.wire.bytes_out), report.bytes(stats.wire.bytes_in))
-  document.server, document.ping = store.node, ping
+  document.server, document.ping, document.sessions = store.node, ping, sessions
   context.report:document { server = document, own = stats }
   return true
 end
@@ -161,7 +177,7 @@ local function print_stats(context, stats)
 end
 
 local function show_file(context, path)
-  for _, name in ipairs { "redis", "data-dir", "layout", "profile", "prefix" } do
+  for _, name in ipairs { "redis", "data-dir", "layout", "profile" } do
     if context.options[name] then
       context.misuse(("--%s: %s is a file of figures, no server is asked"):format(name,
         failure.show(path)))
@@ -175,6 +191,8 @@ local function show_file(context, path)
 end
 
 local function run(context)
+  local is_right, wrong = option_rows.check { prefix = context.options.prefix }
+  if not is_right then context.misuse(option_rows.message(wrong)) end
   if context.arguments[1] then return show_file(context, context.arguments[1]) end
   return show_server(context)
 end
