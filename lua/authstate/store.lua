@@ -219,6 +219,7 @@ function store.open(given)
     counts = nil,               -- the counters that calls themselves fill, or nil
     level = nil,                -- of the line of a public method's caller
   }, Store)
+  self.driver.owner = setmetatable({ self }, { __mode = "v" })
   observer.set(self)
   if tracking then add_cache(self, applied, LEVEL) end
   return self

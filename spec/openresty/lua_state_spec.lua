@@ -96,6 +96,33 @@ describe("lua_code_cache off", function()
   end)
 end)
 
+describe("a store that is opened for a request and not closed", function()
+  it("lets its connection go when it is collected", function()
+    local redis = redis_server.start()
+    local server = nginx.start {
+      server = ([[
+        location = /ping { content_by_lua_block {
+          local store = assert(require("authstate").open { redis = "%s" })
+          ngx.print(tostring(store:ping()))
+        } }
+        location = /collect { content_by_lua_block {
+          collectgarbage() collectgarbage()
+        } }
+      ]]):format(redis.url),
+    }
+    for _ = 1, 10 do
+      local status, body = server:get "/ping"
+      assert.same({ 200, "true" }, { status, body }, server:log())
+    end
+    assert.same(10, clients_of(redis))
+    assert.truthy(clock.wait_for(function()
+      server:get "/collect"
+      return clients_of(redis) == 0
+    end), "connections: " .. clients_of(redis))
+    server:kill()
+  end)
+end)
+
 describe("a Lua state that lasts", function()
   it("keeps its connection, also without init_worker_by_lua", function()
     local redis = redis_server.start()

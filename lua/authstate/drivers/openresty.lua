@@ -68,6 +68,9 @@ local DRAINED = 256
 -- How often the pump looks for requests that have vanished.
 local SWEEP_MS = 1000
 
+-- How often it looks whether its store is still there.
+local LOOK_MS = 2000
+
 local MAX_IDLE = 1024
 
 -- Waiters that can be used again: { bell, result }.
@@ -93,7 +96,9 @@ end
 
 -- ---- beginning ------------------------------------------------------------------------
 
---- A driver for one server. Does nothing before its first use in a worker.
+--- A driver for one server. Does nothing before its first use in a worker. Its timers
+-- would keep it for ever: when it is given an `owner`, a weak list of one, its connections
+-- go after the owner was collected.
 -- @param config see native.new
 function openresty.new(config)
   return setmetatable({ config = config, server = config.server }, Driver)
@@ -240,15 +245,17 @@ end
 
 -- ---- the pump -------------------------------------------------------------------------
 
--- Whether nobody waits, or has called for a while, and what nobody uses must go.
+-- Whether nobody waits, or has called for a while, and what nobody uses must go, or
+-- nobody can use it any more.
 local function may_rest(self, now_ms)
-  return lifetime.must_go() and self.awaited == 0 and
+  local is_forgotten = self.owner and self.owner[1] == nil
+  return (is_forgotten or lifetime.must_go()) and self.awaited == 0 and
     now_ms - self.used_ms >= lifetime.LINGER_MS
 end
 
 -- How long the pump may wait.
 local function patience_s(self, now_ms)
-  local until_ms = self.engine:deadline_ms()
+  local until_ms = math.min(self.engine:deadline_ms(), now_ms + LOOK_MS)
   if self.awaited > 0 or next(self.handed) then
     until_ms = math.min(until_ms, self.swept_ms + SWEEP_MS)
   end
