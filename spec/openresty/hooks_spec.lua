@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Inside nginx: the functions that a program gives, and the near cache.
+-- Inside nginx: the functions that a program gives, and what is not there yet.
 
-local clock = require "spec.support.clock"
 local nginx = require "spec.support.nginx"
 local redis_server = require "spec.support.redis_server"
 
@@ -56,52 +55,35 @@ describe("functions of the program inside nginx", function()
 end)
 
 describe("the near cache inside nginx", function()
-  it("serves what was read, also where nothing can wait, until somebody changes it",
-    function()
-      local redis = redis_server.start()
-      local server = nginx.start {
-        http = ([[
-          init_by_lua_block {
-            local authstate = require "authstate"
-            store = assert(authstate.open { redis = "%s", enable_cache = true })
-            other = assert(authstate.open { redis = "%s" })
-            session = store:session "s"
-          }
-          init_worker_by_lua_block { assert(store:on_worker_start()) }
-        ]]):format(redis.url, redis.url),
-        server = [[
-          location = /read { content_by_lua_block {
+  it("is not there yet: a warning says so, and every read asks Redis", function()
+    local redis = redis_server.start()
+    local server = nginx.start {
+      http = ([[
+        init_by_lua_block {
+          local authstate, warnings = require "authstate", {}
+          store = assert(authstate.open {
+            redis = "%s", enable_cache = true,
+            log = function(level, message) warnings[#warnings + 1] = message end,
+          })
+          warning = table.concat(warnings)
+          other = assert(authstate.open { redis = "%s" })
+          session = store:session "s"
+        }
+      ]]):format(redis.url, redis.url),
+      server = [[
+        location = /count { content_by_lua_block {
+          for number = 1, 100 do
+            assert(other:session "s".keys:set { session = { x = { number = number } } })
             local found = assert(session.keys:get("session", { "x" }))
-            ngx.print(found.x and found.x.number, " ", store:stats().cache.hits)
-          } }
-          location = /write { content_by_lua_block {
-            assert(other:session "s".keys:set {
-              session = { x = { number = tonumber(ngx.var.arg_number) } } })
-          } }
-          location = /filter {
-            header_filter_by_lua_block {
-              ngx.header.number = session.keys:get("session", { "x" }).x.number
-            }
-            content_by_lua_block { ngx.print "done" }
-          }
-        ]],
-      }
-      assert.same(200, (server:get "/write?number=1"), server:log())
-      local function read()
-        local status, body = server:get "/read"
-        assert.same(200, status, server:log())
-        return body:match "^(%d+) (%d+)$"
-      end
-      assert.truthy(clock.wait_for(function()
-        local number, hits = read()
-        assert.same("1", number)
-        return tonumber(hits) > 0
-      end), "nothing is served from the cache")
-      local _, _, headers = server:get "/filter"
-      assert.same("1", headers.number, server:log())
-      assert.same(200, (server:get "/write?number=2"))
-      assert.truthy(clock.wait_for(function() return read() == "2" end))
-      assert.same("2", (read()))
-      server:kill()
-    end)
+            assert(found.x.number == number)
+          end
+          ngx.print(warning)
+        } }
+      ]],
+    }
+    local status, body = server:get "/count"
+    assert.same(200, status, server:log())
+    assert.truthy(body:find("the cache is off", 1, true), body)
+    server:kill()
+  end)
 end)

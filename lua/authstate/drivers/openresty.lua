@@ -97,8 +97,8 @@ end
 -- ---- beginning ------------------------------------------------------------------------
 
 --- A driver for one server. Does nothing before its first use in a worker. Its timers
--- would keep it for ever: when it is given an `owner`, a weak list of one, its connections
--- go after the owner was collected.
+-- would keep it for ever: when it is given an `owner`, a weak list of one, they let its
+-- connections go after the owner was collected.
 -- @param config see native.new
 function openresty.new(config)
   return setmetatable({ config = config, server = config.server }, Driver)
