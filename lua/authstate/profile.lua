@@ -10,7 +10,7 @@ local core = require "authstate.core"
 local failure = require "authstate.failure"
 local field_lines = require "authstate.field_lines"
 local layers = require "authstate.option_layers"
-local openresty = require "authstate.drivers.openresty"
+local here = require "authstate.openresty.here"
 local options = require "authstate.options"
 local script = require "authstate.script"
 local suggest = require "authstate.suggest"
@@ -29,8 +29,8 @@ function profile.environment()
   return {
     cores = core.cores(),
     memory_bytes = core.memory_bytes(),
-    runtime = openresty.is_here() and "openresty" or "luajit",
-    workers = openresty.worker_count(),
+    runtime = here.is_here() and "openresty" or "luajit",
+    workers = here.worker_count(),
     getenv = os.getenv,
   }
 end

@@ -22,6 +22,7 @@
 
 local clock = require "authstate.clock"
 local core_ffi = require "authstate.core_ffi"
+local here = require "authstate.openresty.here"
 local new_table = require "table.new"
 local operations = require "authstate.drivers.operations"
 local process = require "authstate.process"
@@ -29,18 +30,7 @@ local scheduler = require "authstate.scheduler"
 
 local ngx = rawget(_G, "ngx") -- nil in a plain LuaJIT
 
-local openresty = {}
-
---- Whether this is a Lua state of nginx.
-function openresty.is_here()
-  return ngx ~= nil
-end
-
---- How many worker processes nginx runs; 1 when it does not tell.
-function openresty.worker_count()
-  local worker = ngx and ngx.worker
-  return worker and worker.count and worker.count() or 1
-end
+local openresty = { is_here = here.is_here }
 
 if not ngx then return openresty end
 
@@ -97,8 +87,8 @@ end
 -- ---- beginning ------------------------------------------------------------------------
 
 --- A driver for one server. Does nothing before its first use in a worker. Its timers
--- would keep it for ever: when it is given an `owner`, a weak list of one, they let its
--- connections go after the owner was collected.
+-- would keep it for ever: when it is given an `owner`, a weak list of one, they let go of
+-- its connections after the owner was collected.
 -- @param config see native.new
 function openresty.new(config)
   return setmetatable({ config = config, server = config.server }, Driver)
