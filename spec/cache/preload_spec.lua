@@ -250,11 +250,12 @@ describe("the rule learned", function()
         rule:note_fate("t0", ("some id %d"):format(i), false)
       end
     end
+    local empty = bytes() -- what other specs hold is not the rule's
     fill(1)
     local before = bytes()
     fill(100000)
     fill(200000)
     assert.is_true(bytes() < before + 4e6, bytes() - before)
-    assert.is_true(before < 3e7)
+    assert.is_true(before < empty + 3e7, before - empty)
   end)
 end)
