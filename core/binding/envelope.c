@@ -64,7 +64,8 @@ void as_envelope_state_release(as_envelope_state *state) {
 /* ---- sealing ---------------------------------------------------------------------- */
 
 as_value_sealing as_value_sealing_check(lua_State *L, int index, size_t max_value_bytes) {
-  as_value_sealing sealing = as_value_sealing_plain(max_value_bytes);
+  as_value_sealing sealing = {.serializer = AS_SERIALIZER_CBOR,
+                              .envelope = {.max_value_bytes = max_value_bytes}};
   if (lua_isnoneornil(L, index)) return sealing;
   sealing = *(as_value_sealing *)luaL_checkudata(L, index, SEALING_TYPE);
   sealing.envelope.max_value_bytes = max_value_bytes;

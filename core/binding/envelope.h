@@ -22,12 +22,6 @@ typedef struct as_value_sealing {
 /* Sets `sealing` in the module table at the top of the stack. */
 void as_binding_envelope_open(lua_State *L);
 
-/* CBOR, not compressed, of at most `max_value_bytes`. */
-static inline as_value_sealing as_value_sealing_plain(size_t max_value_bytes) {
-  return (as_value_sealing){.serializer = AS_SERIALIZER_CBOR,
-                            .envelope = {.max_value_bytes = max_value_bytes}};
-}
-
 /* The sealing at a stack index, with this bound of a stored value; for none (nil) a plain
  * one. Raises for anything else. */
 as_value_sealing as_value_sealing_check(lua_State *L, int index, size_t max_value_bytes);

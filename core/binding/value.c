@@ -40,7 +40,7 @@ static void push_registered(lua_State *L, const char *key) {
   lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
-void as_value_push_array_metatable(lua_State *L) {
+static void push_array_metatable(lua_State *L) {
   push_registered(L, &ARRAY_METATABLE_KEY);
 }
 
@@ -310,7 +310,7 @@ as_status as_value_push_raw(lua_State *L, as_workspace *workspace, as_slice stor
 static int value_array(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  as_value_push_array_metatable(L);
+  push_array_metatable(L);
   lua_setmetatable(L, 1);
   return 1;
 }
@@ -367,7 +367,7 @@ static void make_constants(lua_State *L) {
     push_slice(L, as_names_at((size_t)i));
     lua_rawseti(L, -2, i + 1);
   }
-  as_value_push_array_metatable(L);
+  push_array_metatable(L);
   lua_rawseti(L, -2, AS_CONSTANT_ARRAY_METATABLE);
   as_bytes_push_metatable(L);
   lua_rawseti(L, -2, AS_CONSTANT_BYTES_METATABLE);
@@ -399,7 +399,7 @@ static void register_once(lua_State *L, const char *key, void (*make)(lua_State 
 void as_binding_value_open(lua_State *L) {
   register_once(L, &ARRAY_METATABLE_KEY, make_array_metatable);
   register_once(L, &CONSTANTS_KEY, make_constants);
-  as_value_push_array_metatable(L);
+  push_array_metatable(L);
   lua_setfield(L, -2, "array_mt");
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");

@@ -80,9 +80,6 @@ AS_MUST_USE as_status as_value_seal(lua_State *L, as_slice payload, uint8_t seri
                                     const as_sealing *sealing, as_buffer *out,
                                     as_codec_error *error);
 
-/* Pushes the array metatable. */
-void as_value_push_array_metatable(lua_State *L);
-
 /* Pushes the table of constants: the name with number n of codec/names.h at n + 1, then
  * what has an AS_CONSTANT. */
 void as_value_push_constants(lua_State *L);

@@ -26,9 +26,6 @@ typedef enum as_cbor_kind {
   AS_CBOR_NULL,
 } as_cbor_kind;
 
-/* Embedded JSON (IANA registry): a byte string that holds a JSON text as it stands. */
-enum { AS_CBOR_TAG_JSON = 262 };
-
 typedef struct as_cbor_item {
   as_cbor_kind kind;
   size_t offset; /* where its head begins */

@@ -81,8 +81,10 @@ static as_status note_string(as_unpack_job *job, as_slice content, bool is_text)
   return as_buffer_append(&job->unpacker->strings, &string, sizeof string);
 }
 
-as_status as_unpack_string(as_unpack_job *job, const as_head *head,
-                           as_slice *out_content) {
+/* The content of a byte or text string of definite length whose head was read; counts it
+ * for references. */
+static as_status read_string(as_unpack_job *job, const as_head *head,
+                             as_slice *out_content) {
   if (head->argument > bytes_left(job)) {
     return as_unpack_fail(job, head->at, "a string longer than what is there");
   }
@@ -124,7 +126,7 @@ as_status as_unpack_byte_string(as_unpack_job *job, as_slice *out_content) {
   if (head.major != AS_MAJOR_BYTES || head.info > AS_INFO_8) {
     return as_unpack_fail(job, head.at, "something else than a byte string");
   }
-  return as_unpack_string(job, &head, out_content);
+  return read_string(job, &head, out_content);
 }
 
 static as_status check_integer(const as_unpack_job *job, const as_head *head) {
@@ -183,7 +185,8 @@ as_status as_unpack_enter(as_unpack_job *job, int levels) {
 
 /* ---- text -------------------------------------------------------------------------- */
 
-as_status as_unpack_base64(as_unpack_job *job, as_slice bytes, as_slice *out_text) {
+/* As base64 text in the unpacker's memory, until the next text. */
+static as_status encode_base64(as_unpack_job *job, as_slice bytes, as_slice *out_text) {
   as_buffer *text = &job->unpacker->text;
   size_t length = as_base64_encoded_length(bytes.length);
   as_buffer_clear(text);
@@ -201,7 +204,7 @@ static as_status read_digits(as_unpack_job *job, as_slice *out_text) {
   uint64_t number = head.argument;
   if (head.major == AS_MAJOR_BYTES && head.info <= sizeof number) {
     as_slice bytes;
-    AS_TRY(as_unpack_string(job, &head, &bytes));
+    AS_TRY(read_string(job, &head, &bytes));
     number = as_number_unpack(bytes.data, bytes.length);
   } else if (head.major != AS_MAJOR_UNSIGNED || head.info > AS_INFO_8) {
     return as_unpack_fail(job, head.at, "tag 7 without a number");
@@ -284,7 +287,7 @@ static as_status read_tagged_text(as_unpack_job *job, uint64_t tag, as_slice *ou
   switch (tag) {
     case AS_TAG_BASE64:
       AS_TRY(as_unpack_byte_string(job, &bytes));
-      return as_unpack_base64(job, bytes, out_text);
+      return encode_base64(job, bytes, out_text);
     case AS_TAG_DIGITS:
       return read_digits(job, out_text);
     case AS_TAG_JID:
@@ -322,7 +325,7 @@ static as_status give_text_key(as_unpack_job *job, const as_head *head) {
   if (head->info == AS_INFO_INDEFINITE) {
     AS_TRY(read_pieces(job, head, &job->unpacker->text, &text));
   } else {
-    AS_TRY(as_unpack_string(job, head, &text));
+    AS_TRY(read_string(job, head, &text));
   }
   AS_TRY(check_text(job, head->at, text));
   job->key = text;
@@ -402,7 +405,7 @@ static as_status give_string(as_unpack_job *job, const as_head *head) {
   if (head->info == AS_INFO_INDEFINITE) {
     AS_TRY(read_pieces(job, head, &job->unpacker->text, &content));
   } else {
-    AS_TRY(as_unpack_string(job, head, &content));
+    AS_TRY(read_string(job, head, &content));
   }
   if (!is_text) return give_bytes(job, content, AS_BYTE_FORM_BASE64);
   AS_TRY(check_text(job, head->at, content));

@@ -66,11 +66,6 @@ AS_MUST_USE static inline as_status as_unpack_head(as_unpack_job *job, as_head *
   return head->info < AS_INFO_1 ? AS_OK : as_unpack_long_head(job, head);
 }
 
-/* The content of a byte or text string of definite length whose head was read; counts it
- * for references. */
-AS_MUST_USE as_status as_unpack_string(as_unpack_job *job, const as_head *head,
-                                       as_slice *out_content);
-
 /* The next item, which must be a byte string, also by reference. */
 AS_MUST_USE as_status as_unpack_byte_string(as_unpack_job *job, as_slice *out_content);
 
@@ -103,10 +98,6 @@ static inline as_slice as_next_key(as_key_list *keys) {
 
 /* The next item, which must be a byte string of whole keys. */
 AS_MUST_USE as_status as_unpack_keys(as_unpack_job *job, as_key_list *out_keys);
-
-/* As base64 text in the unpacker's memory, until the next text. */
-AS_MUST_USE as_status as_unpack_base64(as_unpack_job *job, as_slice bytes,
-                                       as_slice *out_text);
 
 /* One level more, up to AS_CODEC_MAX_LEVELS. */
 AS_MUST_USE as_status as_unpack_enter(as_unpack_job *job, int levels);

@@ -233,16 +233,12 @@ void as_connection_free(as_connection *connection) {
 
 /* Whether a plain write that was sent is sent again. One that nobody waits for is, when
  * one before it in its lane is: alone, that one would bring an older value back. Asked of
- * all requests of the queue, in order, after begin_round. */
+ * all requests of the queue, in order, in a new round. */
 static bool goes_again(const as_connection *connection, const as_request *request) {
   if (!as_request_is_sent_write(request) || request->lane == NULL) return false;
   as_lane *lane = request->lane;
   if (request->wanted > 0) lane->resend_round = connection->resend_round;
   return lane->is_resending || lane->resend_round == connection->resend_round;
-}
-
-static void begin_round(as_connection *connection) {
-  connection->resend_round++;
 }
 
 void as_connection_abandon(as_connection *connection, as_operation *operation) {
@@ -261,7 +257,7 @@ void as_connection_discard(as_connection *connection) {
   as_list_node *last_sent = connection->unsent->previous;
   uint64_t position = request_of(connection->unsent)->begin;
   as_list_node *next;
-  begin_round(connection);
+  connection->resend_round++;
   for (as_list_node *node = connection->unsent; node != &connection->queue; node = next) {
     as_request *each = request_of(node);
     bool is_going_again = goes_again(connection, each);
@@ -587,7 +583,7 @@ void as_connection_on_closed(as_connection *connection, as_slice reason, double 
   connection->is_stream_ready = false;
   connection->is_action_due = false;
   if (connection->tracking != NULL) as_tracking_on_lost(connection);
-  begin_round(connection);
+  connection->resend_round++;
   as_request *next;
   for (as_request *each = first_request(connection); each != NULL; each = next) {
     next = request_after(connection, each);

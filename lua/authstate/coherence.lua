@@ -20,6 +20,7 @@
 local cache = require "authstate.cache"
 local clock = require "authstate.clock"
 local core = require "authstate.core"
+local equal = require "authstate.equal"
 local preload = require "authstate.preload"
 local scheduler = require "authstate.scheduler"
 
@@ -372,25 +373,13 @@ function Near:open(handle, e, kind, id, shape)
   return value, true
 end
 
--- Whether two values are the same, whoever owns their tables.
-local function are_alike(a, b)
-  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
-  for name, value in pairs(a) do
-    if not are_alike(value, b[name]) then return false end
-  end
-  for name in pairs(b) do
-    if a[name] == nil then return false end
-  end
-  return true
-end
-
 -- A table that readers share. With `debug` it is compared with what is stored.
 local function read_shared(self, handle, e, kind, id)
   local kept = self.cache.decoded[e]
   if kept ~= nil and not self.store.options.debug then return kept, true end
   local value, is_open = self:open(handle, e, kind, id, "value")
   if not is_open or value == nil then return value, is_open end
-  if kept ~= nil and not are_alike(kept, value) then
+  if kept ~= nil and not equal(kept, value) then
     self.store.log("error", ("a shared value was changed: a record of type %s that was "
       .. "read with { shared = true }; who changes it must read it without"):format(kind),
       { type = kind })

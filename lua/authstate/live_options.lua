@@ -6,6 +6,7 @@
 -- nothing that was accepted is dropped, or changes its place.
 
 local codec = require "authstate.codec"
+local equal = require "authstate.equal"
 local observer = require "authstate.observer"
 local option_rows = require "authstate.options"
 
@@ -47,17 +48,6 @@ end
 
 -- ---- what differs ---------------------------------------------------------------------
 
-local function are_equal(a, b)
-  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
-  for name, value in pairs(a) do
-    if not are_equal(value, b[name]) then return false end
-  end
-  for name in pairs(b) do
-    if a[name] == nil then return false end
-  end
-  return true
-end
-
 -- { [full name of a row] = value } of what a table of options says.
 local function add_rows(rows, path, values, flat)
   for _, row in ipairs(rows) do flat[path .. row.name] = values[row.name] end
@@ -93,7 +83,7 @@ end
 local function list_changes(before, after)
   local names = {}
   for name, value in pairs(after) do
-    if not are_equal(value, before[name]) then names[#names + 1] = name end
+    if not equal(value, before[name]) then names[#names + 1] = name end
   end
   for name in pairs(before) do
     if after[name] == nil then names[#names + 1] = name end
