@@ -146,9 +146,9 @@ describe("check", function()
   it("names the scripts that there are", function()
     tool.check_failure(tool.run { "check", "defualt" }, 1, {
       'no layout, policy, preload rule, profile or serializer "defualt", did you mean '
-        .. '"default"?; accepted: cbor, default, fifo, gdsf, hbinduni-hash, json, '
-        .. "learned, lfu, lru, s3fifo, sieve, signal, tinylfu, typed, or the path of a "
-        .. "Lua file" })
+        .. '"default"?; accepted: cbor, default, fifo, gdsf, hbinduni-hash, '
+        .. "high-compression, high-throughput, json, learned, lfu, low-latency, lru, "
+        .. "s3fifo, sieve, signal, tinylfu, typed, or the path of a Lua file" })
   end)
 
   it("takes no number of steps and no seed that are none", function()
