@@ -164,9 +164,9 @@ AS_EXPORT int32_t authstate_cache_replace(authstate_cache *cache, uint32_t entry
   return as_cache_replace(whole(cache), entry, as_slice_of(value, value_length));
 }
 
-AS_EXPORT int32_t authstate_cache_set_expiry(authstate_cache *cache, uint32_t entry,
-                                             double expires_ms) {
-  return as_cache_set_expiry(whole(cache), entry, expires_ms);
+AS_EXPORT void authstate_cache_set_expiry(authstate_cache *cache, uint32_t entry,
+                                          double expires_ms) {
+  as_cache_set_expiry(whole(cache), entry, expires_ms);
 }
 
 AS_EXPORT int32_t authstate_cache_set_types(authstate_cache *cache, uint32_t count) {

@@ -33,8 +33,8 @@
                                  const char *value, size_t value_length);                \
   int32_t authstate_cache_replace(authstate_cache *cache, uint32_t entry,                \
                                   const char *value, size_t value_length);               \
-  int32_t authstate_cache_set_expiry(authstate_cache *cache, uint32_t entry,             \
-                                     double expires_ms);                                 \
+  void authstate_cache_set_expiry(authstate_cache *cache, uint32_t entry,                \
+                                  double expires_ms);                                    \
   int32_t authstate_cache_set_types(authstate_cache *cache, uint32_t count);             \
   void authstate_cache_delete(authstate_cache *cache, uint32_t entry);                   \
   void authstate_cache_release(authstate_cache *cache);                                  \

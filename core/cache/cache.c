@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The slab has the entries, the index finds them by key, the groups by session and type,
- * a heap by when they expire. Tables that go by entry number (queues, heaps) grow with
+/* The slab has the entries, the index finds them by key, the groups by session and type
+ * and by when they expire. Tables that go by entry number (queues, heaps) grow with
  * the slab and before it, so that no operation of a policy needs memory that may be
  * missing; ghosts and sketches do without. */
 #include "cache/cache.h"
@@ -15,7 +15,6 @@ struct as_cache {
   as_cache_slab slab;
   as_cache_index index; /* code of the key -> entry */
   as_cache_groups groups;
-  as_cache_heap expiry;           /* entries that expire, by expires_ms */
   as_cache_structure *structures; /* of the policy */
   as_cache_structure *retired;
   uint32_t structure_count;
@@ -25,7 +24,7 @@ struct as_cache {
 /* Makes what Lua sees true again. */
 static void show(as_cache *cache) {
   authstate_cache *seen = &cache->seen;
-  const authstate_cache_heap *expiry = &cache->expiry.seen;
+  const authstate_cache_heap *expiry = &cache->groups.expiry.seen;
   double units = (double)cache->slab.unit_bytes;
   seen->entries = cache->slab.entries;
   seen->slots = cache->slab.slots;
@@ -44,7 +43,6 @@ as_status as_cache_new(as_mem *mem, const as_cache_config *config, as_cache **ou
   as_cache_slab_init(&cache->nothing, mem, 0);
   as_cache_index_init(&cache->index, mem);
   as_cache_groups_init(&cache->groups, mem, config->seed);
-  as_cache_heap_init(&cache->expiry, &cache->slab);
   show(cache);
   *out_cache = cache;
   return AS_OK;
@@ -73,7 +71,6 @@ void as_cache_del(as_cache *cache) {
   as_cache_slab_free(&cache->slab);
   as_cache_index_free(&cache->index);
   as_cache_groups_free(&cache->groups);
-  as_cache_heap_free(&cache->expiry);
   as_mem_free(cache->mem, cache->seen.types,
               cache->seen.type_count * sizeof *cache->seen.types);
   as_mem_free(cache->mem, cache, sizeof *cache);
@@ -156,7 +153,6 @@ static as_status reserve(as_cache *cache) {
   if (slots == cache->slab.slots) return AS_OK;
   for (as_cache_structure *each = cache->structures; each != NULL; each = each->next)
     AS_TRY(as_cache_structure_reserve(each, slots));
-  if (cache->expiry.capacity > 0) AS_TRY(as_cache_heap_reserve(&cache->expiry, slots));
   return as_cache_slab_reserve(&cache->slab, slots);
 }
 
@@ -218,19 +214,11 @@ as_status as_cache_replace(as_cache *cache, uint32_t number, as_slice value) {
   return status;
 }
 
-as_status as_cache_set_expiry(as_cache *cache, uint32_t number, double expires_ms) {
-  as_status status = AS_OK;
-  if (!as_cache_has(cache, number)) return AS_OK;
-  if (expires_ms >= HUGE_VAL)
-    as_cache_heap_remove(&cache->expiry, number);
-  else
-    status = as_cache_heap_reserve(&cache->expiry, cache->slab.slots);
-  if (status == AS_OK) {
-    if (expires_ms < HUGE_VAL) as_cache_heap_put(&cache->expiry, number, expires_ms);
-    cache->slab.entries[number]->expires_ms = expires_ms;
-  }
+void as_cache_set_expiry(as_cache *cache, uint32_t number, double expires_ms) {
+  if (!as_cache_has(cache, number)) return;
+  cache->slab.entries[number]->expires_ms = expires_ms;
+  as_cache_groups_move(&cache->groups, &cache->slab, number);
   show(cache);
-  return status;
 }
 
 void as_cache_delete(as_cache *cache, uint32_t number) {
@@ -240,7 +228,6 @@ void as_cache_delete(as_cache *cache, uint32_t number) {
     as_cache_structure_remove(each, number);
   cache->seen.types[entry->seen.type].count--;
   count_bytes(cache, &entry->seen, -1);
-  as_cache_heap_remove(&cache->expiry, number);
   as_cache_groups_remove(&cache->groups, &cache->slab, number);
   as_cache_index_remove(&cache->index, entry->code, number);
   as_cache_slab_give(&cache->slab, number);
@@ -254,13 +241,12 @@ void as_cache_release(as_cache *cache) {
   as_cache_slab_free(&cache->slab);
   as_cache_index_free(&cache->index);
   as_cache_groups_free(&cache->groups);
-  as_cache_heap_free(&cache->expiry);
   show(cache);
 }
 
 uint32_t as_cache_expired(const as_cache *cache, double now_ms) {
   if (cache->seen.next_expiry_ms > now_ms) return 0;
-  return cache->expiry.seen.count > 0 ? cache->expiry.seen.nodes[1].entry : 0;
+  return as_cache_groups_expiring(&cache->groups);
 }
 
 uint32_t as_cache_first(const as_cache *cache, uint32_t session, uint32_t type) {
@@ -315,8 +301,6 @@ static bool validate_entries(const as_cache *cache) {
     const as_cache_entry *entry = as_cache_slab_at(&cache->slab, number);
     as_cache_key key = {entry->seen.session, entry->seen.type, as_cache_entry_id(entry)};
     if (as_cache_peek(cache, &key) != number) return false;
-    bool expires = entry->seen.expires_ms < HUGE_VAL;
-    if (expires != as_cache_heap_has(&cache->expiry, number)) return false;
   }
   return cache->index.count == as_cache_slab_count(&cache->slab);
 }
@@ -336,17 +320,15 @@ static bool validate_counters(const as_cache *cache) {
 
 static size_t all_bytes(const as_cache *cache) {
   return sizeof *cache + as_cache_slab_bytes(&cache->slab) +
-         as_cache_index_bytes(&cache->index) +
-         as_cache_index_bytes(&cache->groups.index) +
-         cache->groups.capacity * sizeof *cache->groups.groups +
-         as_cache_heap_bytes(&cache->expiry) + list_bytes(cache->structures) +
-         list_bytes(cache->retired) + cache->seen.type_count * sizeof *cache->seen.types;
+         as_cache_index_bytes(&cache->index) + as_cache_groups_bytes(&cache->groups) +
+         list_bytes(cache->structures) + list_bytes(cache->retired) +
+         cache->seen.type_count * sizeof *cache->seen.types;
 }
 
 bool as_cache_validate(const as_cache *cache) {
   return cache->mem->used_bytes == all_bytes(cache) &&
          as_cache_slab_validate(&cache->slab) && as_cache_index_validate(&cache->index) &&
          as_cache_groups_validate(&cache->groups, &cache->slab) &&
-         as_cache_heap_validate(&cache->expiry) && validate_structures(cache) &&
-         validate_entries(cache) && validate_counters(cache);
+         validate_structures(cache) && validate_entries(cache) &&
+         validate_counters(cache);
 }

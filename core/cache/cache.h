@@ -63,9 +63,8 @@ AS_MUST_USE as_status as_cache_insert(as_cache *cache, const as_cache_key *key,
  * old one. */
 AS_MUST_USE as_status as_cache_replace(as_cache *cache, uint32_t number, as_slice value);
 
-/* When an entry is to expire; HUGE_VAL: never. AS_ERR_OOM: it is as before. */
-AS_MUST_USE as_status as_cache_set_expiry(as_cache *cache, uint32_t number,
-                                          double expires_ms);
+/* When an entry is to expire, a number; HUGE_VAL, as at first: never. */
+void as_cache_set_expiry(as_cache *cache, uint32_t number, double expires_ms);
 
 /* Deletes an entry, out of all structures too, in which a policy may have left it. */
 void as_cache_delete(as_cache *cache, uint32_t number);

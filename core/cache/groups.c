@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/groups.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { FIRST_CAPACITY = 32 };
@@ -10,10 +11,12 @@ void as_cache_groups_init(as_cache_groups *groups, as_mem *mem, uint64_t seed) {
   groups->mem = mem;
   groups->seed = seed;
   as_cache_index_init(&groups->index, mem);
+  as_cache_heap_init_numbers(&groups->expiry, mem);
 }
 
 void as_cache_groups_free(as_cache_groups *groups) {
   as_cache_index_free(&groups->index);
+  as_cache_heap_free(&groups->expiry);
   as_mem_free(groups->mem, groups->groups, groups->capacity * sizeof *groups->groups);
   as_cache_groups_init(groups, groups->mem, groups->seed);
 }
@@ -23,12 +26,13 @@ as_status as_cache_groups_reserve(as_cache_groups *groups) {
   AS_TRY(as_cache_index_reserve(&groups->index));
   if (groups->free != 0) return AS_OK;
   uint32_t capacity = old ? old * 2 : FIRST_CAPACITY;
+  AS_TRY(as_cache_heap_reserve(&groups->expiry, capacity));
   as_cache_group *grown = as_mem_resize(groups->mem, groups->groups, old * sizeof *grown,
                                         capacity * sizeof *grown);
   if (grown == NULL) return AS_ERR_OOM;
   memset(grown + old, 0, (capacity - old) * sizeof *grown);
   for (uint32_t number = capacity - 1; number >= (old ? old : 1); number--) {
-    grown[number].next_free = groups->free;
+    grown[number].last = groups->free;
     groups->free = number;
   }
   groups->groups = grown;
@@ -52,44 +56,101 @@ static uint32_t find(const as_cache_groups *groups, uint32_t code, uint32_t sess
   return number;
 }
 
-void as_cache_groups_add(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
-  as_cache_entry *entry = as_cache_slab_at(slab, number);
+/* The group of an entry, made when there is none. */
+static uint32_t open_group(as_cache_groups *groups, const as_cache_entry *entry) {
   uint32_t code = code_of(groups, entry->seen.session, entry->seen.type);
   uint32_t found = find(groups, code, entry->seen.session, entry->seen.type);
-  if (found == 0) {
-    found = groups->free;
-    groups->free = groups->groups[found].next_free;
-    groups->groups[found] = (as_cache_group){entry->seen.session, entry->seen.type, 0, 0};
-    as_cache_index_put(&groups->index, code, found);
-  }
-  as_cache_group *group = &groups->groups[found];
-  entry->group = found;
-  entry->group_before = 0;
-  entry->group_behind = group->first;
-  if (group->first != 0) as_cache_slab_at(slab, group->first)->group_before = number;
-  group->first = number;
+  if (found != 0) return found;
+  found = groups->free;
+  groups->free = groups->groups[found].last;
+  groups->groups[found] = (as_cache_group){entry->seen.session, entry->seen.type, 0, 0};
+  as_cache_index_put(&groups->index, code, found);
+  return found;
 }
 
 static void end_group(as_cache_groups *groups, uint32_t number) {
   as_cache_group *group = &groups->groups[number];
   uint32_t code = code_of(groups, group->session, group->type);
   as_cache_index_remove(&groups->index, code, number);
-  group->next_free = groups->free;
+  group->last = groups->free;
   groups->free = number;
+}
+
+/* Another entry is the first of a group. */
+static void note_first(as_cache_groups *groups, const as_cache_slab *slab,
+                       uint32_t number) {
+  uint32_t first = groups->groups[number].first;
+  double expires_ms = first ? slab->entries[first]->expires_ms : HUGE_VAL;
+  if (expires_ms < HUGE_VAL)
+    as_cache_heap_put(&groups->expiry, number, expires_ms);
+  else
+    as_cache_heap_remove(&groups->expiry, number);
+}
+
+/* Links an entry behind those of its group that do not expire later. */
+static void link(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
+  as_cache_entry *entry = as_cache_slab_at(slab, number);
+  as_cache_group *group = &groups->groups[entry->group];
+  uint32_t before = group->last;
+  uint32_t behind = 0;
+  while (before != 0 && slab->entries[before]->expires_ms > entry->seen.expires_ms) {
+    behind = before;
+    before = as_cache_slab_at(slab, before)->group_before;
+  }
+  entry->group_before = before;
+  entry->group_behind = behind;
+  if (behind != 0)
+    as_cache_slab_at(slab, behind)->group_before = number;
+  else
+    group->last = number;
+  if (before != 0)
+    as_cache_slab_at(slab, before)->group_behind = number;
+  else
+    group->first = number;
+}
+
+static void unlink(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
+  const as_cache_entry *entry = as_cache_slab_at(slab, number);
+  as_cache_group *group = &groups->groups[entry->group];
+  if (entry->group_behind != 0)
+    as_cache_slab_at(slab, entry->group_behind)->group_before = entry->group_before;
+  else
+    group->last = entry->group_before;
+  if (entry->group_before != 0)
+    as_cache_slab_at(slab, entry->group_before)->group_behind = entry->group_behind;
+  else
+    group->first = entry->group_behind;
+}
+
+void as_cache_groups_add(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
+  as_cache_entry *entry = as_cache_slab_at(slab, number);
+  uint32_t group = open_group(groups, entry);
+  entry->group = group;
+  link(groups, slab, number);
+  if (groups->groups[group].first == number) note_first(groups, slab, group);
+}
+
+void as_cache_groups_move(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
+  uint32_t group = as_cache_slab_at(slab, number)->group;
+  uint32_t first = groups->groups[group].first;
+  unlink(groups, slab, number);
+  link(groups, slab, number);
+  if (first == number || groups->groups[group].first == number)
+    note_first(groups, slab, group);
 }
 
 void as_cache_groups_remove(as_cache_groups *groups, as_cache_slab *slab,
                             uint32_t number) {
-  const as_cache_entry *entry = as_cache_slab_at(slab, number);
-  uint32_t before = entry->group_before;
-  uint32_t behind = entry->group_behind;
-  if (behind != 0) as_cache_slab_at(slab, behind)->group_before = before;
-  if (before != 0) {
-    as_cache_slab_at(slab, before)->group_behind = behind;
-    return;
-  }
-  groups->groups[entry->group].first = behind;
-  if (behind == 0) end_group(groups, entry->group);
+  uint32_t group = as_cache_slab_at(slab, number)->group;
+  bool was_first = groups->groups[group].first == number;
+  unlink(groups, slab, number);
+  if (was_first) note_first(groups, slab, group);
+  if (groups->groups[group].first == 0) end_group(groups, group);
+}
+
+uint32_t as_cache_groups_expiring(const as_cache_groups *groups) {
+  const authstate_cache_heap *heap = &groups->expiry.seen;
+  return heap->count > 0 ? groups->groups[heap->nodes[1].entry].first : 0;
 }
 
 uint32_t as_cache_groups_first(const as_cache_groups *groups, uint32_t session,
@@ -98,22 +159,40 @@ uint32_t as_cache_groups_first(const as_cache_groups *groups, uint32_t session,
   return found == 0 ? 0 : groups->groups[found].first;
 }
 
-/* How many entries a group lists, all its own; UINT32_MAX: some are not. */
+size_t as_cache_groups_bytes(const as_cache_groups *groups) {
+  return as_cache_index_bytes(&groups->index) + as_cache_heap_bytes(&groups->expiry) +
+         groups->capacity * sizeof *groups->groups;
+}
+
+/* How many entries a group lists, all its own and in order; UINT32_MAX: some are not. */
 static uint32_t count_group(const as_cache_groups *groups, const as_cache_slab *slab,
                             uint32_t number) {
   const as_cache_group *group = &groups->groups[number];
   uint32_t before = 0;
   uint32_t count = 0;
+  double expires_ms = -HUGE_VAL;
   for (uint32_t at = group->first; at != 0; count++) {
     if (!as_cache_slab_has(slab, at) || count > slab->slots) return UINT32_MAX;
     const as_cache_entry *entry = as_cache_slab_at(slab, at);
     if (entry->group != number || entry->group_before != before) return UINT32_MAX;
     if (entry->seen.session != group->session || entry->seen.type != group->type)
       return UINT32_MAX;
+    if (entry->seen.expires_ms < expires_ms) return UINT32_MAX;
+    expires_ms = entry->seen.expires_ms;
     before = at;
     at = entry->group_behind;
   }
-  return count;
+  return count == 0 || group->last == before ? count : UINT32_MAX;
+}
+
+/* Whether the heap knows when the first of a group expires. */
+static bool is_ranked(const as_cache_groups *groups, const as_cache_slab *slab,
+                      uint32_t number) {
+  uint32_t first = groups->groups[number].first;
+  double expires_ms = first ? slab->entries[first]->expires_ms : HUGE_VAL;
+  uint32_t place = groups->expiry.places[number];
+  if (place == 0) return expires_ms == HUGE_VAL;
+  return groups->expiry.seen.nodes[place].rank == expires_ms;
 }
 
 bool as_cache_groups_validate(const as_cache_groups *groups, const as_cache_slab *slab) {
@@ -121,10 +200,10 @@ bool as_cache_groups_validate(const as_cache_groups *groups, const as_cache_slab
   uint32_t used = 0;
   for (uint32_t number = 1; number < groups->capacity; number++) {
     uint32_t count = count_group(groups, slab, number);
-    if (count == UINT32_MAX) return false;
+    if (count == UINT32_MAX || !is_ranked(groups, slab, number)) return false;
     listed += count;
     used += count > 0;
   }
   return used == groups->index.count && as_cache_index_validate(&groups->index) &&
-         listed == as_cache_slab_count(slab);
+         as_cache_heap_validate(&groups->expiry) && listed == as_cache_slab_count(slab);
 }

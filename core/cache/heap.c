@@ -6,32 +6,41 @@
 
 typedef authstate_cache_node node;
 
-void as_cache_heap_init(as_cache_heap *heap, const as_cache_slab *slab) {
+static void init(as_cache_heap *heap, as_mem *mem, const as_cache_slab *slab) {
   memset(heap, 0, sizeof *heap);
+  heap->mem = mem;
   heap->slab = slab;
 }
 
+void as_cache_heap_init(as_cache_heap *heap, const as_cache_slab *slab) {
+  init(heap, slab->mem, slab);
+}
+
+void as_cache_heap_init_numbers(as_cache_heap *heap, as_mem *mem) {
+  init(heap, mem, NULL);
+}
+
 void as_cache_heap_free(as_cache_heap *heap) {
-  as_mem_free(heap->slab->mem, heap->seen.nodes, heap->capacity * sizeof(node));
-  as_mem_free(heap->slab->mem, heap->places, heap->capacity * sizeof *heap->places);
-  as_cache_heap_init(heap, heap->slab);
+  as_mem_free(heap->mem, heap->seen.nodes, heap->capacity * sizeof(node));
+  as_mem_free(heap->mem, heap->places, heap->capacity * sizeof *heap->places);
+  init(heap, heap->mem, heap->slab);
 }
 
 /* Entry numbers begin at 1, so `capacity` nodes are enough for nodes[1] on. */
 as_status as_cache_heap_reserve(as_cache_heap *heap, uint32_t capacity) {
   uint32_t old = heap->capacity;
   if (capacity <= old) return AS_OK;
-  node *nodes = as_mem_alloc(heap->slab->mem, capacity * sizeof *nodes);
+  node *nodes = as_mem_alloc(heap->mem, capacity * sizeof *nodes);
   if (nodes == NULL) return AS_ERR_OOM;
-  uint32_t *places = as_mem_resize(heap->slab->mem, heap->places, old * sizeof *places,
+  uint32_t *places = as_mem_resize(heap->mem, heap->places, old * sizeof *places,
                                    capacity * sizeof *places);
   if (places == NULL) {
-    as_mem_free(heap->slab->mem, nodes, capacity * sizeof *nodes);
+    as_mem_free(heap->mem, nodes, capacity * sizeof *nodes);
     return AS_ERR_OOM;
   }
   if (old > 0) memcpy(nodes, heap->seen.nodes, old * sizeof *nodes);
   memset(places + old, 0, (capacity - old) * sizeof *places);
-  as_mem_free(heap->slab->mem, heap->seen.nodes, old * sizeof *nodes);
+  as_mem_free(heap->mem, heap->seen.nodes, old * sizeof *nodes);
   heap->seen.nodes = nodes;
   heap->places = places;
   heap->capacity = capacity;
@@ -74,7 +83,8 @@ static void sift(as_cache_heap *heap, uint32_t place, node moved) {
 }
 
 void as_cache_heap_put(as_cache_heap *heap, uint32_t entry, double rank) {
-  if (entry >= heap->capacity || !as_cache_slab_has(heap->slab, entry)) return;
+  if (entry == 0 || entry >= heap->capacity) return;
+  if (heap->slab != NULL && !as_cache_slab_has(heap->slab, entry)) return;
   node moved = {isnan(rank) ? -HUGE_VAL : rank, ++heap->turn, entry};
   if (heap->places[entry] != 0)
     sift(heap, heap->places[entry], moved);

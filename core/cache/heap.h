@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* as_cache_heap is a min-heap of entries by a rank, named by number, so that the same
- * entry can stand in several. Of equal ranks the one that was put in first comes first.
- * As with a queue, what makes no sense has no effect. */
+ * entry can stand in several; or of other numbers from 1 on. Of equal ranks the one that
+ * was put in first comes first. As with a queue, what makes no sense has no effect. */
 #ifndef AS_CACHE_HEAP_H
 #define AS_CACHE_HEAP_H
 
@@ -9,14 +9,18 @@
 
 typedef struct as_cache_heap {
   authstate_cache_heap seen; /* nodes[1] to nodes[count] */
-  const as_cache_slab *slab;
-  uint32_t *places; /* by entry: its node; 0: in none */
+  as_mem *mem;
+  const as_cache_slab *slab; /* NULL: not of entries */
+  uint32_t *places;          /* by entry: its node; 0: in none */
   uint32_t capacity;
   double turn; /* of the last put */
 } as_cache_heap;
 
 /* An empty heap of entries of a slab, which outlives it. */
 void as_cache_heap_init(as_cache_heap *heap, const as_cache_slab *slab);
+
+/* An empty heap of any numbers. */
+void as_cache_heap_init_numbers(as_cache_heap *heap, as_mem *mem);
 void as_cache_heap_free(as_cache_heap *heap);
 
 /* Makes room for the entries below `capacity`. AS_ERR_OOM: what is in it is unchanged. */

@@ -353,11 +353,11 @@ function Cache:keep_decoded(e, value, bytes)
   self.decoded[e], self.decoded_bytes = value, total
 end
 
--- When an entry is to expire. False when there was no memory for it.
+-- When an entry is to expire.
 function Cache:put_expiry(e, type, sent_ms)
   local expires_ms = sent_ms + (self.ttl_ms[type] or huge)
-  if self.core.entries[e].expires_ms == expires_ms then return true end
-  return library.authstate_cache_set_expiry(self.core, e, expires_ms) == 0
+  if self.core.entries[e].expires_ms == expires_ms then return end
+  library.authstate_cache_set_expiry(self.core, e, expires_ms)
 end
 
 -- A new entry, of which the policy knows nothing yet; nil when there is no memory for it.
@@ -365,8 +365,8 @@ function Cache:add(session, type, id, bytes, sent_ms)
   local e = library.authstate_cache_insert(self.core, session, type, id, #id,
     bytes or "", bytes and #bytes or 0)
   if e <= 0 then return nil end
-  if self:put_expiry(e, type, sent_ms) then return e end
-  library.authstate_cache_delete(self.core, e)
+  self:put_expiry(e, type, sent_ms)
+  return e
 end
 
 -- Gives an entry another value; it keeps its place. Without memory for that it goes: the
@@ -375,7 +375,10 @@ function Cache:replace(e, type, bytes, sent_ms)
   self.decoded[e] = nil
   local status = library.authstate_cache_replace(self.core, e, bytes or "",
     bytes and #bytes or 0)
-  if status == 0 and self:put_expiry(e, type, sent_ms) then return e end
+  if status == 0 then
+    self:put_expiry(e, type, sent_ms)
+    return e
+  end
   self:discard(e, "invalidated")
 end
 
