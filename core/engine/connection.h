@@ -48,7 +48,8 @@ struct as_tracking;
 typedef enum as_track_state {
   AS_TRACK_NONE,
   AS_TRACK_ASKED,
-  AS_TRACK_PROBING,
+  AS_TRACK_ANSWERED,
+  AS_TRACK_TOLD,
   AS_TRACK_TRACKED
 } as_track_state;
 

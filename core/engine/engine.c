@@ -26,7 +26,7 @@ struct as_engine {
 
 /* The subscriber's number comes after those of the connections. */
 static bool is_subscriber(const as_engine *engine, uint32_t connection) {
-  return engine->config.tracks && connection == engine->pool.total;
+  return engine->config.tracks && connection == engine->pool.size;
 }
 
 static as_subscriber *subscriber_of(const as_engine *engine) {
@@ -60,9 +60,8 @@ as_status as_engine_new(as_mem *mem, const as_engine_config *config,
   as_operations_init(&engine->operations, mem);
   as_lanes_init(&engine->lanes, mem);
   as_status status =
-      as_pool_init(&engine->pool, mem, config->pool_size, config->tracks ? 1 : 0,
-                   &engine->config.connection, &engine->config.batch, &engine->operations,
-                   &engine->lanes);
+      as_pool_init(&engine->pool, mem, config->pool_size, &engine->config.connection,
+                   &engine->config.batch, &engine->operations, &engine->lanes);
   if (status == AS_OK) status = init_tracking(engine);
   if (status != AS_OK) {
     as_engine_del(engine);
@@ -304,7 +303,7 @@ void as_engine_set_bounds(as_engine *engine, const as_batch_config *batch,
 }
 
 void as_engine_flush(as_engine *engine, double now_ms) {
-  for (uint32_t i = 0; i < engine->pool.total; i++)
+  for (uint32_t i = 0; i < engine->pool.size; i++)
     as_batch_flush(&engine->pool.batches[i], AS_FLUSH_IDLE, now_ms);
 }
 
@@ -346,7 +345,7 @@ void as_engine_trim(as_engine *engine) {
   if (engine->operations.in_use > 0) return;
   as_operations_trim(&engine->operations);
   as_lanes_trim(&engine->lanes);
-  for (uint32_t i = 0; i < engine->pool.total; i++) {
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
     as_batch_trim(&engine->pool.batches[i]);
     as_connection_trim(&engine->pool.connections[i]);
   }
@@ -427,7 +426,7 @@ void as_engine_on_time(as_engine *engine, double now_ms) {
   as_operation *due;
   while ((due = first_due(engine, now_ms)) != NULL) expire(engine, due, now_ms);
   as_lanes_end_quarantines(&engine->lanes, now_ms);
-  for (uint32_t i = 0; i < engine->pool.total; i++) {
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
     as_batch *batch = &engine->pool.batches[i];
     if (now_ms >= as_batch_deadline_ms(batch))
       as_batch_flush(batch, AS_FLUSH_AGE, now_ms);
@@ -442,7 +441,7 @@ void as_engine_on_time(as_engine *engine, double now_ms) {
 /* ---- outputs ---------------------------------------------------------------------- */
 
 bool as_engine_next_action(as_engine *engine, as_action *out_action) {
-  for (uint32_t i = 0; i < engine->pool.total; i++) {
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
     as_connection *connection = &engine->pool.connections[i];
     if (!connection->is_action_due) continue;
     connection->is_action_due = false;
@@ -454,7 +453,7 @@ bool as_engine_next_action(as_engine *engine, as_action *out_action) {
   as_subscriber *subscriber = subscriber_of(engine);
   if (!subscriber->is_action_due) return false;
   subscriber->is_action_due = false;
-  out_action->connection = engine->pool.total;
+  out_action->connection = engine->pool.size;
   out_action->kind =
       subscriber->state == AS_SUBSCRIBER_CLOSING ? AS_ACTION_CLOSE : AS_ACTION_CONNECT;
   return true;
@@ -532,7 +531,7 @@ double as_engine_deadline_ms(const as_engine *engine) {
   for (as_lane *lane = stopped_after(engine, NULL); lane != NULL;
        lane = stopped_after(engine, lane))
     deadline_ms = fmin(deadline_ms, as_stop_deadline_ms(lane));
-  for (uint32_t i = 0; i < engine->pool.total; i++) {
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
     deadline_ms = fmin(deadline_ms, as_batch_deadline_ms(&engine->pool.batches[i]));
     deadline_ms =
         fmin(deadline_ms, as_connection_deadline_ms(&engine->pool.connections[i]));
@@ -558,7 +557,7 @@ uint32_t as_engine_track_stream(const as_engine *engine, const as_lane *lane) {
 }
 
 uint32_t as_engine_connections(const as_engine *engine) {
-  return engine->pool.total + (engine->config.tracks ? 1 : 0);
+  return engine->pool.size + (engine->config.tracks ? 1 : 0);
 }
 
 bool as_engine_is_owed(const as_engine *engine, uint32_t connection) {
@@ -568,7 +567,7 @@ bool as_engine_is_owed(const as_engine *engine, uint32_t connection) {
 }
 
 bool as_engine_has_actions(const as_engine *engine) {
-  for (uint32_t i = 0; i < engine->pool.total; i++)
+  for (uint32_t i = 0; i < engine->pool.size; i++)
     if (engine->pool.connections[i].is_action_due) return true;
   return engine->config.tracks && subscriber_of(engine)->is_action_due;
 }
@@ -579,7 +578,7 @@ uint32_t as_engine_queued_operations(const as_engine *engine) {
 
 size_t as_engine_queued_bytes(const as_engine *engine) {
   size_t bytes = engine->lanes.parked_bytes;
-  for (uint32_t i = 0; i < engine->pool.total; i++)
+  for (uint32_t i = 0; i < engine->pool.size; i++)
     bytes += as_connection_queued_bytes(&engine->pool.connections[i]) +
              engine->pool.batches[i].bytes;
   return bytes;
@@ -599,18 +598,18 @@ uint32_t as_engine_ready_connections(const as_engine *engine) {
 
 uint32_t as_engine_used_connections(const as_engine *engine) {
   uint32_t used = 0;
-  for (uint32_t i = 0; i < engine->pool.total; i++)
+  for (uint32_t i = 0; i < engine->pool.size; i++)
     if (engine->pool.connections[i].streams > 0) used++;
   return used;
 }
 
 uint32_t as_engine_lanes(const as_engine *engine) {
-  return engine->lanes.count - engine->pool.total;
+  return engine->lanes.count - engine->pool.size;
 }
 
 as_engine_totals as_engine_get_totals(const as_engine *engine) {
   as_engine_totals totals = {.operations = engine->submitted};
-  for (uint32_t i = 0; i < engine->pool.total; i++) {
+  for (uint32_t i = 0; i < engine->pool.size; i++) {
     const as_connection *connection = &engine->pool.connections[i];
     totals.streams += connection->streams;
     totals.bytes_out += connection->bytes_out;
@@ -625,7 +624,7 @@ as_engine_totals as_engine_get_totals(const as_engine *engine) {
 }
 
 bool as_engine_validate(const as_engine *engine) {
-  for (uint32_t i = 0; i < engine->pool.total; i++)
+  for (uint32_t i = 0; i < engine->pool.size; i++)
     if (!as_connection_validate(&engine->pool.connections[i]) ||
         !as_batch_validate(&engine->pool.batches[i]))
       return false;

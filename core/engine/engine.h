@@ -202,7 +202,7 @@ uint32_t as_engine_track_stream(const as_engine *engine, const as_lane *lane);
 /* ---- getters ---- */
 
 /* How many there are, numbered from 0 on: those of the pool, and when it tracks, the
- * prober and the subscriber. */
+ * subscriber. */
 uint32_t as_engine_connections(const as_engine *engine);
 
 /* Whether a connection owes replies, or has something to send. */

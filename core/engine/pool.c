@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/pool.h"
 
-as_status as_pool_init(as_pool *pool, as_mem *mem, uint32_t size, uint32_t probers,
+as_status as_pool_init(as_pool *pool, as_mem *mem, uint32_t size,
                        const as_connection_config *connection_config,
                        const as_batch_config *batch_config, as_operations *operations,
                        as_lanes *lanes) {
   memset(pool, 0, sizeof *pool);
   pool->mem = mem;
   pool->size = size;
-  pool->total = size + probers;
-  pool->connections = as_mem_alloc_zero(mem, pool->total * sizeof *pool->connections);
+  pool->connections = as_mem_alloc_zero(mem, pool->size * sizeof *pool->connections);
   if (pool->connections == NULL) return AS_ERR_OOM;
-  pool->batches = as_mem_alloc_zero(mem, pool->total * sizeof *pool->batches);
+  pool->batches = as_mem_alloc_zero(mem, pool->size * sizeof *pool->batches);
   if (pool->batches == NULL) return AS_ERR_OOM;
-  pool->lanes = as_mem_alloc_zero(mem, pool->total * sizeof *pool->lanes);
+  pool->lanes = as_mem_alloc_zero(mem, pool->size * sizeof *pool->lanes);
   if (pool->lanes == NULL) return AS_ERR_OOM;
-  for (uint32_t i = 0; i < pool->total; i++) {
+  for (uint32_t i = 0; i < pool->size; i++) {
     as_connection *connection = &pool->connections[i];
     AS_TRY(as_connection_init(connection, mem, connection_config, operations, lanes));
     connection->number = i;
@@ -28,18 +27,17 @@ as_status as_pool_init(as_pool *pool, as_mem *mem, uint32_t size, uint32_t probe
 }
 
 void as_pool_free(as_pool *pool) {
-  for (uint32_t i = 0; i < pool->total; i++) {
+  for (uint32_t i = 0; i < pool->size; i++) {
     if (pool->batches != NULL) as_batch_free(&pool->batches[i]);
     if (pool->connections != NULL) as_connection_free(&pool->connections[i]);
   }
-  as_mem_free(pool->mem, pool->lanes, pool->total * sizeof *pool->lanes);
-  as_mem_free(pool->mem, pool->batches, pool->total * sizeof *pool->batches);
-  as_mem_free(pool->mem, pool->connections, pool->total * sizeof *pool->connections);
+  as_mem_free(pool->mem, pool->lanes, pool->size * sizeof *pool->lanes);
+  as_mem_free(pool->mem, pool->batches, pool->size * sizeof *pool->batches);
+  as_mem_free(pool->mem, pool->connections, pool->size * sizeof *pool->connections);
   pool->batches = NULL;
   pool->lanes = NULL;
   pool->connections = NULL;
   pool->size = 0;
-  pool->total = 0;
 }
 
 static uint32_t load_of(const as_pool *pool, uint32_t number) {

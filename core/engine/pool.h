@@ -15,13 +15,10 @@ typedef struct as_pool {
   as_batch *batches;
   as_lane **lanes; /* one a connection, for what keeps no session's order */
   uint32_t size;   /* those that lanes are placed on */
-  uint32_t total;  /* with the prober, see tracking.h */
   uint32_t next;   /* where the search for the least loaded one begins */
 } as_pool;
 
-/* `probers`: 1 for a prober, else 0. */
 AS_MUST_USE as_status as_pool_init(as_pool *pool, as_mem *mem, uint32_t size,
-                                   uint32_t probers,
                                    const as_connection_config *connection_config,
                                    const as_batch_config *batch_config,
                                    as_operations *operations, as_lanes *lanes);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The probe key of a connection has its client id in its name, so the subscriber knows
- * whose it is. NOLOOP hides from a connection what it has written itself: the prober,
- * which does nothing else, writes the key. */
+ * whose it is. NOLOOP hides from a connection what it has written itself, so tracking
+ * begins without it, and the connection makes the key that it has read. The key is gone
+ * in the same transaction: nobody ever sees it, and nothing stays of it anywhere. What
+ * the connection reads and writes besides comes before or after all that. */
 #include "engine/tracking.h"
 
 #include <inttypes.h>
@@ -24,17 +26,12 @@ as_status as_tracking_init(as_tracking *tracking, as_mem *mem,
   tracking->check_ms = config->check_ms;
   as_invalidations_init(&tracking->invalidations, mem);
   for (uint32_t i = 0; i < count; i++) connections[i].tracking = tracking;
-  connections[count].tracking = tracking;
   return as_subscriber_init(&tracking->subscriber, mem, config, &tracking->invalidations);
 }
 
 void as_tracking_free(as_tracking *tracking) {
   as_subscriber_free(&tracking->subscriber);
   as_invalidations_free(&tracking->invalidations);
-}
-
-static as_connection *prober_of(as_tracking *tracking) {
-  return &tracking->connections[tracking->connection_count];
 }
 
 static bool is_tracked(const as_connection *connection) {
@@ -59,6 +56,21 @@ static void send(as_connection *connection, as_request *errand, as_status status
     as_connection_drop_errand(connection, errand);
 }
 
+/* So many commands, which the server answers one by one. */
+enum { ASK_COMMANDS = 7 };
+
+static as_status write_ask(as_buffer *out, const char *redirect, const char *probe) {
+  AS_TRY(
+      as_resp_write_words(out, "CLIENT", "TRACKING", "ON", "REDIRECT", redirect, NULL));
+  AS_TRY(as_resp_write_words(out, "EXISTS", probe, NULL));
+  AS_TRY(as_resp_write_words(out, "MULTI", NULL));
+  AS_TRY(as_resp_write_words(out, "HSET", probe, "probe", "1", NULL));
+  AS_TRY(as_resp_write_words(out, "HDEL", probe, "probe", NULL));
+  AS_TRY(as_resp_write_words(out, "EXEC", NULL));
+  return as_resp_write_words(out, "CLIENT", "TRACKING", "ON", "REDIRECT", redirect,
+                             "NOLOOP", NULL);
+}
+
 static void ask(as_tracking *tracking, as_connection *connection, double now_ms) {
   char id[24];
   char probe[MAX_PROBE_NAME];
@@ -68,23 +80,8 @@ static void ask(as_tracking *tracking, as_connection *connection, double now_ms)
   if (errand == NULL) return;
   snprintf(id, sizeof id, "%" PRId64, tracking->subscriber.greeting.identity.id);
   name_probe(tracking, connection, probe);
-  as_buffer *out = &connection->output;
-  as_status status = as_resp_write_words(out, "CLIENT", "TRACKING", "ON", "REDIRECT", id,
-                                         "NOLOOP", NULL);
-  if (status == AS_OK) status = as_resp_write_words(out, "EXISTS", probe, NULL);
-  send(connection, errand, status, 2, now_ms);
-}
-
-static void write_probe(as_tracking *tracking, const as_connection *connection,
-                        double now_ms) {
-  char probe[MAX_PROBE_NAME];
-  as_connection *prober = prober_of(tracking);
-  as_request *errand = as_connection_begin_errand(prober, AS_ERRAND_PROBE);
-  if (errand == NULL) return;
-  name_probe(tracking, connection, probe);
-  as_status status =
-      as_resp_write_words(&prober->output, "SET", probe, "1", "PX", "1000", NULL);
-  send(prober, errand, status, 1, now_ms);
+  as_status status = write_ask(&connection->output, id, probe);
+  send(connection, errand, status, ASK_COMMANDS, now_ms);
 }
 
 static void check(as_tracking *tracking, as_connection *connection, double now_ms) {
@@ -136,6 +133,15 @@ static bool is_right_info(const as_replies *replies, int64_t redirect) {
   return is_on && is_redirected;
 }
 
+static void become_tracked(as_tracking *tracking, as_connection *connection,
+                           double now_ms) {
+  connection->track_state = AS_TRACK_TRACKED;
+  connection->track_stream = ++tracking->streams;
+  connection->track_due_ms = now_ms + tracking->check_ms;
+  connection->is_check_owed = connection->is_check_overdue = false;
+  tracking->failed_probes = 0;
+}
+
 void as_tracking_on_errand(as_connection *connection, const as_request *request,
                            double now_ms) {
   as_tracking *tracking = connection->tracking;
@@ -146,10 +152,11 @@ void as_tracking_on_errand(as_connection *connection, const as_request *request,
     as_subscriber_refuse(subscriber, as_replies_text(&request->replies, refusal), now_ms);
     return;
   }
-  if (request->errand == AS_ERRAND_TRACK && is_fine &&
-      connection->track_state == AS_TRACK_ASKED) {
-    connection->track_state = AS_TRACK_PROBING;
-    write_probe(tracking, connection, now_ms);
+  if (request->errand == AS_ERRAND_TRACK && is_fine) {
+    if (connection->track_state == AS_TRACK_TOLD)
+      become_tracked(tracking, connection, now_ms);
+    else if (connection->track_state == AS_TRACK_ASKED)
+      connection->track_state = AS_TRACK_ANSWERED;
   }
   if (request->errand != AS_ERRAND_CHECK || !is_tracked(connection)) return;
   connection->is_check_owed = connection->is_check_overdue = false;
@@ -169,15 +176,6 @@ void as_tracking_on_lost(as_connection *connection) {
   connection->is_check_owed = connection->is_check_overdue = false;
 }
 
-static void become_tracked(as_tracking *tracking, as_connection *connection,
-                           double now_ms) {
-  connection->track_state = AS_TRACK_TRACKED;
-  connection->track_stream = ++tracking->streams;
-  connection->track_due_ms = now_ms + tracking->check_ms;
-  connection->is_check_owed = connection->is_check_overdue = false;
-  tracking->failed_probes = 0;
-}
-
 /* The subscriber was told of probe keys. */
 static void take_probes(as_tracking *tracking, double now_ms) {
   as_buffer *probed = &tracking->subscriber.probed;
@@ -186,8 +184,11 @@ static void take_probes(as_tracking *tracking, double now_ms) {
     memcpy(&id, probed->data + at, sizeof id);
     for (uint32_t i = 0; i < tracking->connection_count; i++) {
       as_connection *each = &tracking->connections[i];
-      if (each->track_state == AS_TRACK_PROBING && each->greeting.identity.id == id)
+      if (each->greeting.identity.id != id) continue;
+      if (each->track_state == AS_TRACK_ANSWERED)
         become_tracked(tracking, each, now_ms);
+      else if (each->track_state == AS_TRACK_ASKED)
+        each->track_state = AS_TRACK_TOLD;
     }
   }
   as_buffer_clear(probed);

@@ -3,10 +3,13 @@
  * (PROTOCOL 4): the subscriber, on which it tells what others have changed, and what each
  * connection must say for that.
  *
- *   NONE ---subscriber and connection are there, in one run of the server---> ASKED
- *   ASKED    CLIENT TRACKING ON REDIRECT <subscriber> NOLOOP, and the probe key is read
- *   PROBING  another connection, the prober, writes the probe key
- *   TRACKED  the subscriber was told so: what is read from now on is watched
+ *   NONE      the subscriber or the connection is not there
+ *   ASKED     both are, in one run of the server: CLIENT TRACKING ON REDIRECT
+ *             <subscriber>, the probe key is read, made and removed in one step, and from
+ *             then on what we change ourselves is not told (NOLOOP)
+ *   ANSWERED  the server has done so; the subscriber was not told of the probe key yet
+ *   TOLD      the other way round
+ *   TRACKED   both: what is read from now on is watched
  *
  * A tracked connection is asked every check_ms whether it still is (CLIENT TRACKINGINFO).
  * Each time a connection becomes tracked it gets another stream number. */
@@ -19,8 +22,8 @@
 typedef struct as_tracking {
   as_subscriber subscriber;
   as_invalidations invalidations;
-  as_connection *connections; /* those of the pool, and behind them the prober */
-  uint32_t connection_count;  /* without the prober */
+  as_connection *connections; /* those of the pool */
+  uint32_t connection_count;
   double check_ms;
   uint32_t streams;       /* numbers that were given out */
   uint32_t failed_probes; /* in a row */

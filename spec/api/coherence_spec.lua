@@ -349,6 +349,21 @@ for _, layout in ipairs { "typed", "hbinduni-hash" } do
       assert.match("^warn: the cache is off: .*NOPERM", warned[1])
     end)
 
+    it("leaves nothing of the key that it probes with, and no connection to spare",
+      function()
+        keep("pre-key", "a")
+        for _, key in ipairs(server:command("KEYS", "*")) do
+          assert.not_match("probe", key)
+        end
+        local list = server:command("CLIENT", "LIST")
+        local own = ("id=%d "):format(server:command("CLIENT", "ID"))
+        local count = 0
+        for line in list:gmatch "[^\n]+" do
+          if line:sub(1, #own) ~= own then count = count + 1 end
+        end
+        assert.equal(2, count) -- one of data, one that is told
+      end)
+
     it("is there for the user of doc/cache.md, but for none with a rule less", function()
       local words
       for line in io.lines "doc/cache.md" do
@@ -360,7 +375,8 @@ for _, layout in ipairs { "typed", "hbinduni-hash" } do
       end
       local needed = {
         ["&__redis__:invalidate"] = true, ["+client|tracking"] = true,
-        ["+client|trackinginfo"] = false, ["+subscribe"] = true, ["+set"] = true,
+        ["+client|trackinginfo"] = false, ["+subscribe"] = true, ["+hset"] = true,
+        ["+hdel"] = true, ["+exists"] = true,
       }
       local function try(without)
         local rules, found = { "ACL", "SETUSER", "cached", "reset" }, false

@@ -6,7 +6,7 @@ local peer = require "spec.engine.peer"
 
 local CHECK_MS = 1000
 local CHANNEL = "__redis__:invalidate"
-local DATA, PROBER, SUBSCRIBER = 0, 1, 2
+local DATA, SUBSCRIBER = 0, 1
 
 local function push(keys)
   local list = "$-1\r\n"
@@ -40,9 +40,10 @@ local function begin(p, config)
     if connection ~= p.pool_size - 1 then return "+PONG\r\n" end
     return peer.array { peer.bulk "pong", peer.bulk "" }
   end
-  p.answers.SET = function(words)
-    p:feed(push { words[2] }, p.pool_size - 1)
-    return "+OK\r\n"
+  p.answers.HSET, p.answers.HDEL = "+QUEUED\r\n", "+QUEUED\r\n"
+  p.answers.EXEC = function(_, connection)
+    p:feed(push { "probe:" .. p.client_ids[connection] }, p.pool_size - 1)
+    return peer.array { ":1\r\n", ":1\r\n" }
   end
   p.answers["CLIENT TRACKINGINFO"] = function()
     return info(p.client_ids[p.pool_size - 1])
@@ -78,8 +79,8 @@ describe("tracking", function()
         read(p)
         return {
           before = before, after = p.lane:stream(), live = is_live(p),
-          data = p.carried[DATA], prober = p.carried[PROBER],
-          subscriber = p.carried[SUBSCRIBER], ids = p.client_ids,
+          data = p.carried[DATA], subscriber = p.carried[SUBSCRIBER],
+          ids = p.client_ids,
         }
       end)
       assert.equal(0, result.before)
@@ -90,11 +91,38 @@ describe("tracking", function()
         result.subscriber)
       assert.same({
         "CLIENT ID", "INFO server", "ECHO x",
+        ("CLIENT TRACKING ON REDIRECT %d"):format(redirect),
+        "EXISTS probe:" .. own, "MULTI", ("HSET probe:%d probe 1"):format(own),
+        ("HDEL probe:%d probe"):format(own), "EXEC",
         ("CLIENT TRACKING ON REDIRECT %d NOLOOP"):format(redirect),
-        "EXISTS probe:" .. own,
       }, result.data)
-      assert.same({ "CLIENT ID", "INFO server", ("SET probe:%d 1 PX 1000"):format(own) },
-        result.prober)
+    end)
+
+  it("counts once the probe was told and all of it was answered, in whatever order",
+    function()
+      for _, is_told_first in ipairs { true, false } do
+        local result = peer.each_cut(function(p)
+          begin(p)
+          local probe
+          p.answers.EXEC = function(_, connection)
+            probe = push { "probe:" .. p.client_ids[connection] }
+            if is_told_first then p:feed(probe, SUBSCRIBER) end
+            return peer.array { ":1\r\n", ":1\r\n" }
+          end
+          local last, streams = "CLIENT TRACKING ON REDIRECT %d NOLOOP", {}
+          p.answers[last:format(2)] = function()
+            streams.told_or_not = p.lane:stream()
+            return "+OK\r\n"
+          end
+          read(p)
+          streams.answered = p.lane:stream()
+          if not is_told_first then p:feed(probe, SUBSCRIBER) end
+          streams.both = p.lane:stream()
+          return streams
+        end)
+        assert.same({ told_or_not = 0, answered = is_told_first and 1 or 0, both = 1 },
+          result)
+      end
     end)
 
   it("is not there without check_ms", function()
@@ -154,14 +182,14 @@ describe("tracking", function()
       p:pump()
       p:ends()
       local before = { p.lane:stream(), second:stream() }
-      p:closed("reset", 3)
+      p:closed("reset", 2)
       local lost, between = { told(p) }, { p.lane:stream(), second:stream() }
       p:pump()
       return {
         before = before, lost = lost, between = between, live = is_live(p),
         after = { p.lane:stream(), second:stream() },
-        again = p.carried[0][#p.carried[0] - 1]:match "REDIRECT (%d+)",
-        id = tostring(p.client_ids[3]),
+        again = p.carried[0][#p.carried[0]]:match "REDIRECT (%d+) NOLOOP",
+        id = tostring(p.client_ids[2]),
       }
     end)
     assert.same({ 1, 2 }, result.before)
@@ -239,7 +267,7 @@ describe("tracking", function()
     assert.is_false(is_live(p))
   end)
 
-  for _, refused in ipairs { "SUBSCRIBE", "CLIENT TRACKING", "SET", "EXISTS" } do
+  for _, refused in ipairs { "SUBSCRIBE", "CLIENT TRACKING", "HSET", "EXISTS" } do
     it("that is refused (" .. refused .. ") is told, and asked for again after a minute",
       function()
         local result = peer.each_cut(function(p)
@@ -253,8 +281,6 @@ describe("tracking", function()
           local later = told(p)
           p.answers[refused] = right
           p:pass(1001)
-          p:pump()
-          p:pass(CHECK_MS) -- the prober may have been put off
           p:pump()
           return { code = code, words = words, live = live, later = later,
             stream = p.lane:stream() > 0 }
@@ -293,7 +319,7 @@ describe("tracking", function()
   it("does not count as watched while the probe is not told", function()
     local p = peer.new()
     begin(p)
-    p.answers.SET = "+OK\r\n"
+    p.answers.EXEC = peer.array { ":1\r\n", ":1\r\n" }
     read(p)
     for _ = 1, 6 do
       assert.equal(0, p.lane:stream())

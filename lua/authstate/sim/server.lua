@@ -116,17 +116,16 @@ local function push(self, client, keys)
   self.on_push(subscriber, { "message", CHANNEL, keys or false }, keys and keys[1])
 end
 
---- A key has changed: tells those who have read it, but for who changes it (NOLOOP), and
--- forgets that they have.
+--- A key has changed: tells those who have read it, but for who changes it and has said
+-- NOLOOP, and forgets that they have.
 function Server:invalidate(key)
   local watching = self.watched[key]
   if not watching then return end
   self.watched[key] = nil
   for _, id in ipairs(sorted_ids(watching)) do
     local client = self.clients[id]
-    if client and client.redirect and client ~= self.current then
-      push(self, client, { key })
-    end
+    local is_told = client and (client ~= self.current or not client.is_noloop)
+    if is_told and client.redirect then push(self, client, { key }) end
   end
 end
 
@@ -291,23 +290,25 @@ function client_subcommands.tracking(self, client, request)
   local words = {}
   for i = 3, #request do words[i] = request[i]:lower() end
   if words[3] == "off" then
-    client.redirect = nil
+    client.redirect, client.is_noloop = nil, false
     return OK
   end
   local id = tonumber(words[5])
-  if words[3] ~= "on" or words[4] ~= "redirect" or words[6] ~= "noloop" or not id then
+  local is_noloop = words[6] == "noloop"
+  if words[3] ~= "on" or words[4] ~= "redirect" or not id or words[6] and not is_noloop
+  then
     return { err = "ERR syntax error" } -- which authstate never says
   end
   if not self.clients[id] then
     return { err = "ERR The client ID you want redirect to does not exist" }
   end
-  client.redirect = id
+  client.redirect, client.is_noloop = id, is_noloop
   return OK
 end
 
 function client_subcommands.trackinginfo(self, client)
   local flags = { client.redirect and "on" or "off" }
-  if client.redirect then flags[2] = "noloop" end
+  if client.is_noloop then flags[2] = "noloop" end
   if client.redirect and not self.clients[client.redirect] then
     flags[3] = "broken_redirect"
   end
