@@ -144,9 +144,10 @@ function Proxy:cut_reply(options)
 end
 
 --- Closes all connections now.
--- @tparam[opt] table options `how`
+-- @tparam[opt] table options `how`; `sent`: only those that have sent this byte string,
+-- which must be counted (see `start`)
 function Proxy:cut(options)
-  order(self, "cut", options, "how")
+  order(self, "cut", options, "how sent")
 end
 
 --- Loses the clients of all connections now, as a broken line does: they see it closed,
@@ -157,14 +158,30 @@ function Proxy:lose(options)
   order(self, "lose", options, "late_ms")
 end
 
---- Accepts connections but passes nothing on; what arrives waits.
--- @tparam[opt] table options `direction`: hold only `request` or `reply` bytes
+--- Accepts connections but passes nothing on; what arrives waits. May be called again for
+-- other connections.
+-- @tparam[opt] table options `direction`: hold only `request` or `reply` bytes; `sent`:
+-- only those of connections that have sent this byte string, before or later, which must
+-- be counted (see `start`)
 function Proxy:hold(options)
-  order(self, "hold", options, "direction")
+  order(self, "hold", options, "direction sent")
 end
 
---- Back to the beginning: what was held goes on, no delay, no waiting cut, new
--- connections are accepted.
+--- What was held goes on.
+-- @tparam[opt] table options `sent`, as it was given to `hold`
+function Proxy:release(options)
+  order(self, "release", options, "sent")
+end
+
+--- From now on hands the server other requests than were sent: `to` in the place of each
+-- `from`, until `pass`.
+-- @tparam table options `from`, `to`: byte strings
+function Proxy:replace(options)
+  order(self, "replace", options, "from to")
+end
+
+--- Back to the beginning: what was held goes on, no delay, no waiting cut, nothing is
+-- replaced, new connections are accepted.
 function Proxy:pass()
   order(self, "pass")
 end

@@ -30,7 +30,9 @@ local listener, control_listener
 local cut_order      -- the one waiting cut order, or nil
 
 local mode = {
-  hold_request = false, hold_reply = false, delay_request_ms = 0, delay_reply_ms = 0,
+  delay_request_ms = 0, delay_reply_ms = 0,
+  holds = {},        -- list of { direction, sent }, nil for both, and for all
+  replacement = nil, -- { from, to }, of requests
 }
 local totals = { connections = 0, cuts = 0, request_bytes = 0, reply_bytes = 0 }
 local counts = {}    -- byte string -> times
@@ -103,7 +105,11 @@ end
 -- Links -----------------------------------------------------------------------------
 
 local function new_flow(name, source, sink)
-  return { name = name, source = source, sink = sink, queue = {}, kept = "", tails = {} }
+  return {
+    name = name, source = source, sink = sink, queue = {}, kept = "", tails = {},
+    counts = {},     -- byte string -> times, of those that are counted
+    unreplaced = "", -- what may be the beginning of what is to be replaced
+  }
 end
 
 local function accept()
@@ -149,6 +155,7 @@ local function count_texts(flow, bytes)
         break
       end
       counts[text] = counts[text] + 1
+      flow.counts[text] = (flow.counts[text] or 0) + 1
       from = last + 1
     end
     local keep = math.min(#text - 1, #window - from + 1)
@@ -262,6 +269,31 @@ local function filter(link, flow, bytes)
   return bytes
 end
 
+-- Replacing -------------------------------------------------------------------------
+
+-- `bytes` with what is to be replaced in requests replaced.
+local function replace(flow, bytes)
+  local order = mode.replacement
+  bytes = flow.unreplaced .. bytes
+  flow.unreplaced = ""
+  if not order or flow.name ~= "request" then
+    return bytes
+  end
+  local parts, from = {}, 1
+  while true do
+    local first, last = bytes:find(order.from, from, true)
+    if not first then
+      break
+    end
+    parts[#parts + 1] = bytes:sub(from, first - 1) .. order.to
+    from = last + 1
+  end
+  local rest = bytes:sub(from)
+  local length = partial_length(rest, order.from)
+  flow.unreplaced = rest:sub(#rest - length + 1)
+  return table.concat(parts) .. rest:sub(1, #rest - length)
+end
+
 -- Flowing ---------------------------------------------------------------------------
 
 local function enqueue(flow, bytes)
@@ -277,7 +309,7 @@ local function read_flow(link, flow)
   bytes = bytes or partial or ""
   local is_wanted = not link.sealed and not (link.is_orphan and flow.name == "reply")
   if #bytes > 0 and is_wanted then
-    enqueue(flow, filter(link, flow, bytes))
+    enqueue(flow, filter(link, flow, replace(flow, bytes)))
   end
   if message and message ~= "timeout" then
     flow.ended = true
@@ -301,8 +333,22 @@ local function write_flow(flow)
   end
 end
 
+-- Whether a link is one of those that an order is for.
+local function has_sent(link, text)
+  return text == nil or link.request.counts[text] ~= nil
+end
+
 local function is_held(link, flow)
-  return mode["hold_" .. flow.name] and not link.is_orphan
+  if link.is_orphan then
+    return false
+  end
+  for _, hold in ipairs(mode.holds) do
+    local is_direction = hold.direction == nil or hold.direction == flow.name
+    if is_direction and has_sent(link, hold.sent) then
+      return true
+    end
+  end
+  return false
 end
 
 -- The client's side of a link is gone. What it has sent reaches the server later, unless
@@ -359,10 +405,16 @@ end
 local function release_kept()
   for link in pairs(links) do
     for _, flow in ipairs { link.request, link.reply } do
-      enqueue(flow, flow.kept)
-      flow.kept = ""
+      enqueue(flow, flow.kept .. flow.unreplaced)
+      flow.kept, flow.unreplaced = "", ""
     end
   end
+end
+
+-- Who says what is counted from then on only would be taken for one who has never.
+local function checked_sent(options)
+  assert(options.sent == nil or counts[options.sent], "sent is not counted")
+  return options.sent
 end
 
 local orders = {}
@@ -379,9 +431,12 @@ end
 
 function orders.cut(options)
   local how = checked_how(options)
+  checked_sent(options)
   for link in pairs(links) do
-    totals.cuts = totals.cuts + 1
-    close_link(link, how)
+    if has_sent(link, options.sent) then
+      totals.cuts = totals.cuts + 1
+      close_link(link, how)
+    end
   end
 end
 
@@ -396,8 +451,20 @@ function orders.lose(options)
 end
 
 function orders.hold(options)
-  mode.hold_request = options.direction ~= "reply"
-  mode.hold_reply = options.direction ~= "request"
+  table.insert(mode.holds, {
+    direction = options.direction, sent = checked_sent(options),
+  })
+end
+
+function orders.release(options)
+  for i = #mode.holds, 1, -1 do
+    if mode.holds[i].sent == options.sent then table.remove(mode.holds, i) end
+  end
+end
+
+function orders.replace(options)
+  assert(options.from and options.from ~= "", "from is missing")
+  mode.replacement = { from = options.from, to = assert(options.to, "to is missing") }
 end
 
 function orders.delay(options)
@@ -417,7 +484,7 @@ end
 function orders.pass()
   release_kept()
   cut_order = nil
-  mode.hold_request, mode.hold_reply = false, false
+  mode.holds, mode.replacement = {}, nil
   mode.delay_request_ms, mode.delay_reply_ms = 0, 0
   listener = listener or listen(LISTEN)
 end

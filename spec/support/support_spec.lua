@@ -542,6 +542,44 @@ for _, tcp in ipairs { false, true } do
       assert.equal(10, client:receive())
     end)
 
+    it("holds and cuts those that have sent something, and no others", function()
+      local other = assert(resp_client.connect(between))
+      between:count "SUBSCRIBE"
+      between:hold { direction = "reply", sent = "SUBSCRIBE" }
+      other:command "PING"
+      other:send { { "SUBSCRIBE", "news" } }
+      assert.is_true(clock.wait_for(function()
+        return server:command("PUBSUB", "CHANNELS")[1] == "news"
+      end))
+      assert.equal("PONG", client:command "PING")
+      other.stream:settimeout(0)
+      assert.equal("timeout", select(2, other.stream:receive(1)))
+      other.stream:settimeout(5)
+      between:release { sent = "SUBSCRIBE" }
+      assert.same({ "subscribe", "news", 1 }, other:receive())
+      between:cut { sent = "SUBSCRIBE" }
+      assert.is_false(other:is_open())
+      assert.equal("PONG", client:command "PING")
+      other:close()
+      assert.error_matches(function() between:hold { sent = "never" } end,
+        "sent is not counted")
+    end)
+
+    it("hands the server other requests than were sent, wherever they are cut",
+      function()
+        between:replace { from = "APPEND", to = "GETSET" }
+        for piece = 1, #COMMAND do
+          server:command("SET", "key", "before")
+          for at = 1, #COMMAND, piece do
+            client.stream:send(COMMAND:sub(at, at + piece - 1))
+          end
+          assert.equal("before", client:receive())
+        end
+        between:pass()
+        client.stream:send(COMMAND)
+        assert.equal(10, client:receive())
+      end)
+
     it("delays replies", function()
       between:delay(60)
       local began_ms = clock.now_ms()
