@@ -10,8 +10,15 @@ local LEVELS = { error = 1, warn = 2, info = 3, debug = 4, verbose = 5 }
 -- A function that calls the store, which fails and tells of it, and so on, ends here.
 local MAX_DEPTH = 8
 
+--- Tells whoever runs the program of something, when there is no `log` that could.
+-- @param level one of "error" to "verbose"
+-- @param message sentence
+function log.write(level, message)
+  io.stderr:write("authstate: ", level, ": ", message, "\n")
+end
+
 local function complain(what)
-  io.stderr:write("authstate: the function log ", what, "\n")
+  log.write("error", "the function log " .. what)
 end
 
 -- In a coroutine of its own: what it yields must not reach the task that tells, which may
@@ -33,7 +40,7 @@ end
 
 -- What is told when there is no `log`, but somebody asked to see.
 local function write_line(level, message)
-  io.stderr:write("authstate: ", level, ": ", message, "\n")
+  log.write(level, message)
 end
 
 -- What is logged at least, as a number.
@@ -49,14 +56,16 @@ end
 --   must not end halfway because of it. So does what is told while `log` tells of its own
 --   failures.
 function log.new(options)
-  local depth = 0
+  local depths = setmetatable({}, { __mode = "k" }) -- nothing: 0
   return function(level, message, fields)
     local tell = options.log or options.debug and write_line
     if not tell or LEVELS[level] > least_level(options) then return end
+    local teller = scheduler.is_deaf and scheduler.caller() or options
+    local depth = depths[teller] or 0
     if depth == MAX_DEPTH then return complain("is called too deep: " .. message) end
-    depth = depth + 1
+    depths[teller] = depth + 1
     call(tell, level, message, fields)
-    depth = depth - 1
+    depths[teller] = depth > 0 and depth or nil
   end
 end
 

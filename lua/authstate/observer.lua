@@ -57,7 +57,7 @@ end
 -- A call that the function itself makes is not told of: it would never end. Those of
 -- other tasks that end while it makes one are.
 local function tell(self, operation)
-  local asker = coroutine.running()
+  local asker = scheduler.caller()
   if self.tellers[asker or 0] or self.depth == MAX_DEPTH then return end
   if scheduler.is_deaf then
     tell_directly(self, operation, asker)

@@ -371,6 +371,12 @@ function scheduler.running()
   if current and running() == current.coroutine and is_yieldable() then return current end
 end
 
+--- What tells the coroutine that runs from all others; nil outside of any.
+-- @local
+function scheduler.caller()
+  return (running())
+end
+
 --- The task that runs, also when a coroutine that the program has made runs in it.
 -- @local
 function scheduler.current()

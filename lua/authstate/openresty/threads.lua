@@ -15,6 +15,24 @@ function threads.running()
   return { bell = bell.new(), is_parked = false, woken = nil }
 end
 
+-- By request, as ngx.ctx names it, and by coroutine: what `caller` gives.
+local callers = setmetatable({}, { __mode = "k" })
+
+--- As scheduler.caller. nginx uses the coroutines of requests again, also of those that
+-- have vanished, so their coroutine alone does not name them.
+function threads.caller()
+  local coroutine_of_caller = coroutine.running()
+  if not coroutine_of_caller or not phases.can_wait() then return coroutine_of_caller end
+  local request = ngx.ctx
+  local own = callers[request]
+  if not own then
+    own = setmetatable({}, { __mode = "k" })
+    callers[request] = own
+  end
+  if not own[coroutine_of_caller] then own[coroutine_of_caller] = {} end
+  return own[coroutine_of_caller]
+end
+
 --- As scheduler.park.
 function threads.park(thread, _, timeout_ms)
   thread.is_parked = true
