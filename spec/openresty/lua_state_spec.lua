@@ -96,6 +96,31 @@ describe("lua_code_cache off", function()
   end)
 end)
 
+describe("several stores in a worker", function()
+  it("are no lua_code_cache off: nothing is said of it", function()
+    local redis = redis_server.start()
+    local server = nginx.start {
+      http = ([[
+        init_by_lua_block {
+          local authstate = require "authstate"
+          one = assert(authstate.open { redis = "%s" })
+          two = assert(authstate.open { redis = "%s" })
+          assert(one:stats() and two:stats())
+        }
+      ]]):format(redis.url, redis.url),
+      server = [[
+        location = /ping { content_by_lua_block {
+          ngx.print(tostring(one:ping()), tostring(two:ping()), tostring(one:close()))
+        } }
+      ]],
+    }
+    local status, body = server:get "/ping"
+    assert.same({ 200, "truetruetrue" }, { status, body }, server:log())
+    assert.falsy(server:log():find("[warn]", 1, true), server:log())
+    server:kill()
+  end)
+end)
+
 describe("a store that is opened for a request and not closed", function()
   it("lets its connection go when it is collected", function()
     local redis = redis_server.start()
@@ -139,8 +164,6 @@ describe("a Lua state that lasts", function()
         } }
       ]],
     }
-    server:get "/ping"
-    server:get "/ping"
     local _, reconnects = server:get "/ping"
     -- Longer than a connection lingers that may be one request's own.
     clock.sleep(700)

@@ -5,16 +5,19 @@
 
 local bell = require "authstate.openresty.bell"
 local core = require "authstate.core"
+local process = require "authstate.process"
 
 local lifetime = {}
 
 --- How long connections stay open that nobody uses, when they must go.
 lifetime.LINGER_MS = 300
 
--- Whether the Lua state outlives this request. One that has served one request only may
--- be that request's own (lua_code_cache off).
+-- Whether the Lua state outlives this request. One that was made in the worker, and has
+-- served one request only, may be that request's own (lua_code_cache off).
 local is_lasting = false
 local first_request
+local was_made_in = process.number()
+local was_made_for_worker = ngx.get_phase() == "init_worker"
 
 local function request_name()
   local var = ngx.var
@@ -49,7 +52,8 @@ end
 -- state sees. To be called before each use.
 function lifetime.note_use()
   if is_lasting then return end
-  if ngx.get_phase() == "init_worker" then
+  if was_made_for_worker or was_made_in ~= process.number() or
+     ngx.get_phase() == "init_worker" then
     note_lasting()
   elseif ngx.get_phase() ~= "timer" then
     local is_told, name = pcall(request_name)
@@ -63,9 +67,13 @@ end
 local IS_USED = "AUTHSTATE_USED_BY_" .. ngx.config.subsystem:upper()
 local IS_WARNED = "AUTHSTATE_HAS_WARNED"
 
+local noted_in -- the process in which this Lua state was noted
+
 --- A Lua state begins to use authstate. Warns, once in a worker, when another one has
--- done so.
+-- done so. No effect when it has been noted.
 function lifetime.note_state()
+  if noted_in == process.number() then return end
+  noted_in = process.number()
   if core.is_first(IS_USED) or not core.is_first(IS_WARNED) then return end
   ngx.log(ngx.WARN, "authstate: lua_code_cache is off: each request loads all code and ",
     "makes connections of its own; for development only")
