@@ -53,7 +53,7 @@ local LISTS = {
     "engine_lone", "engine_pool",
   },
   cache = { "cache_read", "cache_policy" },
-  nginx = { "openresty" },
+  nginx = { "openresty", "openresty_restart" },
   codec = { "codec_size", "codec_memory", "codec_decode", "codec_encode" },
   profile = { "profiles" },
 }

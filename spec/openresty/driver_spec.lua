@@ -310,9 +310,39 @@ describe("inside nginx", function()
     ]] })
   end)
 
+  -- It waited for one of 512 light threads to be free, however long that took.
+  it("a write keeps its deadline, though many others wait for the server", function()
+    run [[
+      for i = 1, 700 do assert(store:session("w" .. i).keys:count "x") end
+      return true
+    ]]
+    redis:pause()
+    local is_alone, first_code, codes = run [[
+      local threads, ended, codes = {}, 0, {}
+      for i = 1, 700 do
+        threads[i] = ngx.thread.spawn(function()
+          local _, _, code = store:session("w" .. i):commit({ creds = { a = 1 } },
+            { timeout_ms = 2500 })
+          ended, codes[code] = ended + 1, true
+        end)
+      end
+      local _, _, code = store:session "late":commit({ creds = { a = 1 } },
+        { timeout_ms = 100 })
+      local is_alone = ended == 0
+      for i = 1, 700 do ngx.thread.wait(threads[i]) end
+      local names = {}
+      for name in pairs(codes) do names[#names + 1] = name end
+      return is_alone, code, table.concat(names, " ")
+    ]]
+    redis:resume()
+    assert.same({ true, "timeout", "timeout" }, { is_alone, first_code, codes })
+  end)
+
   it("nothing is logged that is amiss", function()
     for line in server:log():gmatch "[^\n]+" do
-      assert.falsy(line:find("[alert]", 1, true) or line:find("[crit]", 1, true), line)
+      for _, level in ipairs { "[warn]", "[alert]", "[crit]", "[emerg]" } do
+        assert.falsy(line:find(level, 1, true), line)
+      end
     end
   end)
 end)

@@ -53,6 +53,16 @@ location = /slow {
     ngx.print(version)
   }
 }
+location = /ping_anew {
+  content_by_lua_block {
+    local anew = assert(authstate.open { redis = store.node })
+    local is_there, message, code = anew:ping { timeout_ms = 1500 }
+    local body = code or "PONG"
+    ngx.header.content_length = #body
+    ngx.print(body)
+    anew:close()
+  }
+}
 location = /still {
   content_by_lua_block {
     ngx.header.content_length = 10
@@ -227,6 +237,31 @@ describe("a Redis that", function()
     end
     assert.truthy(next(codes), "nothing failed")
     assert.truthy(longest_ms < DEADLINE_MS + 1000, "ms: " .. longest_ms)
+  end)
+
+  -- One that refuses a connection for now was only looked at again when another request
+  -- came, or a second later: half of the first second was lost.
+  it("says that it will serve later is asked again and again", function()
+    local killer, script = redis:connect(), redis:connect()
+    redis:command("CONFIG", "SET", "busy-reply-threshold", "1")
+    script:send { { "EVAL", "while true do end", 0 } }
+    assert.truthy(clock.wait_for(function()
+      local _, message = killer:command "PING"
+      return message and message:find "^BUSY"
+    end))
+    local status, body = server:get "/ping_anew"
+    killer:command("SCRIPT", "KILL")
+    assert.same({ 200, "server" }, { status, body }, server:log())
+    local stats
+    assert.truthy(clock.wait_for(function()
+      stats = killer:command("INFO", "stats")
+      return stats
+    end))
+    local connections = tonumber(stats:match "total_connections_received:(%d+)")
+    print("CONN", connections)
+    assert.truthy(connections >= 20, "connections: " .. connections)
+    killer:close()
+    script:close()
   end)
 
   it("is silent blocks no request that does not need it", function()

@@ -23,6 +23,7 @@
 local clock = require "authstate.clock"
 local core_ffi = require "authstate.core_ffi"
 local here = require "authstate.openresty.here"
+local log = require "authstate.log"
 local new_table = require "table.new"
 local operations = require "authstate.drivers.operations"
 local process = require "authstate.process"
@@ -38,9 +39,20 @@ local bell = require "authstate.openresty.bell"
 local connections = require "authstate.openresty.connection"
 local lifetime = require "authstate.openresty.lifetime"
 local phases = require "authstate.openresty.phases"
+local prompt_timer = require "authstate.openresty.prompt_timer"
 local threads = require "authstate.openresty.threads"
 
 for name, fn in pairs(threads) do scheduler[name] = fn end
+
+-- In the error log, with the time and the request.
+local LEVELS = {
+  error = ngx.ERR, warn = ngx.WARN, info = ngx.INFO, debug = ngx.NOTICE,
+  verbose = ngx.NOTICE,
+}
+
+function log.write(level, message)
+  ngx.log(LEVELS[level], "authstate: ", message)
+end
 
 local library = core_ffi.library
 
@@ -50,13 +62,16 @@ for name, method in pairs(operations.methods) do Driver[name] = method end
 
 -- Many requests wait for a server that comes back, and another attempt to connect costs
 -- little beside them.
-Driver.longest_backoff_ms = 100
+Driver.longest_backoff_ms = 50
 
 -- How many completions the engine hands out at once.
 local DRAINED = 256
 
 -- How often the pump looks for requests that have vanished.
 local SWEEP_MS = 1000
+
+-- How often requests look that wait while there is no pump yet.
+local WATCH_S = 0.05
 
 -- How often it looks whether its store is still there.
 local LOOK_MS = 2000
@@ -69,10 +84,17 @@ local idle, idle_count = {}, 0
 local function new_waiter()
   local waiter = idle[idle_count]
   if not waiter then
-    return { bell = bell.new(), result = nil, is_told = false, sweeps = 0 }
+    return {
+      bell = bell.new(), result = nil, is_told = false, sweeps = 0, stands_in = false,
+    }
   end
   idle[idle_count], idle_count = nil, idle_count - 1
   return waiter
+end
+
+-- Whether the one who waits has not vanished.
+local function is_there(waiter)
+  return waiter.stands_in or bell.is_waited_for(waiter.bell)
 end
 
 -- The one who waited has its answer.
@@ -98,7 +120,8 @@ end
 function Driver:begin()
   self.connections = nil -- the sockets are the parent's
   if self.engine then self.engine:close() end
-  self.engine, self.pointer, self.process, self.bell = nil, nil, nil, nil
+  self.engine, self.pointer, self.process = nil, nil, nil
+  self.bell, self.pump_timer, self.is_pumping = nil, nil, false
 end
 
 -- An engine of this process. False when the store is closed.
@@ -113,6 +136,7 @@ local function ensure_engine(self)
   self.handed = {}           -- by slot: those that were told to ask for their answer
   self.awaited = 0           -- how many wait
   self.is_rung = false
+  self.looks_ms = 0          -- when the pump will look; 0: as soon as it can
   self.swept_ms = 0
   self.used_ms = clock.now_ms()
   self.drained = new_table(2 * DRAINED, 0)
@@ -124,12 +148,12 @@ end
 -- Tells the one who waits for a slot. Whose request has vanished needs no answer.
 local function tell(self, slot, waiter, result)
   local is_whole = result ~= self.unfinished
-  if not bell.is_waited_for(waiter.bell) then
+  if not is_there(waiter) then
     if not is_whole and self.engine then self.engine:release(slot) end
     return
   end
   waiter.result, waiter.is_told = result, true
-  waiter.bell:post(1)
+  if not waiter.stands_in then waiter.bell:post(1) end
   if not is_whole then self.handed[slot] = waiter end
 end
 
@@ -168,7 +192,7 @@ local function sweep(self, now_ms)
     end
   end
   for slot, waiter in pairs(self.waiters) do
-    if waiter and not bell.is_waited_for(waiter.bell) then
+    if waiter and not is_there(waiter) then
       self.waiters[slot] = false
       self.awaited = self.awaited - 1
       self.engine:cancel(slot, now_ms)
@@ -196,8 +220,8 @@ local function obey(self)
     if kind == "connect" then
       connection, reason = connections.open(self, number)
       self.connections[number] = connection
-    elseif connection then
-      connection:lose(reason)
+    elseif connection and not connection:lose(reason) then
+      self.connections[number], connection = nil, nil
     end
     if not connection then engine:on_closed(number, reason, clock.now_ms()) end
     kind, number = engine:next_action()
@@ -205,12 +229,17 @@ local function obey(self)
 end
 
 --- Something has happened: does what the engine wants done, but with the sockets, which
--- are others'.
+-- are others'. The pump may have to look sooner than it meant to.
 function Driver:attend()
   if not self.engine then return end
   obey(self)
   wake_writers(self)
   hand_out(self)
+  if self.is_rung or not self.bell or not self.engine then return end
+  if self.engine:deadline_ms() < self.looks_ms then
+    self.is_rung = true
+    self.bell:post(1)
+  end
 end
 
 --- A connection is closed. No effect when the engine was told, or is another one.
@@ -222,6 +251,16 @@ function Driver:on_lost(connection)
   self.connections[number] = nil
   self.engine:on_closed(number, connection.reason, clock.now_ms())
   self:attend()
+end
+
+-- Those that nginx will never begin are closed.
+local function close_dropped(self, now_ms)
+  for number, connection in pairs(self.connections) do
+    if connection:is_dropped(now_ms) then
+      self.connections[number] = nil
+      self.engine:on_closed(number, prompt_timer.DROPPED, now_ms)
+    end
+  end
 end
 
 -- Lets the connections go, whatever they do.
@@ -243,7 +282,7 @@ local function may_rest(self, now_ms)
     now_ms - self.used_ms >= lifetime.LINGER_MS
 end
 
--- How long the pump may wait.
+-- How long the pump may wait. It notes until when.
 local function patience_s(self, now_ms)
   local until_ms = math.min(self.engine:deadline_ms(), now_ms + LOOK_MS)
   if self.awaited > 0 or next(self.handed) then
@@ -252,21 +291,36 @@ local function patience_s(self, now_ms)
   if lifetime.must_go() then
     until_ms = math.min(until_ms, now_ms + lifetime.LINGER_MS)
   end
+  for _, connection in pairs(self.connections) do
+    if not connection:has_begun() then
+      until_ms = math.min(until_ms, now_ms + prompt_timer.BEGIN_MS)
+    end
+  end
+  self.looks_ms = until_ms
   return math.min(math.max((until_ms - now_ms) / 1000, 0.001), bell.LONG_S)
 end
 
 local function pump_once(self, now_ms)
+  close_dropped(self, now_ms) -- before deadlines: it tells why
   self.engine:flush(now_ms)
   self.engine:on_time(now_ms)
   self:attend()
   if now_ms - self.swept_ms >= SWEEP_MS then sweep(self, now_ms) end
 end
 
+-- The next call begins another one.
+local function stop_pump(self)
+  lifetime.watch(self, nil)
+  self.bell, self.pump_timer, self.is_pumping, self.is_rung = nil, nil, false, false
+end
+
 -- The timer that sees to everything but sockets.
-local function pump(_, self)
+local function pump(self)
   local own_bell = self.bell
+  self.is_pumping = true
   while self.engine and self.bell == own_bell do
     local now_ms = clock.now_ms()
+    self.looks_ms = 0
     local is_fine, message = pcall(pump_once, self, now_ms)
     if not is_fine then ngx.log(ngx.ERR, "authstate: ", message) end
     if not self.engine then break end
@@ -277,26 +331,34 @@ local function pump(_, self)
     self.is_rung = false
     own_bell:wait(patience_s(self, now_ms))
   end
-  lifetime.watch(self, nil)
-  if self.bell == own_bell then self.bell, self.is_rung = nil, false end
+  if self.bell == own_bell then stop_pump(self) end
 end
 
 -- Something was submitted, or is to be looked at.
 local function ring(self)
   if self.is_rung then return true end
   if not self.bell then
-    self.bell = bell.new()
+    local timer, reason = prompt_timer.start(pump, self)
+    if not timer then return nil, reason end
+    self.bell, self.pump_timer = bell.new(), timer
     lifetime.watch(self, self.bell)
-    local is_made, reason = ngx.timer.at(0, pump, self)
-    if not is_made then
-      self.bell = nil
-      lifetime.watch(self, nil)
-      return nil, "ngx.timer.at: " .. reason
-    end
   end
   self.is_rung = true
   self.bell:post(1)
   return true
+end
+
+-- What a request does that waits while there is no pump yet: it sees to its deadline.
+local function stand_in(self, waiter)
+  if self.is_pumping or not self.engine then return end
+  local now_ms = clock.now_ms()
+  waiter.stands_in = true
+  local is_fine, message = pcall(pump_once, self, now_ms)
+  waiter.stands_in = false
+  if not is_fine then ngx.log(ngx.ERR, "authstate: ", message) end
+  if self.pump_timer and not self.pump_timer:is_dropped(now_ms) then return end
+  stop_pump(self)
+  ring(self)
 end
 
 -- ---- what operations.lua asks of a driver ---------------------------------------------
@@ -322,7 +384,10 @@ function Driver:await(slot)
   self.waiters[slot], self.awaited = waiter, self.awaited + 1
   self.used_ms = clock.now_ms()
   ring(self)
-  repeat bell.wait(waiter.bell) until waiter.is_told
+  repeat
+    bell.wait(waiter.bell, not self.is_pumping and WATCH_S or nil)
+    if not waiter.is_told then stand_in(self, waiter) end
+  until waiter.is_told
   local result = waiter.result
   if result == self.unfinished then self.handed[slot] = nil end
   reuse(waiter)
@@ -409,7 +474,7 @@ end
 
 local function has_waiters(self)
   for _, waiter in pairs(self.waiters or {}) do
-    if waiter and bell.is_waited_for(waiter.bell) then return true end
+    if waiter and is_there(waiter) then return true end
   end
   return false
 end
@@ -420,7 +485,7 @@ function Driver:close()
   self.is_closing = true
   if phases.can_wait() then
     while has_waiters(self) do ngx.sleep(0.001) end
-    ngx.sleep(0) -- who was told goes on
+    ngx.sleep(0.001) -- who was told goes on
   end
   local waiters = self.waiters or {}
   if self.engine then

@@ -16,8 +16,10 @@ function bell.new()
 end
 
 --- Waits until it is rung, or for so long that one must look again.
-function bell.wait(one)
-  local is_rung, reason = one:wait(bell.LONG_S)
+-- @param one bell
+-- @param seconds nil: LONG_S
+function bell.wait(one, seconds)
+  local is_rung, reason = one:wait(seconds or bell.LONG_S)
   if not is_rung and reason ~= "timeout" then
     error("authstate: ngx.semaphore: " .. tostring(reason), 0)
   end

@@ -4,6 +4,7 @@
 
 local bell = require "authstate.openresty.bell"
 local clock = require "authstate.clock"
+local prompt_timer = require "authstate.openresty.prompt_timer"
 local tls_socket = require "authstate.drivers.tls_socket"
 
 local Connection = { __name = "authstate.connection" }
@@ -19,10 +20,26 @@ local CHUNK_BYTES = 65536
 
 --- The stream is gone, or must go; its timer will tell the driver.
 -- @param reason sentence
+-- @return whether it will: not when it has not begun, and then it never does
 function Connection:lose(reason)
-  if self.is_over then return end
+  if self.is_over then return true end
   self.is_over, self.reason = true, reason
+  if not self.timer.has_begun then
+    self.timer:give_up()
+    return false
+  end
   self.over:post(1)
+  return true
+end
+
+--- Whether nginx has dropped the timer that it was to live in.
+function Connection:is_dropped(now_ms)
+  return self.timer:is_dropped(now_ms)
+end
+
+--- Whether it lives: nginx runs its timer.
+function Connection:has_begun()
+  return self.timer.has_begun
 end
 
 --- The engine has something to write. No effect while it is writing, or connecting.
@@ -128,7 +145,7 @@ local function serve_safely(self)
 end
 
 -- The timer. Only who has spawned a light thread can kill it.
-local function live(_, self)
+local function live(self)
   local server = ngx.thread.spawn(serve_safely, self)
   local writer
   while not self.is_over do
@@ -154,12 +171,14 @@ function connections.open(driver, number)
     driver = driver, engine = driver.engine, number = number,
     bell = bell.new(),  -- of the one who writes
     over = bell.new(),  -- of the timer
+    timer = nil,
     is_over = false, is_open = false, is_resting = false, is_heard = false,
     reason = nil,       -- why it is over
     socket = nil, stream = nil, -- the cosocket, and what goes through TLS to it
   }, Connection)
-  local is_made, reason = ngx.timer.at(0, live, self)
-  if not is_made then return nil, "ngx.timer.at: " .. reason end
+  local reason
+  self.timer, reason = prompt_timer.start(live, self)
+  if not self.timer then return nil, reason end
   return self
 end
 
