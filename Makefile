@@ -156,8 +156,13 @@ rocks: ## make a local rocks server in build/rocks
 	@rocks/make-server build/rocks
 	@echo 'luarocks --lua-version=5.1 install --only-server=$(CURDIR)/build/rocks authstate'
 
-test: test-deps build ## run all specs (SANITIZE=1: under the sanitizers)
-	@$(RUN_ENV) $(LUA_ENV) $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
+# All specs run in JOBS processes side by side, those chosen in one. What is measured runs
+# alone.
+JOBS       ?= $(if $(SLOWEST),1,2)
+
+test: test-deps build ## run all specs (SPEC=path, SANITIZE=1, SLOWEST=20, JOBS=1)
+	@$(RUN_ENV) $(LUA_ENV) $(if $(SPEC)$(BUSTED_FLAGS),,spec/support/beside.sh $(JOBS)) \
+	  $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
 
 lint: build build/compile_flags.txt ## check formatting, warnings and the house rules (RULE=name)
 	$(call install,$(LINT_PACKAGES))

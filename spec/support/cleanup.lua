@@ -13,6 +13,7 @@ local process = require "spec.support.process"
 local proxy = require "spec.support.proxy"
 local random = require "spec.support.random"
 local redis_server = require "spec.support.redis_server"
+local share = require "spec.support.share"
 local temporary = require "spec.support.temporary"
 
 assert(proxy and random)
@@ -24,5 +25,6 @@ local function clean_up()
   return nil, true
 end
 
+share.watch(busted)
 busted.subscribe({ "file", "end" }, clean_up)
 busted.subscribe({ "exit" }, clean_up, { priority = 1 })

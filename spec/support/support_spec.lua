@@ -44,7 +44,10 @@ end
 -- Runs busted on one spec file with the given text.
 local function run_busted(text, ...)
   local path = temporary.file(text, "some_spec.lua")
-  return process.run { arg[-1], arg[0], path, timeout_ms = 30000, ... }
+  return process.run {
+    arg[-1], arg[0], path, timeout_ms = 30000,
+    env = { SPEC_SHARE = false, SPEC_REPORT = false, SLOWEST = false }, ...,
+  }
 end
 
 describe("the count line", function()
