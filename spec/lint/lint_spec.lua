@@ -94,6 +94,34 @@ describe("lint, in a part of the core,", function()
   describe_plants(SMALL_CORE, plants.small_core)
 end)
 
+describe("lint, which has looked at a part of the core,", function()
+  local tree
+
+  setup(function()
+    planted.make_ready()
+    tree = planted.copy(SMALL_CORE)
+    assert.equal(0, (tree:lint("gcc", "clang_tidy")))
+  end)
+
+  it("complains as often as it is asked, until it is mended", function()
+    finally(function() tree:restore() end)
+    tree:plant { file = "core/base/error.c", text = "\nstatic int spare;\n" }
+    for _ = 1, 2 do assert.equal(1, (tree:lint "gcc")) end
+    tree:restore()
+    -- The other one reads what gcc makes.
+    local code, output = tree:lint("gcc", "mutable_globals")
+    assert.equal("lint: 2 rules, no complaint\n", output)
+    assert.equal(0, code)
+  end)
+
+  it("looks again when a tool has other settings", function()
+    finally(function() tree:restore() end)
+    tree:write(".clang-tidy",
+      "Checks: '-*,readability-braces-around-statements'\nWarningsAsErrors: '*'\n")
+    assert.equal(1, (tree:lint "clang_tidy"))
+  end)
+end)
+
 describe("lint", function()
   local tree
 

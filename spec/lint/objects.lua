@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: MIT
 --- The C sources compiled for lint, with the flags of the Makefile, which writes them to
--- build/compile_flags.txt. Objects lie in build/lint-<compiler>/ of the tree.
+-- build/compile_flags.txt. Objects lie in build/lint-gcc/ of the tree.
 -- @module spec.lint.objects
 
 local home = require "spec.lint.home"
+local memory = require "spec.lint.memory"
 local shell = require "spec.lint.shell"
 
 local FLAGS_PATH = home .. "/build/compile_flags.txt"
@@ -12,16 +13,16 @@ local FLAGS_PATH = home .. "/build/compile_flags.txt"
 -- the name of its type.
 local PROGRAM_FLAGS = "-Ispec/base -Wno-shadow"
 
--- Placeholders: folder, compiler, flags. Two runs at a time do not meet.
-local COMPILE = [[object="%s/${1%%.c}.o"; mkdir -p "$(dirname "$object")"
-if %s %s -Werror -fdebug-prefix-map="$PWD"=. -c -o "$object.$$" "$1"
+-- Two runs at a time do not meet.
+local COMPILE = [[object="build/lint-gcc/${1%%.c}.o"; mkdir -p "$(dirname "$object")"
+if gcc %s -Werror -fdebug-prefix-map="$PWD"=. -c -o "$object.$$" "$1"
 then mv "$object.$$" "$object"
 else rm -f "$object"; false
 fi]]
 
 local objects = {}
 
--- The results of each compiler, by tree.
+-- The results of the compiler, by tree.
 local compiled = setmetatable({}, { __mode = "k" })
 
 --- The flags to compile "$1" with, as words of a shell command.
@@ -44,19 +45,19 @@ function objects.sources(where)
   return list
 end
 
---- Compiles all sources, once in a run. Every warning is an error.
+--- Compiles all sources, once in a run, those that changed since they were compiled
+-- without a warning. Every warning is an error.
 -- @param where tree
--- @tparam string compiler "gcc" or "clang"
 -- @return see shell.run_each
-function objects.compile(where, compiler)
-  compiled[where] = compiled[where] or {}
-  if not compiled[where][compiler] then
-    local folder = "build/lint-" .. compiler
-    local command = COMPILE:format(folder, compiler, objects.flags())
-    compiled[where][compiler] =
-      shell.run_each(where.root, command, objects.sources(where))
+function objects.compile(where)
+  if not compiled[where] then
+    local flags = objects.flags()
+    local command = memory.unless_clean(where, {
+      name = "gcc", preprocessor = "gcc", flags = flags, command = COMPILE:format(flags),
+    })
+    compiled[where] = shell.run_each(where.root, command, objects.sources(where))
   end
-  return compiled[where][compiler]
+  return compiled[where]
 end
 
 -- `name |value |class |type |size |line |section`, and behind a tab the place in the
@@ -88,7 +89,7 @@ end
 -- The core's sources; an error when one of them has no object.
 local function core_sources(where)
   local list = {}
-  for _, result in ipairs(objects.compile(where, "gcc")) do
+  for _, result in ipairs(objects.compile(where)) do
     if result.file:find "^core/" then
       if result.status ~= 0 then
         error(result.file .. " cannot be compiled: see rule gcc", 0)

@@ -7,7 +7,7 @@ local objects = require "spec.lint.objects"
 local rule = { why = "C compiles under gcc without a warning." }
 
 function rule.check(where, complain)
-  diagnostics.report(where, objects.compile(where, "gcc"), complain)
+  diagnostics.report(where, objects.compile(where), complain)
 end
 
 return rule
