@@ -92,6 +92,8 @@ describe("a server that does not answer for a while", function()
       local connections = stat "total_connections_received"
       local writes_told, answered, made, counted, latest_ms = {}, 0, 0, 0, 0
       local codes = {}
+      -- How late this machine is with what is due, at worst.
+      local late_ms, due_ms = 0, math.huge
       server:pause()
       local until_ms = core.now_ms() + 3000
       run(function()
@@ -101,6 +103,7 @@ describe("a server that does not answer for a while", function()
         end)
         while core.now_ms() < until_ms do
           made = made + 1
+          late_ms = math.max(late_ms, core.now_ms() - due_ms)
           local name, mode = "n" .. made, choose:pick(MODES)
           local number = choose:integer(1, SESSIONS)
           local session, is_read = sessions[mode][number], choose:chance(0.5)
@@ -122,6 +125,7 @@ describe("a server that does not answer for a while", function()
             codes[code] = (codes[code] or 0) + 1
             latest_ms = math.max(latest_ms, core.now_ms() - began_ms)
           end)
+          due_ms = core.now_ms() + 5
           assert(sleep(5))
         end
       end)
@@ -131,8 +135,8 @@ describe("a server that does not answer for a while", function()
       for code in pairs(codes) do
         assert.is_truthy(({ ok = 1, timeout = 1, unavailable = 1 })[code], code)
       end
-      -- Far from waiting for the server; a busy machine has some time.
-      assert.is_true(latest_ms < 2000, latest_ms)
+      -- Far from waiting for the server, if the machine lets it.
+      assert.is_true(latest_ms < 1500 + 2 * late_ms, latest_ms)
       for _, store in pairs(stores) do
         assert(store:ping())
         assert.equal(0, store:stats().queued.operations)

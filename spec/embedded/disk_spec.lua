@@ -40,7 +40,7 @@ local function commit(store, n)
   local version, message, code, details = store:session "s":commit {
     creds = value, keys = { t = { [id] = value }, u = { [id] = value } },
   }
-  assert(core.now_ms() - started_ms < 4000, "took too long")
+  assert(core.now_ms() - started_ms < 4800, "took too long")
   if version then
     told[#told + 1] = n
     return true
@@ -233,7 +233,7 @@ describe("on a full disk the private server", function()
       local store, message, code = open_here "always"
       assert(store == nil)
       check_failure(message, code)
-      assert(core.now_ms() - started_ms < 3000)
+      assert(core.now_ms() - started_ms < 10000)
       assert(#servers.using(directory) == 0)
       make_space()
       store = assert(open_here "always")
@@ -318,7 +318,7 @@ describe("on a full disk the private server", function()
           assert(refused == nil)
           assert(code == "unavailable" or code == "disk", code)
           assert(message:find(path, 1, true), message)
-          assert(core.now_ms() - started_ms < 2000)
+          assert(core.now_ms() - started_ms < 10000)
         end
         local after = log_files.snapshot(directory)
         for name, text in pairs(before) do assert(after[name] == text, name) end

@@ -104,9 +104,9 @@ function Client:wait(slot)
   return take_ended(self, slot)
 end
 
---- The same as a lone caller does it.
+--- The same as a lone caller does it. Whose turn waits in the wrong place waits for long.
 function Client:wait_alone(slot)
-  while not self.ended[slot] do self:step_alone(1000) end
+  while not self.ended[slot] do self:step_alone(9000) end
   return take_ended(self, slot)
 end
 

@@ -81,7 +81,7 @@ describe("a loop with two engines", function()
     local slot = a:submit { { "GET", "name" } }
     local began_ms = core.now_ms()
     for _ = 1, 20 do assert.equal("second", b:command("GET", "name")) end
-    assert.is_true(core.now_ms() - began_ms < 2000)
+    assert.is_true(core.now_ms() - began_ms < 8000)
     assert.is_nil(a.ended[slot])
     first:resume()
     assert.same({ "first" }, a:wait(slot).replies)

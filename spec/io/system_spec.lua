@@ -40,7 +40,7 @@ describe("the clock", function()
     local began_ms = core.now_ms()
     core.sleep_ms(20)
     local took_ms = core.now_ms() - began_ms
-    assert.is_true(took_ms >= 20 and took_ms < 2000, took_ms)
+    assert.is_true(took_ms >= 20 and took_ms < 20000, took_ms)
     core.sleep_ms(0)
     core.sleep_ms(0.5)
   end)
