@@ -190,9 +190,11 @@ VALGRIND     := valgrind -q --error-exitcode=9 --leak-check=full \
 # Specs of small C programs, which valgrind runs as they are.
 C_SPECS       = $(shell grep -l 'spec\.base\.program' $(wildcard spec/*/*_spec.lua))
 
-# libFuzzer comes with clang only. How long each target is fuzzed, and which are.
+# libFuzzer comes with clang only. How long each target is fuzzed, which are, and how many
+# at a time.
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 10
+FUZZ_JOBS    ?= 2
 FUZZ_TARGETS ?= $(shell sed -n 's/^  X(\([a-z0-9_]*\)).*/\1/p' spec/fuzz/fuzz.h)
 FUZZ_SOURCES := $(wildcard core/base/*.c core/codec/*.c core/engine/*.c) \
                 $(filter-out spec/fuzz/replay.c,$(wildcard spec/fuzz/*.c))
@@ -218,7 +220,7 @@ check: valgrind fuzz node sim ## all specs under the sanitizers, C under valgrin
 
 valgrind: test-deps build ## the specs of C programs, and one real session, under valgrind
 	$(call install,valgrind)
-	@PROGRAM_RUNNER='$(VALGRIND)' $(LUA_ENV) $(BUSTED) \
+	@PROGRAM_RUNNER='$(VALGRIND)' $(LUA_ENV) spec/support/beside.sh $(JOBS) $(BUSTED) \
 	  --lua="$$(command -v $(LUAJIT))" $(C_SPECS)
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
 	  $(LUA_ENV) $(VALGRIND) $(LUAJIT) -joff spec/valgrind/short_run.lua "$$directory/state"
@@ -232,7 +234,7 @@ sim: build ## stores that live through simulated faults (SIM_SEEDS=10000, SEED=7
 
 fuzz: test-deps build build/fuzz/fuzzer ## fuzz each parser for FUZZ_SECONDS (FUZZ_TARGETS=cbor)
 	@$(LUA_ENV) $(LUAJIT) spec/fuzz/seeds.lua build/fuzz/seeds
-	@spec/fuzz/run.sh build/fuzz/fuzzer $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	@FUZZ_JOBS=$(FUZZ_JOBS) spec/fuzz/run.sh build/fuzz/fuzzer $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 .PHONY: fuzz-deps
 fuzz-deps: deps
