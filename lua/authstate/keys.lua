@@ -162,23 +162,25 @@ local function read_records(self, kind, ids, shape, options)
   if options == nil and is_single(ids) then
     local id, driver = ids[1], self.session.store.driver
     local session = self.session
-    local generation = session.pin
+    local generation, turns = session.pin, session.writer.turns
+    local retreats = turns.retreats
     local slot, task = submit_read(self, kind, id, SHAPES[session:asked(shape)])
     if slot then
       local result
       if task then result = yield(PARKED) else result = driver:block(slot) end
-      if result ~= driver.unfinished then
+      if result == driver.unfinished then
+        local is_again, message, code, details = fail_quickly(session, kind, id, slot)
+        if is_again ~= false then
+          if counts then counts:add("get", details.elapsed_ms or 0, code) end
+          return nil, message, code, details
+        end
+      elseif turns.retreats == retreats then -- else it goes again (session.lua, in_order)
         if session.store.opener then
           return open_single(session, shape, generation, kind, ids, result)
         end
         local found = new_table(0, 1)
         found[id] = result
         return found
-      end
-      local is_again, message, code, details = fail_quickly(session, kind, id, slot)
-      if is_again ~= false then
-        if counts then counts:add("get", details.elapsed_ms or 0, code) end
-        return nil, message, code, details
       end
     end
   end

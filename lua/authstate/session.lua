@@ -78,6 +78,7 @@ local function read_pinned(self, call, commands, shapes)
   commands[#commands + 1] = { "HGET", self.writer.meta_key, "gen" }
   local replies, message, code, details =
     self.store:perform(call, { commands = commands, shapes = shapes })
+  commands[#commands] = nil -- it may be read again
   if not replies then return nil, message, code, details end
   local generation = table.remove(replies)
   if (generation or writer.NOTHING) ~= pin then
@@ -96,21 +97,38 @@ local function read_first(self, call, commands, shapes, is_load)
   local moment = self.writer:mark()
   local replies, message, code, details = self.store:perform(call,
     { commands = commands, shapes = shapes, atomic = true })
+  table.remove(commands, 1)
+  table.remove(shapes, 1)
   if not replies then return nil, message, code, details end
   local found = meta.parse(table.remove(replies, 1))
   pin_to(self, found, moment, is_load)
   return replies, found
 end
 
+local read_in_turn
+
+-- What a read gave, unless a write before it must be sent again meanwhile: the server has
+-- answered without it, and is asked again behind it.
+local function settle(self, retreats, call, read, a, b, c, ...)
+  if self.writer.turns.retreats == retreats then return ... end
+  return scheduler.hold(read_in_turn, self, call, read, a, b, c)
+end
+
+local function read_now(self, call, read, a, b, c)
+  return settle(self, self.writer.turns.retreats, call, read, a, b, c,
+    read(self, call, a, b, c))
+end
+
+function read_in_turn(self, call, read, a, b, c)
+  local is_entered, message, code, details = self.writer.turns:enter_read(call)
+  if not is_entered then return nil, message, code, details end
+  return read_now(self, call, read, a, b, c)
+end
+
 -- Reads when its turn has come, which it may have to wait for.
-local function in_order(self, call, read, ...)
-  local turns = self.writer.turns
-  if turns:is_open() then return read(self, call, ...) end
-  return scheduler.hold(function(...)
-    local is_entered, message, code, details = turns:enter_read(call)
-    if not is_entered then return nil, message, code, details end
-    return read(self, call, ...)
-  end, ...)
+local function in_order(self, call, read, a, b, c)
+  if self.writer.turns:is_open() then return read_now(self, call, read, a, b, c) end
+  return scheduler.hold(read_in_turn, self, call, read, a, b, c)
 end
 
 --- Begins a call, in the order of the session; see Store:begin.

@@ -27,6 +27,7 @@ function turns.new(waiting)
     waiting = waiting,
     is_writing = false, -- a write has its turn
     is_unsent = false,  -- and was not sent yet
+    retreats = 0,       -- how often one that was sent had to be sent again
     queue = {},         -- those that wait: { kind, task, is_granted }
     granted = 0,        -- those whose turn has come, and who did not go on yet
   }, Turns)
@@ -179,9 +180,10 @@ function Turns:note_sent()
   if self.queue[1] then advance(self) end
 end
 
---- The write that has its turn must be sent again: what comes waits for it.
+--- The write that has its turn must be sent again: what comes waits for it, and what was
+-- read behind it in vain must be read again.
 function Turns:note_unsent()
-  self.is_unsent = true
+  self.is_unsent, self.retreats = true, self.retreats + 1
 end
 
 --- The write that has its turn has ended.

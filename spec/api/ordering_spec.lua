@@ -305,3 +305,56 @@ describe("writes of tasks that are late or cancelled", function()
     end)
   end
 end)
+
+-- The server knows the newest writers of a session, and asks the others to begin anew. It
+-- has answered by then what was read behind the write.
+describe("a read behind a write that has to be sent again", function()
+  local server
+
+  setup(function()
+    server = redis_server.start()
+  end)
+
+  teardown(function()
+    server:stop()
+  end)
+
+  local READS = {
+    get = function(session) return session.keys:get("t", { "a" }).a end,
+    ["get with options"] = function(session)
+      return session.keys:get("t", { "a" }, { timeout_ms = 5000 }).a
+    end,
+    ["get of two"] = function(session) return session.keys:get("t", { "a", "b" }).a end,
+    list = function(session) return #session.keys:list "t" + 1 end,
+    load = function(session) return session:load().keys.t.a end,
+    ["the first of a handle"] = function(session, store)
+      return store:session(session.id).keys:get("t", { "a" }).a
+    end,
+  }
+
+  for _, options in ipairs { {}, { enable_cache = true } } do
+    for name, read in pairs(READS) do
+      it(("sees it: %s, %s"):format(name, next(options) or "no cache"), function()
+        server:command "FLUSHALL"
+        options.redis = server.url
+        local store = assert(authstate.open(options))
+        local session = store:session "s"
+        for i = 1, 2 do assert(session.keys:set { t = { a = i } }) end
+        for _ = 1, 2 do assert(session.keys:get("t", { "a" })) end -- the quick way
+        local meta = "authstate:{s}:meta"
+        for _, field in ipairs(server:command("HKEYS", meta)) do
+          if field:find "^w:" then server:command("HDEL", meta, field) end
+        end
+        local seen
+        authstate.run(function()
+          authstate.spawn(function()
+            assert(session.keys:set { t = { a = 3, b = 3 } })
+          end)
+          authstate.spawn(function() seen = read(session, store) end)
+        end)
+        assert.equal(3, seen)
+        store:close()
+      end)
+    end
+  end
+end)
