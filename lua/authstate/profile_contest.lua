@@ -2,10 +2,10 @@
 --- Measures what profiles do with the calls of a trace: the same calls for each, in turns
 -- that alternate, on the same server.
 --
---     reads    the trace's reads, by a thousand tasks, as they are stored: what moves the
---              bytes, without the cache and without making values
---     writes   its writes, by a task for each session
---     alone    its calls, one after the other
+--     calls    the trace's calls, each stretch of them by a session and a task of its own
+--     reads    the reads among them, by some tasks for each session
+--     writes   the writes among them
+--     alone    all of them by one session, one after the other
 --     storm    ten thousand writes to as many sessions at once: what becomes of those
 --              that are not refused
 --
@@ -16,15 +16,17 @@ local scheduler = require "authstate.scheduler"
 
 local contest = {}
 
-local SESSIONS = 16
-local READERS = 1000
+-- Into how many stretches a trace is cut.
+local SESSIONS = 256
+local READERS = 4 * SESSIONS
 
--- Of each slice, and how many slices a round has.
-local READS, WRITES, ALONE = 3000, 200, 30
-local SLICES = 12
+-- How many slices a round has, and how many calls of one alone a slice.
+local SLICES, ALONE = 12, 40
 
 local STORM = 10000
-local DELETERS = 100
+
+-- Tasks that write and delete what is measured with.
+local HELPERS = 100
 
 -- The calls of a measurement end, however slow the machine is; those of a storm have the
 -- deadline of the profile.
@@ -32,14 +34,16 @@ local NO_HURRY = { timeout_ms = 600000 }
 
 --- What is measured: { name, unit, whether more is better, sentence }.
 contest.FIGURES = {
-  { name = "reads_per_s", unit = "/s", more_is_better = true,
-    sentence = "reads from the server by 1,000 tasks" },
-  { name = "writes_per_s", unit = "/s", more_is_better = true,
-    sentence = "writes by 16 tasks" },
   { name = "calls_per_s", unit = "/s", more_is_better = true,
-    sentence = "both, fifteen reads for a write" },
+    sentence = "the trace's calls by 256 tasks" },
+  { name = "reads_per_s", unit = "/s", more_is_better = true,
+    sentence = "its reads by 1,024 tasks" },
+  { name = "writes_per_s", unit = "/s", more_is_better = true,
+    sentence = "its writes by 256 tasks" },
   { name = "alone_p50_ms", unit = "ms", sentence = "one call alone, half of them" },
   { name = "alone_p99_ms", unit = "ms", sentence = "one call alone, 99 of 100" },
+  { name = "storm_per_s", unit = "/s", more_is_better = true,
+    sentence = "10,000 writes at once, answered" },
   { name = "storm_p50_ms", unit = "ms",
     sentence = "10,000 writes at once, half of those answered" },
   { name = "storm_p99_ms", unit = "ms",
@@ -99,26 +103,68 @@ local function add_records(keys, split, pools, call)
   end
 end
 
+-- The calls that can be made of those of a trace: { type, ids }, or { changes }.
+local function list_calls(keys, calls)
+  local list = {}
+  for _, call in ipairs(calls) do
+    if call.kind == "set" then
+      local changes = changes_of(keys, call)
+      list[#list + 1] = changes and { changes = changes }
+    elseif call.ids[1] then
+      list[#list + 1] = { type = call.type, ids = call.ids }
+    end
+  end
+  return list
+end
+
+-- The records that calls read.
+local function records_of(keys, calls)
+  local records = {}
+  for _, call in ipairs(calls) do
+    for _, id in ipairs(call.ids or {}) do
+      records[call.type] = records[call.type] or {}
+      records[call.type][id] = keys[call.type][id]
+    end
+  end
+  return records
+end
+
+-- A stretch of the calls, with what it reads.
+local function new_part(keys, calls, first, last)
+  local part = { calls = {}, reads = {}, writes = {} }
+  for i = first, last do
+    local call = calls[i]
+    table.insert(part.calls, call)
+    table.insert(call.changes and part.writes or part.reads, call)
+  end
+  part.keys = records_of(keys, part.calls)
+  return part
+end
+
 --- What a trace asks for.
 -- @param calls list, see replay.read
 -- @param split a session whose records are used, see session_file.lua
--- @return { creds = text, keys = { [type] = { [id] = text } }, reads = list of { type,
---   ids }, writes = list of changes, records }; or nil and a sentence
+-- @return { creds = text, keys = { [type] = { [id] = text } }, calls = list of { type,
+--   ids } or { changes }, parts = list of { calls, reads and writes among them, keys },
+--   reads, writes, records = how many }; or nil and a sentence
 function contest.prepare(calls, split)
-  local work = { creds = split.creds, keys = {}, reads = {}, writes = {}, records = 0 }
-  local pools = pools_of(split)
-  for _, call in ipairs(calls) do
-    add_records(work.keys, split, pools, call)
-    if call.kind == "get" and call.ids[1] then
-      table.insert(work.reads, { call.type, call.ids })
-    elseif call.kind == "set" then
-      work.writes[#work.writes + 1] = changes_of(work.keys, call)
-    end
+  local keys, pools = {}, pools_of(split)
+  for _, call in ipairs(calls) do add_records(keys, split, pools, call) end
+  local work = {
+    creds = split.creds, keys = keys, calls = list_calls(keys, calls), parts = {},
+    reads = 0, writes = 0, records = 0,
+  }
+  for number = 1, SESSIONS do
+    local part = new_part(keys, work.calls,
+      math.floor((number - 1) * #work.calls / SESSIONS) + 1,
+      math.floor(number * #work.calls / SESSIONS))
+    work.parts[number] = part
+    work.reads, work.writes = work.reads + #part.reads, work.writes + #part.writes
   end
-  for _, records in pairs(work.keys) do
+  for _, records in pairs(keys) do
     for _ in pairs(records) do work.records = work.records + 1 end
   end
-  if #work.reads == 0 or #work.writes == 0 then
+  if work.reads == 0 or work.writes == 0 then
     return nil, "the trace has no reads, or no writes"
   end
   return work
@@ -126,43 +172,14 @@ end
 
 -- ---- one profile --------------------------------------------------------------------
 
-local function session_of(contestant, number)
-  return contestant.store:session(("%s.%d"):format(contestant.prefix, number))
+local function session_of(contestant, name)
+  return contestant.store:session(("%s.%s"):format(contestant.prefix, name))
 end
 
---- Writes the sessions of a contestant and counts their bytes.
--- @param contestant { store, prefix }
--- @param work see `prepare`
--- @param on_session function(number, of how many)
--- @return true; or E
-function contest.load(contestant, work, on_session)
-  contestant.sessions = {}
-  for number = 1, SESSIONS do
-    local session = session_of(contestant, number)
-    local version, message, code, details =
-      session:commit_json(('{"creds":%s}'):format(work.creds), NO_HURRY)
-    if version then
-      version, message, code, details = session.keys:set_json(work.keys, NO_HURRY)
-    end
-    if not version then return nil, message, code, details end
-    contestant.sessions[number] = session
-    on_session(number, SESSIONS)
-  end
-  local bytes = 0
-  for kind, records in pairs(work.keys) do
-    local found, message, code, details =
-      contestant.sessions[1].keys:get_raw(kind, sorted(records), NO_HURRY)
-    if not found then return nil, message, code, details end
-    for _, stored in pairs(found) do bytes = bytes + #stored end
-  end
-  contestant.stored_bytes = bytes
-  return true
-end
-
-local function percentile(times, share)
-  if #times == 0 then return 0 end
-  table.sort(times)
-  return times[math.max(1, math.ceil(#times * share))]
+-- What a call that may not fail gave.
+local function expect(value, message)
+  if value == nil then error({ message = message }) end
+  return value
 end
 
 -- Runs tasks until all have ended; the first error of one is raised.
@@ -177,53 +194,89 @@ local function in_tasks(count, fn)
   end)
 end
 
--- What a call that may not fail gave.
-local function expect(value, message)
-  if value == nil then error({ message = message }) end
-  return value
+-- What `fn` gives; or nil and the sentence of what could not be done.
+local function attempt(fn, ...)
+  local is_whole, result = pcall(fn, ...)
+  if is_whole then return result end
+  if type(result) == "table" then return nil, result.message end
+  error(result, 0)
 end
 
--- Each slice goes on where the last one of the contestant ended.
-local function read_slice(contestant, work)
-  local sessions, reads = contestant.sessions, work.reads
-  local first, done = contestant.reads or 0, 0
-  in_tasks(READERS, function(number)
-    local keys = sessions[number % SESSIONS + 1].keys
-    while done < READS do
-      done = done + 1
-      local read = reads[(first + done) % #reads + 1]
-      expect(keys:get_raw(read[1], read[2]))
+-- Calls fn(number) for 1 to `count` by some tasks.
+local function share_out(count, fn)
+  in_tasks(HELPERS, function(first)
+    for number = first, count, HELPERS do fn(number) end
+  end)
+end
+
+local function write_whole(contestant, work)
+  local session, bytes = session_of(contestant, "whole"), 0
+  expect(session:commit_json(('{"creds":%s}'):format(work.creds), NO_HURRY))
+  expect(session.keys:set_json(work.keys, NO_HURRY))
+  for kind, records in pairs(work.keys) do
+    local found = expect(session.keys:get_raw(kind, sorted(records), NO_HURRY))
+    for _, stored in pairs(found) do bytes = bytes + #stored end
+  end
+  contestant.whole, contestant.stored_bytes = session.keys, bytes
+end
+
+--- Writes the sessions of a contestant and counts the bytes of one that has all records.
+-- @param contestant { store, prefix }
+-- @param work see `prepare`
+-- @param on_session function(number, of how many)
+-- @return true; or nil and a sentence
+function contest.load(contestant, work, on_session)
+  contestant.parts, contestant.done = {}, {}
+  return attempt(function()
+    write_whole(contestant, work)
+    share_out(SESSIONS, function(number)
+      local keys = session_of(contestant, number).keys
+      contestant.parts[number] = keys
+      if next(work.parts[number].keys) then
+        expect(keys:set_json(work.parts[number].keys, NO_HURRY))
+      end
+      on_session(number, SESSIONS)
+    end)
+    return true
+  end)
+end
+
+local function percentile(times, share)
+  if #times == 0 then return 0 end
+  table.sort(times)
+  return times[math.max(1, math.ceil(#times * share))]
+end
+
+local function carry_out(keys, call)
+  if call.changes then return expect(keys:set_json(call.changes)) end
+  return expect(keys:get(call.type, call.ids))
+end
+
+-- Carries out some of the calls of each stretch, by tasks of its session. Each slice goes
+-- on where the last one ended. How many there were.
+local function play_slice(contestant, work, name, tasks, each)
+  local first, count = contestant.done[name] or 0, 0
+  in_tasks(tasks, function(number)
+    local part = number % SESSIONS + 1
+    local keys, calls = contestant.parts[part], work.parts[part][name]
+    for i = first + number, first + number + each - 1 do
+      if not calls[1] then return end
+      carry_out(keys, calls[i % #calls + 1])
+      count = count + 1
     end
   end)
-  contestant.reads = first + done
+  contestant.done[name] = first + each
+  return count
 end
 
-local function write_slice(contestant, work)
-  local sessions, writes = contestant.sessions, work.writes
-  local first, done = contestant.writes or 0, 0
-  in_tasks(SESSIONS, function(number)
-    local keys = sessions[number].keys
-    while done < WRITES do
-      done = done + 1
-      expect(keys:set_json(writes[(first + done) % #writes + 1]))
-    end
-  end)
-  contestant.writes = first + done
-end
-
--- Two reads, a write, and so on, each timed.
+-- One call after the other, each timed.
 local function lone_slice(contestant, work, times)
-  local keys, first = contestant.sessions[1].keys, contestant.alone or 0
+  local keys, first = contestant.whole, contestant.alone or 0
   contestant.alone = first + ALONE
   in_tasks(1, function()
     for number = first + 1, first + ALONE do
-      local read = work.reads[number % #work.reads + 1]
       local started_ms = core.now_ms()
-      if number % 3 == 0 then
-        expect(keys:set_json(work.writes[number % #work.writes + 1]))
-      else
-        expect(keys:get(read[1], read[2]))
-      end
+      carry_out(keys, work.calls[number % #work.calls + 1])
       times[#times + 1] = core.now_ms() - started_ms
     end
   end)
@@ -234,29 +287,31 @@ local function wire_bytes(contestant)
   return wire.bytes_in + wire.bytes_out
 end
 
+-- What is measured in slices: a list of each stretch, tasks, and calls of a task.
+local THROUGHPUT = {
+  { "calls", SESSIONS, 6 }, { "reads", READERS, 3 }, { "writes", SESSIONS, 3 },
+}
+
 -- A slice of each thing that is measured in slices.
 local function measure_slice(contestant, work, sums)
-  local bytes, started_ms = wire_bytes(contestant), core.now_ms()
-  read_slice(contestant, work)
-  sums.read_ms = sums.read_ms + core.now_ms() - started_ms
-  sums.read_bytes = sums.read_bytes + wire_bytes(contestant) - bytes
-  started_ms = core.now_ms()
-  write_slice(contestant, work)
-  sums.write_ms = sums.write_ms + core.now_ms() - started_ms
+  for _, each in ipairs(THROUGHPUT) do
+    local name, tasks, calls = unpack(each)
+    local sum = sums[name]
+    local bytes, started_ms = wire_bytes(contestant), core.now_ms()
+    sum.count = sum.count + play_slice(contestant, work, name, tasks, calls)
+    sum.ms = sum.ms + core.now_ms() - started_ms
+    sum.bytes = sum.bytes + wire_bytes(contestant) - bytes
+  end
   lone_slice(contestant, work, sums.lone_ms)
 end
 
 -- Sessions for a storm, with one record each: pinned, so that a write is one request.
 local function prepare_storm(contestant)
   contestant.storm = {}
-  for number = 1, STORM do
-    contestant.storm[number] =
-      contestant.store:session(("%s.storm.%d"):format(contestant.prefix, number)).keys
-  end
-  in_tasks(100, function(first)
-    for number = first, STORM, 100 do
-      expect(contestant.storm[number]:set_json({ t = { a = "0" } }, NO_HURRY))
-    end
+  share_out(STORM, function(number)
+    local keys = session_of(contestant, "storm." .. number).keys
+    expect(keys:set_json({ t = { a = "0" } }, NO_HURRY))
+    contestant.storm[number] = keys
   end)
 end
 
@@ -276,28 +331,35 @@ local function measure_storm(contestant, figures)
       error({ message = message })
     end
   end)
+  figures.storm_per_s = #times / (core.now_ms() - started_ms) * 1000
   figures.storm_p50_ms = percentile(times, 0.5)
   figures.storm_p99_ms = percentile(times, 0.99)
   figures.storm_refused = refused
 end
 
+local function new_sums()
+  local sums = { lone_ms = {} }
+  for _, each in ipairs(THROUGHPUT) do sums[each[1]] = { count = 0, ms = 0, bytes = 0 } end
+  return sums
+end
+
 local function figures_of(contestant, sums)
-  return {
-    reads_per_s = SLICES * READS / sums.read_ms * 1000,
-    writes_per_s = SLICES * WRITES / sums.write_ms * 1000,
-    calls_per_s = SLICES * (READS + WRITES) / (sums.read_ms + sums.write_ms) * 1000,
+  local figures = {
     alone_p50_ms = percentile(sums.lone_ms, 0.5),
     alone_p99_ms = percentile(sums.lone_ms, 0.99),
-    wire_bytes = sums.read_bytes / (SLICES * READS),
+    wire_bytes = sums.calls.bytes / sums.calls.count,
     stored_bytes = contestant.stored_bytes,
   }
+  for _, each in ipairs(THROUGHPUT) do
+    local sum = sums[each[1]]
+    figures[each[1] .. "_per_s"] = sum.count / sum.ms * 1000
+  end
+  return figures
 end
 
 local function measure(contestants, work)
   local sums, all_figures = {}, {}
-  for i = 1, #contestants do
-    sums[i] = { read_ms = 0, read_bytes = 0, write_ms = 0, lone_ms = {} }
-  end
+  for i = 1, #contestants do sums[i] = new_sums() end
   for slice = 1, SLICES do
     for turn = 1, #contestants do
       local i = (slice + turn) % #contestants + 1
@@ -320,30 +382,23 @@ end
 -- @param work see `prepare`
 -- @return list of { [name of a figure] = number }; or nil and a sentence
 function contest.measure(contestants, work)
-  local is_whole, result = pcall(measure, contestants, work)
-  if is_whole then return result end
-  if type(result) == "table" then return nil, result.message end
-  error(result, 0)
+  return attempt(measure, contestants, work)
 end
 
 --- Deletes what `load` and the storm wrote.
 -- @return true; or nil and a sentence
 function contest.clear(contestant)
-  local names = {}
-  for number = 1, contestant.sessions and SESSIONS or 0 do
-    names[number] = ("%s.%d"):format(contestant.prefix, number)
-  end
+  local names = { "whole" }
+  for number = 1, SESSIONS do table.insert(names, tostring(number)) end
   for number = 1, contestant.storm and STORM or 0 do
-    names[#names + 1] = ("%s.storm.%d"):format(contestant.prefix, number)
+    table.insert(names, "storm." .. number)
   end
-  local is_whole, raised = pcall(in_tasks, DELETERS, function(first)
-    for number = first, #names, DELETERS do
-      expect(contestant.store:session(names[number]):delete(NO_HURRY))
-    end
+  return attempt(function()
+    share_out(#names, function(number)
+      expect(session_of(contestant, names[number]):delete(NO_HURRY))
+    end)
+    return true
   end)
-  if is_whole then return true end
-  if type(raised) == "table" then return nil, raised.message end
-  error(raised, 0)
 end
 
 -- ---- who wins -----------------------------------------------------------------------

@@ -221,7 +221,7 @@ local function compare(context, first, second)
   local document = print_judged(context, names, profile_contest.judge(rounds))
   context.report:document {
     profiles = core.array(names), rounds = count, records = work.records,
-    reads = #work.reads, writes = #work.writes, figures = document,
+    reads = work.reads, writes = work.writes, figures = document,
   }
   return true
 end
