@@ -12,9 +12,10 @@ local NAMES = { "high-throughput", "low-latency", "high-compression", "default" 
 local SHIPPED = 3
 
 -- What each is there for, and whether more of it is better. Each must be the best of the
--- three in its own figure.
+-- three in its own figure. In the calls of sessions that wait for their answers there is
+-- no best one: what counts there, the cache and full batches, none of them goes without.
 local CONTESTS = {
-  { which = 1, figure = "calls_per_s", more_is_better = true },
+  { which = 1, figure = "calls_per_s", more_is_better = true, least = 0.95 },
   { which = 1, figure = "storm_per_s", more_is_better = true },
   { which = 2, figure = "alone_p50_ms" },
   { which = 2, figure = "storm_p99_ms" },
@@ -77,7 +78,7 @@ local function goal_of(fixture, rounds, own)
     end
   end
   return goals.each_at_least(fixture, ("%s: %s as good as the others'"):format(
-    NAMES[which], own.figure), ratios, 1)
+    NAMES[which], own.figure), ratios, own.least or 1)
 end
 
 local function contend(fixture, knobs, on_round)
