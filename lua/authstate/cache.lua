@@ -168,7 +168,7 @@ end
 function Cache:note_fate(e, entry, is_useful)
   entry.preloaded = false
   if is_useful then self.useful = self.useful + 1 else self.wasted = self.wasted + 1 end
-  self.on_fate(self.type_names[entry.type], self:id(e), is_useful)
+  self.on_fate(self.type_names[entry.type], self:id(e), is_useful, entry.session)
 end
 
 -- Takes an entry out, the policy's structures first.
@@ -351,6 +351,11 @@ function Cache:keep_decoded(e, value, bytes)
     return
   end
   self.decoded[e], self.decoded_bytes = value, total
+end
+
+--- Keeps nothing decoded of what there is.
+function Cache:forget_decoded()
+  self.decoded, self.decoded_bytes = {}, 0
 end
 
 -- When an entry is to expire.

@@ -17,12 +17,12 @@
 -- Entries belong to a generation. When `meta` of a session changes, its generation is in
 -- doubt, and nothing of it is served until a read has confirmed it.
 
-local cache = require "authstate.cache"
 local clock = require "authstate.clock"
 local core = require "authstate.core"
 local equal = require "authstate.equal"
 local preload = require "authstate.preload"
 local scheduler = require "authstate.scheduler"
+local shared_cache = require "authstate.shared_cache"
 
 local current = scheduler.current
 
@@ -45,73 +45,112 @@ local MAX_FIELDS = 65536
 
 local NO_GENERATION = "0" -- nothing is stored
 
--- ---- the cache of all stores ----------------------------------------------------------
+-- ---- the view of a store -------------------------------------------------------------
 
--- By what they are made with: stores that ask for the same share one, and its bound.
-local caches = setmetatable({}, { __mode = "v" })
-
-local function describe_ttl(ttl_ms)
-  if type(ttl_ms) ~= "table" then return tostring(ttl_ms) end
-  local parts = {}
-  for name, value in pairs(ttl_ms) do parts[#parts + 1] = name .. "=" .. value end
-  table.sort(parts)
-  return table.concat(parts, ",")
+-- What was read besides was used, or not: to be told to the rule of the store that it was
+-- read for.
+local function tell_fate(made, kind, id, is_useful, session)
+  local near = made.owners[session]
+  if near and near.rule then near.rule:note_fate(kind, id, is_useful) end
 end
 
--- What a cache takes when nobody says: a part of what the machine has.
-local LEAST_BYTES, MOST_BYTES, MEMORY_SHARE = 16 * 1024 ^ 2, 256 * 1024 ^ 2, 32
-
-local function default_bytes()
-  local share = math.floor((core.memory_bytes() or 0) / MEMORY_SHARE)
-  return math.min(math.max(share, LEAST_BYTES), MOST_BYTES)
-end
-
-local function shared_cache(options, log)
-  local max_bytes = options.cache_max_bytes or default_bytes()
-  local name = table.concat({
-    options.policy, ("%.0f"):format(max_bytes),
-    describe_ttl(options.cache_ttl_ms),
-  }, "\0")
-  if caches[name] then return caches[name] end
-  local made, message = cache.new {
-    max_bytes = max_bytes, policy = options.policy,
-    ttl_ms = options.cache_ttl_ms, log = log,
-    now_ms = function() return clock.now_ms() end,
-  }
-  if not made then return nil, ('option "policy": %s'):format(message) end
-  caches[name] = made
+-- The cache that the options of a store ask for; or nil and a sentence.
+local function join(self)
+  local made, message = shared_cache.join(self, self.store.options, self.store.log)
+  if not made then return nil, message end
+  if not made.owners then
+    made.owners = setmetatable({}, { __mode = "v" })
+    made.on_fate = function(...) tell_fate(made, ...) end
+  end
   return made
+end
+
+-- A number for another session in the cache.
+local function new_number(self)
+  local number = self.cache:new_session()
+  self.cache.owners[number] = self
+  return number
+end
+
+-- The rule that options ask for, false for none; or nil and a sentence.
+local function new_rule(options, log)
+  if not options.preload then return false end
+  local rule, message = preload.new(options.preload, {
+    preload_limit = options.preload_limit, log = log,
+  })
+  if rule then return rule end
+  return nil, ('option "preload": %s'):format(message)
 end
 
 --- The view that a store has of the cache.
 -- @param store with `options`, `layout`, `driver`, `log`
 -- @return near; or nil and a sentence
 function coherence.new(store)
-  local made, message = shared_cache(store.options, store.log)
-  if not made then return nil, message end
-  local self = setmetatable({
-    store = store, cache = made, layout = store.layout, driver = store.driver,
-    is_slot = store.layout.atomic == "slot",
-    max_value_bytes = store.options.max_value_bytes, taken = {}, has_warned = false,
-    keeps_tables = not store.options.memory_efficient,
-    rule = nil, -- of preloading
-  }, Near)
   local options = store.options
-  if options.preload then
-    self.rule, message = preload.new(options.preload, {
-      preload_limit = options.preload_limit, log = store.log,
-    })
-    if not self.rule then return nil, ('option "preload": %s'):format(message) end
-    made.on_fate = function(...) self.rule:note_fate(...) end
-  end
+  local rule, message = new_rule(options, store.log)
+  if rule == nil then return nil, message end
+  local self = setmetatable({
+    store = store, cache = nil, layout = store.layout, driver = store.driver,
+    is_slot = store.layout.atomic == "slot",
+    max_value_bytes = options.max_value_bytes, taken = {}, has_warned = false,
+    keeps_tables = not options.memory_efficient,
+    rule = rule, -- of preloading; false: none
+  }, Near)
+  self.cache, message = join(self)
+  if not self.cache then return nil, message end
   self:begin()
   return self
+end
+
+--- Why the cache cannot be as other options say: a sentence, or nil.
+function coherence.fault(options)
+  local rule, message = new_rule(options)
+  if rule == nil then return message end
+  return shared_cache.fault(options)
+end
+
+-- Has another cache from now on: of the one before nothing may be admitted there. What is
+-- known of the sessions, and which writes are under way, stays.
+local function move(self, made)
+  self:flush "changed"
+  for _, record in pairs(self.records) do self.cache.owners[record.number] = nil end
+  self.cache = made
+  for _, place in pairs(self.by_key) do
+    if place.numbers then place.numbers = {} end
+  end
+  for _, record in pairs(self.records) do
+    record.number = new_number(self)
+    for kind, place in pairs(record.places) do
+      table.insert(place.numbers, made:type_number(kind))
+    end
+  end
+end
+
+--- The options of the store have changed, to such as `fault` has nothing to say of. What
+-- is cached stays where nobody else uses the cache and its time to live is as before.
+function Near:change()
+  local options, before, rule = self.store.options, self.cache, self.rule or {}
+  if options.preload ~= rule.name or options.preload_limit ~= rule.limit then
+    self.rule = new_rule(options, self.store.log)
+  end
+  self.keeps_tables = not options.memory_efficient
+  if not self.keeps_tables then before:forget_decoded() end
+  shared_cache.change(self, before, options, self.store.log)
+  local made = assert(join(self))
+  if made ~= before then move(self, made) end
+end
+
+--- The store is closed.
+function Near:close()
+  self:begin()
+  shared_cache.leave(self, self.cache)
 end
 
 --- Begins with nothing: when made, and in a child after a fork.
 function Near:begin()
   for _, record in pairs(self.records or {}) do
     self.cache:drop(record.number, "flushed")
+    self.cache.owners[record.number] = nil
     record.is_dead = true
   end
   self.epoch = (self.epoch or 0) + 1 -- grows when nothing in flight may be admitted
@@ -124,6 +163,7 @@ end
 
 local function forget_record(self, record)
   record.is_dead = true
+  self.cache.owners[record.number] = nil
   self.records[record.session] = nil
   self.by_key[record.meta_key] = nil
   for _, place in pairs(record.places) do self.by_key[place.key] = nil end
@@ -142,7 +182,7 @@ end
 local function new_record(self, session)
   if self.count >= (self.sweep_at or SWEEP_SESSIONS) then sweep(self) end
   local record = {
-    session = session, number = self.cache:new_session(),
+    session = session, number = new_number(self),
     meta_key = self.layout.meta_key(session),
     generation = nil, -- that its entries belong to, decimal; nil: in doubt
     known = nil,      -- the last one that was not

@@ -23,13 +23,21 @@ for _, name in ipairs {
   "redis.socket.command_timeout_ms",
 } do LIVE[name] = true end
 
+-- Those of the near cache, where there is one.
+local OF_CACHE = {}
+for _, name in ipairs {
+  "cache_max_bytes", "cache_ttl_ms", "policy", "preload", "preload_limit",
+  "memory_efficient",
+} do OF_CACHE[name] = true end
+
 -- In the place of a key that is not kept: 32 bytes, as text.
 local NO_KEY = ("0"):rep(64)
 
 --- Whether an option changes on a store that is open.
 -- @param name full, such as "redis.socket.no_delay"
-function live_options.is_live(name)
-  return LIVE[name] == true
+-- @param has_cache whether the store has a near cache
+function live_options.is_live(name, has_cache)
+  return LIVE[name] or has_cache and OF_CACHE[name] or false
 end
 
 --- What was given to `open`, to be kept: without the keys of the encryption.
@@ -119,6 +127,14 @@ local function set_bounds(store)
   }
 end
 
+local function set_cache(store, names)
+  local is_other = false
+  for _, name in ipairs(names) do is_other = is_other or OF_CACHE[name] or false end
+  if not is_other then return end
+  store.near:change()
+  store.cache = store.near.cache
+end
+
 --- Puts what can be of other options into effect.
 -- @param store that is open
 -- @param wanted options as `open` would have them
@@ -128,13 +144,15 @@ end
 function live_options.change(store, wanted, applied)
   local changed, waiting = {}, {}
   for _, name in ipairs(list_changes(flatten(store.options), flatten(wanted))) do
-    table.insert(LIVE[name] and changed or waiting, name)
+    local is_live = live_options.is_live(name, store.near ~= nil)
+    table.insert(is_live and changed or waiting, name)
   end
   if are_other_keys(store, applied) then table.insert(waiting, "encryption.keys") end
   put(store, wanted, changed)
   store.profile = applied
   store.made_codec = assert(codec.new(store.layout, store.options, store.keyring))
   set_bounds(store)
+  set_cache(store, changed)
   observer.set(store)
   return { applied = changed, reopen = waiting }
 end

@@ -339,7 +339,9 @@ end
 
 local function new_sums()
   local sums = { lone_ms = {} }
-  for _, each in ipairs(THROUGHPUT) do sums[each[1]] = { count = 0, ms = 0, bytes = 0 } end
+  for _, each in ipairs(THROUGHPUT) do
+    sums[each[1]] = { count = 0, ms = 0, bytes = 0 }
+  end
   return sums
 end
 

@@ -114,13 +114,16 @@ local function tracking_of(options, server, tell)
   return { check_ms = coherence.CHECK_MS, probe_prefix = options.prefix .. "probe:" }
 end
 
+-- Raises why there can be no near cache, the caller's mistake.
+local function raise_cache_fault(message, options, applied, level)
+  local name = message:match '^option "(%w+)"'
+  error(applied:place(name, options[name]) .. message, level + 1)
+end
+
 -- Gives a store its part of the near cache.
 local function add_cache(self, applied, level)
   local near, message = coherence.new(self)
-  if not near then
-    local name = message:match '^option "(%w+)"'
-    error(applied:place(name, self.options[name]) .. message, level + 1)
-  end
+  if not near then raise_cache_fault(message, self.options, applied, level + 1) end
   self.near, self.cache, self.driver.near = near, near.cache, near
 end
 
@@ -646,6 +649,8 @@ function Store:use_profile(name)
   local given = { profile = name }
   for option, value in pairs(self.given) do given[option] = given[option] or value end
   local wanted, _, applied = check_open(given, LEVEL)
+  local fault = self.near and coherence.fault(wanted)
+  if fault then raise_cache_fault(fault, wanted, applied, LEVEL) end
   return live_options.change(self, wanted, applied)
 end
 
@@ -701,7 +706,7 @@ function Store:close()
   self:note_process()
   self.is_closed = true
   if self.recorder then self.recorder:close() end
-  if self.near then self.near:begin() end
+  if self.near then self.near:close() end
   if not self.guard then
     self.driver:close()
     wipe_keys(self)

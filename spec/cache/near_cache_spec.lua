@@ -206,8 +206,8 @@ describe("the near cache", function()
     look "a"
     near:remove(1, near:type_number "session", "b", "deleted")
     near:flush "closing"
-    assert.same({ { "session", "a", true }, { "session", "b", false },
-      { "session", "c", false } }, fates)
+    assert.same({ { "session", "a", true, 1 }, { "session", "b", false, 1 },
+      { "session", "c", false, 1 } }, fates)
     assert.same({ useful = 1, wasted = 2 }, near:stats().preload)
   end)
 
