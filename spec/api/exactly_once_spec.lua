@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 
 -- A write takes effect exactly once, wherever the connection breaks: at every byte of its
--- request and of its reply, and whatever others write meanwhile.
+-- request and of its reply (every third from a random one on, but for `make check`), and
+-- whatever others write meanwhile.
 
 local authstate = require "authstate"
 local clock = require "spec.support.clock"
@@ -16,8 +17,10 @@ local stored = require "spec.api.stored"
 
 local fails, is_absent = outcome.fails, outcome.is_absent
 
--- How long the proxy is silent before it cuts: time for what others do meanwhile.
-local SETTLE_MS = 150
+-- The proxy is silent until it is told to cut: what others do meanwhile may take its time.
+local SETTLE_MS = 600000
+
+local STEP = os.getenv "AUTHSTATE_BUILD" == "sanitize" and 1 or 3
 
 -- Creds of a real account, cut down: every byte of them costs one broken connection.
 local function short_creds(registration_id)
@@ -129,10 +132,10 @@ describe("a write whose connection breaks", function()
     server:stop()
   end)
 
-  -- Calls `call(n)` with the connection cut at byte n, for all n until the cut order
-  -- finds nothing to cut. Returns how many bytes there were.
+  -- Calls `call(n)` with the connection cut at byte n, for n STEP apart until the cut order
+  -- finds nothing to cut. Returns how many bytes there were, at most, and of calls.
   local function at_every_byte(cut, options, prepare, call)
-    local n = 0
+    local n, calls = random.new():integer(0, STEP - 1), 0
     repeat
       prepare(n)
       options.after_bytes = n
@@ -142,10 +145,10 @@ describe("a write whose connection breaks", function()
       local stats = between:stats()
       local is_over = stats.waiting == 1
       if not is_over then assert.equal(1, stats.cuts - cuts, n) end
-      n = n + 1
+      n, calls = n + STEP, calls + 1
     until is_over
     between:pass()
-    return n - 1
+    return n - STEP, calls
   end
 
   for cut, name in pairs {
@@ -192,7 +195,7 @@ describe("a write whose connection breaks", function()
     it("at any byte " .. name .. ": creds are created once", function()
       server:command("FLUSHALL")
       local id, handle, made
-      local bytes = at_every_byte(cut, options(), function(n)
+      local bytes, calls = at_every_byte(cut, options(), function(n)
         id = ("%s new%04d"):format(cut, n)
         handle = store:session(id)
         made = 0
@@ -208,7 +211,7 @@ describe("a write whose connection breaks", function()
         assert.equal(stored.meta(server, id).gen, (stored.index_entry(server, id)), n)
       end)
       assert.is_true(bytes >= least[cut], bytes)
-      assert.equal(bytes + 1, #direct:sessions { limit = 100000 })
+      assert.equal(calls, #direct:sessions { limit = 100000 })
     end)
 
     it("at any byte " .. name .. ": a session is deleted once", function()
@@ -314,7 +317,7 @@ describe("a write that is sent again while others write", function()
   end)
 
   -- Another process does `write`. The proxy hands the request on, whole ("applied") or
-  -- not ("lost"), is silent while `meanwhile` is done, and then cuts the connection.
+  -- not ("lost"), is silent while `meanwhile` is done, and cuts the connection then.
   -- Returns the words that the process reports.
   local function interleave(cut, write, meanwhile, options)
     options = options or {}
@@ -334,7 +337,7 @@ describe("a write that is sent again while others write", function()
       return between:stats().request_bytes > before.request_bytes
     end))
     meanwhile()
-    assert.equal(before.cuts, between:stats().cuts, "the machine is too slow")
+    between:cut { sent = "EVALSHA" }
     local words = writer:finish()
     assert.equal(before.cuts + 1, between:stats().cuts)
     return words
