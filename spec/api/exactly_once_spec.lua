@@ -17,7 +17,7 @@ local stored = require "spec.api.stored"
 
 local fails, is_absent = outcome.fails, outcome.is_absent
 
--- The proxy is silent until it is told to cut: what others do meanwhile may take its time.
+-- The proxy is silent until it is told to cut: what others do meanwhile may take time.
 local SETTLE_MS = 600000
 
 local STEP = os.getenv "AUTHSTATE_BUILD" == "sanitize" and 1 or 3
@@ -132,8 +132,8 @@ describe("a write whose connection breaks", function()
     server:stop()
   end)
 
-  -- Calls `call(n)` with the connection cut at byte n, for n STEP apart until the cut order
-  -- finds nothing to cut. Returns how many bytes there were, at most, and of calls.
+  -- Calls `call(n)` with the connection cut at byte n, for n STEP apart until the order
+  -- finds nothing to cut. Returns how many bytes there were, at most, and how many calls.
   local function at_every_byte(cut, options, prepare, call)
     local n, calls = random.new():integer(0, STEP - 1), 0
     repeat
