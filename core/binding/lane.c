@@ -80,12 +80,19 @@ static int lane_stream(lua_State *L) {
   return 1;
 }
 
+/* lane:pause_tracking(now_ms) */
+static int lane_pause_tracking(lua_State *L) {
+  const bound_lane *bound = luaL_checkudata(L, 1, LANE_TYPE);
+  double now_ms = luaL_checknumber(L, 2);
+  if (bound->lane != NULL && bound->owner->engine != NULL)
+    as_engine_pause_tracking(bound->owner->engine, bound->lane, now_ms);
+  return 0;
+}
+
 static const luaL_Reg lane_methods[] = {
-    {"hash", lane_hash},
-    {"quarantine_ms", lane_quarantine_ms},
-    {"stream", lane_stream},
-    {"close", lane_close},
-    {NULL, NULL},
+    {"hash", lane_hash},     {"quarantine_ms", lane_quarantine_ms},
+    {"stream", lane_stream}, {"pause_tracking", lane_pause_tracking},
+    {"close", lane_close},   {NULL, NULL},
 };
 
 void as_binding_lane_open(lua_State *L) {

@@ -50,6 +50,7 @@ typedef enum as_track_state {
   AS_TRACK_ASKED,
   AS_TRACK_ANSWERED,
   AS_TRACK_TOLD,
+  AS_TRACK_PAUSED,
   AS_TRACK_TRACKED
 } as_track_state;
 

@@ -556,6 +556,12 @@ uint32_t as_engine_track_stream(const as_engine *engine, const as_lane *lane) {
   return engine->pool.connections[lane->connection].track_stream;
 }
 
+void as_engine_pause_tracking(as_engine *engine, as_lane *lane, double now_ms) {
+  if (engine->config.tracks)
+    as_tracking_pause(&engine->pool.connections[as_pool_place(&engine->pool, lane)],
+                      now_ms);
+}
+
 uint32_t as_engine_connections(const as_engine *engine) {
   return engine->pool.size + (engine->config.tracks ? 1 : 0);
 }
@@ -609,6 +615,10 @@ uint32_t as_engine_lanes(const as_engine *engine) {
 
 as_engine_totals as_engine_get_totals(const as_engine *engine) {
   as_engine_totals totals = {.operations = engine->submitted};
+  if (engine->config.tracks) {
+    totals.bytes_out = engine->tracking.subscriber.bytes_out;
+    totals.bytes_in = engine->tracking.subscriber.bytes_in;
+  }
   for (uint32_t i = 0; i < engine->pool.size; i++) {
     const as_connection *connection = &engine->pool.connections[i];
     totals.streams += connection->streams;

@@ -199,6 +199,10 @@ bool as_engine_is_live(const as_engine *engine, double now_ms);
 /* The number of the stream on which what a lane reads now is watched, 0: it is not. */
 uint32_t as_engine_track_stream(const as_engine *engine, const as_lane *lane);
 
+/* Nothing is watched on the connection of a lane for a while, from what is submitted next
+ * on; see tracking.h. */
+void as_engine_pause_tracking(as_engine *engine, as_lane *lane, double now_ms);
+
 /* ---- getters ---- */
 
 /* How many there are, numbered from 0 on: those of the pool, and when it tracks, the

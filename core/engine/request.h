@@ -30,8 +30,9 @@ typedef enum as_request_kind {
 typedef enum as_errand {
   AS_ERRAND_NONE,
   AS_ERRAND_SCRIPTS, /* the scripts are loaded again */
-  AS_ERRAND_TRACK,   /* see tracking.h, like the next one */
-  AS_ERRAND_CHECK
+  AS_ERRAND_TRACK,   /* see tracking.h, like the next two */
+  AS_ERRAND_CHECK,
+  AS_ERRAND_PAUSE
 } as_errand;
 
 typedef struct as_request {

@@ -211,6 +211,7 @@ void as_subscriber_on_connected(as_subscriber *subscriber, double now_ms) {
 }
 
 void as_subscriber_on_bytes(as_subscriber *subscriber, as_slice bytes, double now_ms) {
+  subscriber->bytes_in += bytes.length;
   if (!is_open(subscriber)) return;
   if (as_resp_reader_feed(&subscriber->reader, bytes) != AS_OK) {
     as_subscriber_break(subscriber, "subscriber");
@@ -220,6 +221,7 @@ void as_subscriber_on_bytes(as_subscriber *subscriber, as_slice bytes, double no
 }
 
 void as_subscriber_on_written(as_subscriber *subscriber, size_t length) {
+  subscriber->bytes_out += length;
   if (subscriber->state == AS_SUBSCRIBER_GREETING) {
     subscriber->greeting.written += length;
     return;

@@ -52,6 +52,8 @@ typedef struct as_subscriber {
   double ping_at_ms; /* READY: the next one, or when the last one's answer is overdue */
   double retry_at_ms;
   double backoff_ms;
+  uint64_t bytes_out; /* statistics: all bytes sent and received */
+  uint64_t bytes_in;
 } as_subscriber;
 
 AS_MUST_USE as_status as_subscriber_init(as_subscriber *subscriber, as_mem *mem,

@@ -17,6 +17,9 @@ enum { MAX_FAILED_PROBES = 5 };
 
 enum { MAX_PROBE_NAME = 192 };
 
+static const char *const NOT_TOLD =
+    "the server does not tell us when a key that we have read changes";
+
 as_status as_tracking_init(as_tracking *tracking, as_mem *mem,
                            const as_subscriber_config *config, as_connection *connections,
                            uint32_t count) {
@@ -94,20 +97,53 @@ static void check(as_tracking *tracking, as_connection *connection, double now_m
   send(connection, errand, status, 1, now_ms);
 }
 
+void as_tracking_pause(as_connection *connection, double now_ms) {
+  if (connection->track_state == AS_TRACK_NONE) return;
+  as_tracking_on_lost(connection);
+  connection->track_state = AS_TRACK_PAUSED;
+  connection->track_due_ms = now_ms + connection->tracking->check_ms;
+  as_request *errand = as_connection_begin_errand(connection, AS_ERRAND_PAUSE);
+  if (errand == NULL) return;
+  as_status status =
+      as_resp_write_words(&connection->output, "CLIENT", "TRACKING", "OFF", NULL);
+  send(connection, errand, status, 1, now_ms);
+}
+
 /* ---- what they answer -------------------------------------------------------------- */
 
-/* The first error of an errand that says more than "later"; NULL when there is none. */
-static const as_reply *refusal_in(const as_request *request, bool *out_is_fine) {
-  *out_is_fine = true;
+/* The first error of an errand, empty when there is none: those behind it follow from
+ * it. */
+static as_slice error_in(const as_request *request) {
   size_t count = as_replies_count(&request->replies);
   for (size_t i = 0; i < count; i++) {
     const as_reply *reply = as_replies_at(&request->replies, i);
-    if (reply->type != AS_REPLY_ERROR) continue;
-    *out_is_fine = false;
-    if (!as_server_error_says_later(as_replies_text(&request->replies, reply)))
-      return reply;
+    if (reply->type == AS_REPLY_ERROR) return as_replies_text(&request->replies, reply);
   }
-  return NULL;
+  return as_slice_of("", 0);
+}
+
+/* Whether the server is only not able to do it now: it has no memory, is a replica, ...
+ */
+static bool is_for_now(as_slice error) {
+  if (as_server_error_says_later(error)) return true;
+  switch (as_server_error_status(error)) {
+    case AS_ERR_OOM:
+    case AS_ERR_READONLY:
+    case AS_ERR_LOADING:
+    case AS_ERR_UNAVAILABLE:
+    case AS_ERR_CLUSTER_DOWN:
+    case AS_ERR_DISK:
+    case AS_ERR_NOT_DURABLE:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/* Somebody is told when it has not succeeded so many times. */
+static void note_failed_probe(as_tracking *tracking, as_slice words) {
+  if (++tracking->failed_probes == MAX_FAILED_PROBES)
+    as_invalidations_put_refused(&tracking->invalidations, words);
 }
 
 static as_slice text_at(const as_replies *replies, size_t index) {
@@ -146,11 +182,15 @@ void as_tracking_on_errand(as_connection *connection, const as_request *request,
                            double now_ms) {
   as_tracking *tracking = connection->tracking;
   as_subscriber *subscriber = &tracking->subscriber;
-  bool is_fine;
-  const as_reply *refusal = refusal_in(request, &is_fine);
-  if (refusal != NULL) {
-    as_subscriber_refuse(subscriber, as_replies_text(&request->replies, refusal), now_ms);
+  as_slice error = error_in(request);
+  bool is_fine = error.length == 0;
+  if (!is_fine && !is_for_now(error)) {
+    as_subscriber_refuse(subscriber, error, now_ms);
     return;
+  }
+  if (request->errand == AS_ERRAND_TRACK && !is_fine) {
+    note_failed_probe(tracking, error);
+    connection->track_state = AS_TRACK_PAUSED;
   }
   if (request->errand == AS_ERRAND_TRACK && is_fine) {
     if (connection->track_state == AS_TRACK_TOLD)
@@ -223,13 +263,6 @@ void as_tracking_settle(as_tracking *tracking, double now_ms) {
 
 /* ---- time -------------------------------------------------------------------------- */
 
-static void note_failed_probe(as_tracking *tracking) {
-  if (++tracking->failed_probes != MAX_FAILED_PROBES) return;
-  as_invalidations_put_refused(
-      &tracking->invalidations,
-      as_slice_text("the server does not tell us when a key that we have read changes"));
-}
-
 static double due_ms(const as_connection *connection) {
   return connection->track_state == AS_TRACK_NONE ? INFINITY : connection->track_due_ms;
 }
@@ -245,7 +278,8 @@ void as_tracking_on_time(as_tracking *tracking, double now_ms) {
     } else if (is_tracked(each)) {
       check(tracking, each, now_ms);
     } else {
-      note_failed_probe(tracking);
+      if (each->track_state == AS_TRACK_ASKED || each->track_state == AS_TRACK_ANSWERED)
+        note_failed_probe(tracking, as_slice_text(NOT_TOLD));
       each->track_state = AS_TRACK_NONE;
     }
   }

@@ -10,6 +10,8 @@
  *   ANSWERED  the server has done so; the subscriber was not told of the probe key yet
  *   TOLD      the other way round
  *   TRACKED   both: what is read from now on is watched
+ *   PAUSED    the server cannot do so now, or was told CLIENT TRACKING OFF: it is asked
+ *             again after check_ms
  *
  * A tracked connection is asked every check_ms whether it still is (CLIENT TRACKINGINFO).
  * Each time a connection becomes tracked it gets another stream number. */
@@ -26,7 +28,7 @@ typedef struct as_tracking {
   uint32_t connection_count;
   double check_ms;
   uint32_t streams;       /* numbers that were given out */
-  uint32_t failed_probes; /* in a row */
+  uint32_t failed_probes; /* in a row; refusals for now count, too */
   bool was_ready;         /* the subscriber, when it was last looked at */
 } as_tracking;
 
@@ -45,6 +47,11 @@ void as_tracking_on_errand(as_connection *connection, const as_request *request,
 
 /* The stream of a connection is gone. */
 void as_tracking_on_lost(as_connection *connection);
+
+/* What is sent next over a connection is not watched, nor what was read before. For
+ * scripts with very many keys: redis notes all KEYS anew for each command in it that
+ * reads, which for thousands of them keeps the server busy for seconds. */
+void as_tracking_pause(as_connection *connection, double now_ms);
 
 void as_tracking_on_time(as_tracking *tracking, double now_ms);
 double as_tracking_deadline_ms(const as_tracking *tracking);

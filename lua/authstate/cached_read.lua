@@ -39,8 +39,8 @@ end
 
 -- Takes the records from the cache if it has all of them. Whether it has.
 local function take_hits(near, handle, kind, ids, shape, found, is_shared)
+  if not near:is_served_in_turn() then return false end
   local now_ms = clock.now_ms()
-  if not near:is_served(now_ms) then return false end
   for i = 1, #ids do
     local id = ids[i]
     local is_open

@@ -24,7 +24,8 @@ local preload = require "authstate.preload"
 local scheduler = require "authstate.scheduler"
 local shared_cache = require "authstate.shared_cache"
 
-local current = scheduler.current
+local current, running, has_tasks =
+  scheduler.current, scheduler.running, scheduler.has_tasks
 
 local Near = { __name = "authstate.near" }
 Near.__index = Near
@@ -329,10 +330,38 @@ function Near:turn(engine)
   self.serves, self.turned_ms = is_live, now_ms
 end
 
---- Whether cached values may be served now. Within a turn of the loop that is known;
--- elsewhere, and long after one, what has come is looked at first.
+-- Whether the loop was turned so short a time ago that all is known that has come.
+local function is_recent(self, now_ms)
+  return now_ms - self.turned_ms <= PUMP_GAP_MS
+end
+
+--- Whether cached values may be served at once. Within a turn of the loop that is known;
+-- where there is none, what has come is looked at first.
+-- @return false also when others must go on before: ask `is_served_in_turn` then
 function Near:is_served(now_ms)
-  if not current() or now_ms - self.turned_ms > PUMP_GAP_MS then self.driver:pump() end
+  local task = current()
+  if task then
+    if is_recent(self, now_ms) and not task.is_cancelled then return self.serves end
+    if running() or task.is_cancelled then return false end
+  elseif has_tasks() then
+    return false
+  end
+  self.driver:pump()
+  return self.serves
+end
+
+--- The same for a call that may wait. Who reads from the cache only would never let the
+-- others go on: not those who change what it waits for, nor those who cancel it.
+function Near:is_served_in_turn()
+  local task = current()
+  if task and task.is_cancelled then return false end
+  if not task and has_tasks() then
+    scheduler.turn()
+  elseif self.serves and running() and not is_recent(self, clock.now_ms()) then
+    scheduler.give_way(task)
+    if task.is_cancelled then return false end
+  end
+  if not task or not is_recent(self, clock.now_ms()) then self.driver:pump() end
   return self.serves
 end
 

@@ -410,6 +410,15 @@ function scheduler.park(task, cancel, timeout_ms)
   return yield(PARKED)
 end
 
+--- Lets the others go on, and the loop turn, before a task goes on that has not waited
+-- for long. To be told that it was cancelled meanwhile is for the call that follows.
+-- @param task the one that runs, and can yield
+-- @local
+function scheduler.give_way(task)
+  scheduler.park(task, nil, 0)
+  task.was_told = nil
+end
+
 --- What a task yields to wait for a driver that has noted it: `scheduler.running()`, with
 -- `cancel_wait` set as by `park`.
 -- @local
@@ -546,6 +555,14 @@ end
 local function raise_unseen(group)
   local task = group.failed[group.first]
   if task then raise(task) end
+end
+
+--- Lets tasks go on, and hands out what has come, without waiting; for calls outside of
+-- tasks.
+-- @local
+function scheduler.turn()
+  go_on()
+  exchange(0)
 end
 
 --- One turn that does not wait, for a loop of the program's own. Raises the error of a

@@ -31,6 +31,11 @@ local MAX_WRITERS = 8
 -- A session has few types; of one that has more, these are read the quick way.
 local MAX_HASHES = 64
 
+-- While the server watches what a connection reads, it notes all KEYS of a script anew
+-- for each of its commands that read: with more than these the connection is not watched
+-- for a second.
+local MOST_WATCHED_KEYS = 64
+
 -- A write that meets other writers begins again at most this often.
 local MAX_ROUNDS = 16
 
@@ -334,6 +339,9 @@ end
 -- generation, version, verdict }, E, or nil and RETRY.
 local function send(self, call, name, seq, keys, arguments, batch)
   self.moment = self.moment + 1
+  if self.store.near and call.lane and #keys > MOST_WATCHED_KEYS then
+    call.lane:pause_tracking(clock.now_ms())
+  end
   local replies, message, code, details, facts = perform(self, call, {
     is_write = true,
     commands = { server_scripts.command(name, keys, arguments) },

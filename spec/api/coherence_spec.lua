@@ -5,10 +5,14 @@
 
 local authstate = require "authstate"
 local clock = require "spec.support.clock"
+local core = require "authstate.core"
 local outcome = require "spec.api.outcome"
 local redis_server = require "spec.support.redis_server"
 
 local fails = outcome.fails
+
+-- What is waited for comes sooner, or never.
+local LONG_MS = 20000
 
 -- How the records of session "s" look in each layout: the key, and the field of one.
 local LAYOUTS = {
@@ -120,6 +124,57 @@ for _, layout in ipairs { "typed", "hbinduni-hash" } do
         -- still watches.
         assert.is_true(hits() - before > 900)
       end)
+    end)
+
+    -- A task that waited for a change in such a loop waited for ever.
+    it("lets others go on beside a task that reads nothing else", function()
+      local began_ms = core.now_ms()
+      local is_changed
+      authstate.run(function()
+        authstate.spawn(function()
+          repeat
+            is_changed = value "a" == "new"
+          until is_changed or core.now_ms() - began_ms > LONG_MS
+        end)
+        authstate.spawn(function()
+          authstate.sleep(20)
+          assert(session.keys:set { ["pre-key"] = { a = "new" } })
+        end)
+      end)
+      assert.is_true(is_changed)
+    end)
+
+    it("lets tasks go on beside a loop outside of them that reads nothing else",
+      function()
+        keep("pre-key", "a")
+        local began_ms = core.now_ms()
+      local is_changed
+        local task = authstate.spawn(function()
+          authstate.sleep(20)
+          assert(session.keys:set { ["pre-key"] = { a = "new" } })
+        end)
+        repeat
+          is_changed = value "a" == "new"
+        until is_changed or core.now_ms() - began_ms > LONG_MS
+        assert.is_true(is_changed)
+        assert(task:wait())
+      end)
+
+    it("tells a task that was cancelled so, whatever it has", function()
+      keep("pre-key", "a")
+      local began_ms, told, reads = core.now_ms(), nil, 0
+      authstate.run(function()
+        local task = authstate.spawn(function()
+          repeat
+            told = { session.keys:get("pre-key", { "a" }) }
+            reads = reads + 1
+          until not told[1] or core.now_ms() - began_ms > LONG_MS
+        end)
+        authstate.sleep(10)
+        task:cancel()
+      end)
+      assert.equal("cancelled", told[3])
+      assert.is_true(reads > 100)
     end)
 
     it("gives each reader tables of its own, and texts as they were written", function()
@@ -362,6 +417,26 @@ for _, layout in ipairs { "typed", "hbinduni-hash" } do
           if line:sub(1, #own) ~= own then count = count + 1 end
         end
         assert.equal(2, count) -- one of data, one that is told
+      end)
+
+    -- It was off for a minute, with a warning, when a connection was made just then.
+    it("begins later, and without a word, where the server has no memory for now",
+      function()
+        local refused = store:stats().cache.flushes.refused
+        store:close()
+        server:command("CONFIG", "RESETSTAT")
+        server:command("CONFIG", "SET", "maxmemory", "1")
+        store = open()
+        session = store:session "s"
+        assert.is_true(clock.wait_for(function()
+          assert(store:ping())
+          local stats = server:command("INFO", "commandstats")
+          return stats:find("cmdstat_hset:.-rejected_calls=[1-9]") ~= nil
+        end))
+        server:command("CONFIG", "SET", "maxmemory", "0")
+        keep("pre-key", "a")
+        assert.same({}, warned)
+        assert.equal(refused, store:stats().cache.flushes.refused)
       end)
 
     it("is there for the user of doc/cache.md, but for none with a rule less", function()

@@ -465,9 +465,9 @@ case {
 -- gives the loop no turn: with this bug it would read the same for ever.
 local NO_PUMP = {
   name = "nobody looks at what has come before a hit",
-  { COHERENCE, "now_ms - self.turned_ms > PUMP_GAP_MS then self.driver:pump() end",
-    "now_ms - self.turned_ms > PUMP_GAP_MS then if not self.serves then "
-      .. "self.driver:pump() end end" },
+  { COHERENCE, "local PUMP_GAP_MS = 5", "local PUMP_GAP_MS = math.huge" },
+  { COHERENCE, "    return false\n  end\n  self.driver:pump()\n",
+    "    return false\n  end\n  if not self.serves then self.driver:pump() end\n" },
 }
 
 case {

@@ -293,6 +293,70 @@ describe("tracking", function()
       end)
   end
 
+  -- A server that is full, or a replica for a moment, had the cache off for a minute.
+  for _, words in ipairs {
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    "READONLY You can't write against a read only replica.",
+    "MISCONF Errors writing to the AOF file: No space left on device",
+  } do
+    it("that cannot be for now (" .. words:match "%u+" .. ") is asked for again soon; "
+      .. "somebody is told the fifth time", function()
+      local result = peer.each_cut(function(p)
+        begin(p)
+        local right = p.answers.EXEC
+        p.answers.HSET = "-" .. words .. "\r\n"
+        p.answers.EXEC = "-EXECABORT Transaction discarded\r\n"
+        local code, said = read(p), {}
+        for round = 1, 6 do
+          said[round] = told(p)
+          p:pass(CHECK_MS)
+          p:pump()
+        end
+        local before = p.lane:stream()
+        p.answers.HSET, p.answers.EXEC = "+QUEUED\r\n", right
+        p:pass(CHECK_MS)
+        p:pump()
+        return { code = code, said = said, before = before, after = p.lane:stream() }
+      end)
+      assert.same({
+        code = "ok", before = 0, after = 1,
+        said = { {}, {}, {}, {}, { "refused " .. words }, {} },
+      }, result)
+    end)
+  end
+
+  it("pauses on a connection when it is told to, and begins anew", function()
+    local result = peer.each_cut(function(p)
+      begin(p)
+      read(p)
+      p:forget_commands()
+      p.lane:pause_tracking(p.now_ms)
+      local paused = { told(p) }
+      read(p)
+      local stream = p.lane:stream()
+      p:pass(CHECK_MS)
+      p:pump()
+      return {
+        paused = paused, stream = stream, after = p.lane:stream(),
+        first = p.commands[1], second = p.commands[2],
+        again = p.carried[DATA][#p.carried[DATA]]:match "TRACKING ON .*NOLOOP$" ~= nil,
+      }
+    end)
+    assert.same({
+      paused = { { "lost 1" }, true }, stream = 0, after = 2, again = true,
+      first = "CLIENT TRACKING OFF", second = "ECHO x",
+    }, result)
+  end)
+
+  it("has nothing to pause where nothing is watched", function()
+    local p = peer.new()
+    p:start {}
+    p.lane = p.engine:lane "meta"
+    p.lane:pause_tracking(p.now_ms)
+    read(p)
+    assert.same({ "CLIENT ID", "INFO server", "ECHO x" }, p.commands)
+  end)
+
   it("is refused by a server that does not name its clients or its run", function()
     for _, command in ipairs { "CLIENT ID", "INFO server" } do
       local p = peer.new()

@@ -125,12 +125,14 @@ end
 --   with a line break: the proxy keeps back what may be its beginning
 -- - `connection`: only the k-th connection since the start; default the first one that
 --   sends something (that sends `from`)
+-- - `sent`: only one that has sent this byte string before, which must be counted (see
+--   `start`)
 -- - `settle_ms` (default 0): time between the last byte and the cut, for the server to
 --   carry out what it got
 -- - `how`: `fin` (default) or `rst`. A unix socket knows no RST: there the client sees
 --   ECONNRESET only when the proxy closes with something unread
 function Proxy:cut_request(options)
-  order(self, "cut_request", options, "after_bytes from connection settle_ms how")
+  order(self, "cut_request", options, "after_bytes from connection sent settle_ms how")
 end
 
 --- Cuts one connection after `after_bytes` further bytes of replies, but not before the
@@ -140,7 +142,7 @@ end
 -- replies, and counting begins with its first byte
 function Proxy:cut_reply(options)
   order(self, "cut_reply", options,
-    "after_bytes from reply_from connection settle_ms how")
+    "after_bytes from reply_from connection sent settle_ms how")
 end
 
 --- Closes all connections now.

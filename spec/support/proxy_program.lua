@@ -214,10 +214,16 @@ local function take(link, flow, bytes)
   return taken
 end
 
+-- Whether a link is one of those that an order is for.
+local function has_sent(link, text)
+  return text == nil or link.request.counts[text] ~= nil
+end
+
 local function concerns(link)
   return cut_order
     and (cut_order.connection == nil or cut_order.connection == link.number)
     and (cut_order.link == nil or cut_order.link == link)
+    and has_sent(link, cut_order.sent)
 end
 
 -- Without a request marker the order is bound to the first link that sends something;
@@ -333,11 +339,6 @@ local function write_flow(flow)
   end
 end
 
--- Whether a link is one of those that an order is for.
-local function has_sent(link, text)
-  return text == nil or link.request.counts[text] ~= nil
-end
-
 local function is_held(link, flow)
   if link.is_orphan then
     return false
@@ -390,6 +391,12 @@ local function checked_how(options)
   return how
 end
 
+-- Who says what is counted from then on only would be taken for one who has never.
+local function checked_sent(options)
+  assert(options.sent == nil or counts[options.sent], "sent is not counted")
+  return options.sent
+end
+
 local function new_cut(flow, options)
   return {
     flow = flow,
@@ -397,6 +404,7 @@ local function new_cut(flow, options)
     reply_from = options.reply_from,
     remaining = assert(tonumber(options.after_bytes), "after_bytes is missing"),
     connection = tonumber(options.connection),
+    sent = checked_sent(options),
     settle_ms = tonumber(options.settle_ms) or 0,
     how = checked_how(options),
   }
@@ -409,12 +417,6 @@ local function release_kept()
       flow.kept, flow.unreplaced = "", ""
     end
   end
-end
-
--- Who says what is counted from then on only would be taken for one who has never.
-local function checked_sent(options)
-  assert(options.sent == nil or counts[options.sent], "sent is not counted")
-  return options.sent
 end
 
 local orders = {}
