@@ -50,6 +50,7 @@ describe("the example gateway", function()
     local command = {
       "curl", "-s", "-m", "10", "-w", "\n%{http_code}", "-X", method,
       "--unix-socket", directory .. "/gateway.sock", "http://gateway" .. path,
+      method == "HEAD" and "-I" or nil,
       env = { LD_PRELOAD = false },
     }
     if body then
@@ -107,8 +108,56 @@ describe("the example gateway", function()
     assert.same({ 400, "bad_request" }, { status, cjson.decode(body).error })
     assert.same(404, (curl("GET", "/sessions/nobody/creds")))
     assert.same(405, (curl("POST", "/sessions/5511/keys")))
+    assert.truthy(cjson.decode(body).message:find "^text: not JSON at byte 1", body)
     assert.same(400, (curl("GET", "/sessions/5511/keys/session")))
+    assert.same(400, (curl("GET", "/sessions/5511/keys/session?id")))
+    assert.same(400, (curl("GET", "/sessions/5511/keys/session?id=%ff")))
+    assert.same(400, (curl("GET", "/sessions/5511/keys/creds?id=creds")))
+    assert.same(400, (curl("GET", "/sessions/%7Dx/creds")))
     assert.same(404, (curl("GET", "/sessions/5511/else")))
+    assert.same(404, (curl("GET", "/else")))
+    local _, head = curl("HEAD", "/sessions/5511/keys")
+    assert.truthy(head:find "405 Not Allowed.*allow: PUT", head)
+    assert.falsy(log():find("[error]", 1, true), log())
+  end)
+
+  -- What ended the keys of the request could replace the creds.
+  it("lets no body of keys bring anything else", function()
+    assert.same(200, (curl("POST", "/sessions/apart/commit", '{"creds":{"a":1}}')))
+    for _, body in ipairs { '{"x":{"1":1}},"creds":{"a":2}', "{}", "5", "" } do
+      curl("PUT", "/sessions/apart/keys", body)
+    end
+    assert.same(400, (curl("PUT", "/sessions/apart/keys", '{"x":{}},"creds":{"a":2}')))
+    assert.same({ 200, '{"a":1}' }, { curl("GET", "/sessions/apart/creds") })
+  end)
+
+  it("takes ids as they are written", function()
+    for _, id in ipairs { "+5511", "a%2Fb%25%3A", "%FF", "a%7Bb%7D" } do
+      local text = ('{"session":{"%s":{"x":1}}}'):format "a/b:+%"
+      assert.same(200, (curl("PUT", "/sessions/" .. id .. "/keys", text)), id)
+      assert.same({ 200, '{"a/b:+%":{"x":1}}' },
+        { curl("GET", "/sessions/" .. id .. "/keys/session?id=a/b:%2B%25") })
+    end
+    assert.same(1, redis:command("EXISTS", "authstate:{+5511}:meta"))
+    assert.same(1, redis:command("EXISTS", "authstate:{a/b%:}:meta"))
+    assert.same(1, redis:command("EXISTS", "authstate:{\255}:meta"))
+  end)
+
+  -- Those beyond the first thousand were taken for absent.
+  it("asks for all ids of a long query", function()
+    assert.same(200, (curl("PUT", "/sessions/long/keys", '{"s":{"1100":1}}')))
+    local ids = {}
+    for i = 1, 1100 do ids[i] = i == 1100 and "id=1100" or "id=x" end
+    assert.same({ 200, '{"1100":1}' },
+      { curl("GET", "/sessions/long/keys/s?" .. table.concat(ids, "&")) })
+  end)
+
+  it("answers HEAD as GET, without a body", function()
+    assert.same(200, (curl("PUT", "/sessions/head/keys", '{"s":{"1":12345}}')))
+    local status, head = curl("HEAD", "/sessions/head/keys/s?id=1")
+    assert.same(200, status)
+    assert.truthy(head:find("content%-length: 11"), head)
+    assert.same(404, (curl("HEAD", "/sessions/head/creds")))
   end)
 
   it("counts for Prometheus, and shows a page", function()

@@ -56,6 +56,18 @@ local function refuse(message)
   fail(400, "bad_request", message)
 end
 
+-- What stands in a path. (ngx.unescape_uri makes a blank of a plus.)
+local function unescape(text)
+  return (text:gsub("%%(%x%x)", function(digits)
+    return string.char(tonumber(digits, 16))
+  end))
+end
+
+-- Whether JSON can name it: an answer names the records that were found.
+local function is_text(name)
+  return type(name) == "string" and (pcall(quote, name))
+end
+
 -- ---- sessions -------------------------------------------------------------------------
 
 local function handle_of(self, id)
@@ -99,7 +111,8 @@ local function read_body()
 end
 
 -- Writes. After a delete a late writer is `fenced`; who means to begin anew says so by
--- `?anew=1`. A text that is no JSON is the client's mistake, which the call raises.
+-- `?anew=1`. A text that is no session is the client's mistake, which the call raises,
+-- with the place of the call before it.
 local function commit(self, id, text)
   local is_fine, is_done, version = pcall(ask, self, id, function(session)
     if ngx.var.arg_anew == "1" then
@@ -109,7 +122,7 @@ local function commit(self, id, text)
     return session:commit_json(text)
   end)
   if not is_fine then
-    refuse(tostring(is_done))
+    refuse((tostring(is_done):gsub("^.-:%d+: ", "")))
   elseif is_done then
     answer(200, ('{"version":%d}\n'):format(version))
   end
@@ -123,10 +136,22 @@ local function get_creds(self, id)
   if text then answer(200, text) else fail(404, "absent", "there is no such session") end
 end
 
+-- All ids that the query names, however many (0): one that were left out would look as if
+-- it were absent. nginx bounds the query (large_client_header_buffers).
+local function ids_of_query()
+  local ids = ngx.req.get_uri_args(0).id
+  if type(ids) ~= "table" then ids = { ids } end
+  for _, id in ipairs(ids) do
+    if not is_text(id) then return nil, "an id must be UTF-8: ?id=1&id=2" end
+  end
+  if not ids[1] then return nil, "the query must name ids: ?id=1&id=2" end
+  return ids
+end
+
 local function get_keys(self, id, kind)
-  local ids = ngx.req.get_uri_args(1000).id
-  if type(ids) == "string" then ids = { ids } end
-  if type(ids) ~= "table" then return refuse "the query must name ids: ?id=1&id=2" end
+  if kind == "creds" then return refuse "the credentials are at /creds" end
+  local ids, message = ids_of_query()
+  if not ids then return refuse(message) end
   local is_done, found = read(self, id, function(session)
     return session.keys:get_json(kind, ids)
   end)
@@ -136,32 +161,47 @@ local function get_keys(self, id, kind)
   answer(200, "{" .. table.concat(parts, ",") .. "}")
 end
 
--- By method and what follows the id.
+-- The body must be JSON by itself: else it could end the keys, and bring creds.
+local function put_keys(self, id)
+  local body = read_body()
+  local parsed, message = authstate.from_json(body)
+  if parsed == nil then return refuse(message) end
+  commit(self, id, '{"keys":' .. body .. "}")
+end
+
+local function post_commit(self, id)
+  commit(self, id, read_body())
+end
+
+-- By what follows the id. nginx leaves the body of an answer to HEAD out.
 local ROUTES = {
-  { "GET", "^/creds$", get_creds },
-  { "GET", "^/keys/([^/]+)$", get_keys },
-  { "PUT", "^/keys$", function(self, id)
-    commit(self, id, '{"keys":' .. read_body() .. "}")
-  end },
-  { "POST", "^/commit$", function(self, id) commit(self, id, read_body()) end },
+  { "^/creds$", { GET = get_creds, HEAD = get_creds } },
+  { "^/keys/([^/]+)$", { GET = get_keys, HEAD = get_keys } },
+  { "^/keys$", { PUT = put_keys } },
+  { "^/commit$", { POST = post_commit } },
 }
+
+local function refuse_method(methods)
+  local names = {}
+  for name in pairs(methods) do names[#names + 1] = name end
+  table.sort(names)
+  ngx.header.allow = table.concat(names, ", ")
+  fail(405, "bad_request", "accepted: " .. ngx.header.allow)
+end
 
 --- Answers a request.
 function Gateway:serve()
   local path = ngx.var.request_uri:match "^[^?]*"
   local id, rest = path:match "^/sessions/([^/]+)(/.*)$"
   if not id then return fail(404, "absent", "accepted: /sessions/ID/...") end
-  id = ngx.unescape_uri(id)
+  id = unescape(id)
   if #id > 512 or id:sub(1, 1) == "}" then return refuse "this is no session id" end
-  local is_path = false
   for _, route in ipairs(ROUTES) do
-    local word = rest:match(route[2])
-    if word and route[1] == ngx.req.get_method() then
-      return route[3](self, id, ngx.unescape_uri(word))
-    end
-    is_path = is_path or word ~= nil
+    local word = rest:match(route[1])
+    local call = word and route[2][ngx.req.get_method()]
+    if call then return call(self, id, unescape(word)) end
+    if word then return refuse_method(route[2]) end
   end
-  if is_path then return fail(405, "bad_request", "another method is wanted here") end
   fail(404, "absent", "nothing is here")
 end
 
