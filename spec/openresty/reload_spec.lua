@@ -180,6 +180,11 @@ describe("a reload", function()
     assert.truthy(total > 100, "writes: " .. total)
     assert.truthy(clock.wait_for(function() return #server:workers() == 1 end, LEAVES_MS),
       "workers: " .. #server:workers())
+    for line in server:log():gmatch "[^\n]+" do
+      local is_amiss = line:find "%[warn%]" or line:find "%[alert%]" or
+        line:find "%[crit%]" or line:find "%[emerg%]" or line:find("[lua]", 1, true)
+      assert.falsy(is_amiss, line)
+    end
   end)
 
   it("and the end of nginx come soon, though Redis is silent", function()

@@ -325,7 +325,7 @@ local function pump(self)
     if not is_fine then ngx.log(ngx.ERR, "authstate: ", message) end
     if not self.engine then break end
     if may_rest(self, now_ms) then
-      drop_connections(self, "nobody used it") -- the next call opens them again
+      drop_connections(self, "") -- no failure; the next call opens them again
       break
     end
     self.is_rung = false
