@@ -37,20 +37,44 @@ location = /run {
 }
 ]]
 
+-- Sockets of the program's own, as many as there is room for.
+local FULL = [[
+location = /full {
+  content_by_lua_block {
+    local results, sockets = {}, {}
+    repeat
+      local one = ngx.socket.tcp()
+      sockets[#sockets + 1] = one
+      local is_fine, is_connected = pcall(one.connect, one, "unix:%s")
+    until not is_fine or not is_connected
+    local function note(call)
+      local is_fine, message, code = call()
+      results[#results + 1] = is_fine and "fine" or code .. (message:find(
+        "worker_connections", 1, true) and " says why" or message)
+    end
+    local function ping() return store:ping { timeout_ms = 700 } end
+    note(ping)
+    for _, one in ipairs(sockets) do one:close() end
+    note(ping)
+    ngx.print(require("cjson").encode(results))
+  }
+}
+]]
+
 describe("where nginx has no room for a timer", function()
   local redis, server
 
   before_each(function()
     redis = redis_server.start()
     server = nginx.start {
-      level = "emerg",
+      level = "emerg", connections = 40,
       http = ([[
         lua_max_running_timers 4;
         init_by_lua_block {
           store = assert(require("authstate").open { redis = "%s" })
         }
       ]]):format(redis.url),
-      server = SERVER,
+      server = SERVER .. FULL:format(redis.socket),
     }
   end)
 
@@ -68,6 +92,13 @@ describe("where nginx has no room for a timer", function()
       }, cjson.decode(body))
     end)
   end
+
+  it("a call ends in time when clients have taken all connections", function()
+    local status, body = server:get "/full"
+    assert.same(200, status, server:log())
+    assert.same({ "unavailable says why", "fine" }, cjson.decode(body))
+    assert.same(0, server:quit())
+  end)
 
   it("a write says so that needs a crew", function()
     local status, body = server:get "/run?free=2"

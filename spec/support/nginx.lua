@@ -26,7 +26,7 @@ worker_processes ${workers};
 worker_rlimit_nofile 16384;
 load_module /usr/lib/nginx/modules/ndk_http_module.so;
 load_module /usr/lib/nginx/modules/ngx_http_lua_module.so;
-events { worker_connections 4096; }
+events { worker_connections ${connections}; }
 http {
   access_log off;
   client_body_temp_path ${directory}/body;
@@ -56,6 +56,7 @@ local function write_config(self)
     root = lfs.currentdir(),
     flavour = os.getenv "AUTHSTATE_BUILD" or "release",
     directory = self.directory, port = self.port,
+    connections = self.options.connections or 4096,
     workers = self.options.workers or 1, level = self.options.level or "info",
     http = self.options.http or "", server = self.options.server or "",
   }
@@ -84,7 +85,8 @@ end
 --- Starts nginx and waits until it answers. The fields `url`, `port` and `directory` may
 -- be read.
 -- @tparam table options `server` (text of the server block), `http` (text of the http
--- block), `workers` (default 1), `level` (of the error log, default info), `env`
+-- block), `workers` (default 1), `connections` (of each, default 4096), `level` (of the
+-- error log, default info), `env`
 -- @treturn Server
 function nginx.start(options)
   local self

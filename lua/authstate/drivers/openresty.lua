@@ -73,9 +73,6 @@ local SWEEP_MS = 1000
 -- How often requests look that wait while there is no pump yet.
 local WATCH_S = 0.05
 
--- How often it looks whether its store is still there.
-local LOOK_MS = 2000
-
 local MAX_IDLE = 1024
 
 -- Waiters that can be used again: { bell, result }.
@@ -284,7 +281,7 @@ end
 
 -- How long the pump may wait. It notes until when.
 local function patience_s(self, now_ms)
-  local until_ms = math.min(self.engine:deadline_ms(), now_ms + LOOK_MS)
+  local until_ms = math.min(self.engine:deadline_ms(), now_ms + lifetime.LOOK_MS)
   if self.awaited > 0 or next(self.handed) then
     until_ms = math.min(until_ms, self.swept_ms + SWEEP_MS)
   end
@@ -465,10 +462,8 @@ function Driver:warm_up()
   local is_begun, message, code, facts = self:enter()
   if not is_begun then return nil, message, code, facts end
   local is_made
-  is_made, reason = ngx.timer.at(0, ping_all, self)
-  if not is_made then
-    return nil, "ngx.timer.at: " .. reason, "unavailable", { attempts = 0 }
-  end
+  is_made, reason = prompt_timer.at(0, ping_all, self)
+  if not is_made then return nil, reason, "unavailable", { attempts = 0 } end
   return true
 end
 

@@ -77,8 +77,8 @@ local function lead(own)
       own.wanted = own.wanted - 1
       ngx.thread.spawn(member, own)
     end
-    local is_rung = own.bell:wait(lifetime.must_go() and
-      lifetime.LINGER_MS / 1000 or bell.LONG_S)
+    local patience_ms = lifetime.must_go() and lifetime.LINGER_MS or lifetime.LOOK_MS
+    local is_rung = own.bell:wait(patience_ms / 1000)
     local is_idle = own.busy == 0 and own.wanted == 0 and first > last
     if not is_rung and is_idle and lifetime.must_go() then break end
   end

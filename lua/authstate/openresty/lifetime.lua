@@ -6,8 +6,12 @@
 local bell = require "authstate.openresty.bell"
 local core = require "authstate.core"
 local process = require "authstate.process"
+local prompt_timer = require "authstate.openresty.prompt_timer"
 
 local lifetime = {}
+
+--- How often one looks, in ms, who was not told that he must go.
+lifetime.LOOK_MS = 2000
 
 --- How long connections stay open that nobody uses, when they must go.
 lifetime.LINGER_MS = 300
@@ -35,24 +39,23 @@ end
 -- which may be long in coming; so another timer rings.
 local function watch(premature)
   if premature then
-    ngx.timer.at(0, ring_all)
+    prompt_timer.at(0, ring_all)
   else
-    ngx.timer.at(bell.LONG_S, watch)
+    is_watching = prompt_timer.at(bell.LONG_S, watch)
   end
 end
 
 -- nginx fires pending timers early in a worker that leaves.
 local function note_lasting()
   is_lasting = true
-  if is_watching then return end
-  is_watching = ngx.timer.at(bell.LONG_S, watch) and true or false
+  is_watching = prompt_timer.at(bell.LONG_S, watch)
 end
 
 --- Looks whether there is a second request, or anything else that only a lasting Lua
 -- state sees. To be called before each use.
 function lifetime.note_use()
-  if is_lasting then return end
-  if was_made_for_worker or was_made_in ~= process.number() or
+  if is_watching then return end
+  if is_lasting or was_made_for_worker or was_made_in ~= process.number() or
      ngx.get_phase() == "init_worker" then
     note_lasting()
   elseif ngx.get_phase() ~= "timer" then

@@ -16,6 +16,16 @@ prompt_timer.BEGIN_MS = 500
 prompt_timer.DROPPED = "nginx did not run a timer; perhaps lua_max_running_timers or "
   .. "worker_connections is too small"
 
+--- As ngx.timer.at, which raises where there is no room for another connection.
+-- @return true; or nil and the reason
+function prompt_timer.at(delay_s, fn, ...)
+  local is_fine, is_made, reason = pcall(ngx.timer.at, delay_s, fn, ...)
+  if is_fine and is_made then return true end
+  reason = tostring(is_fine and reason or is_made)
+  if reason:find "no memory" then reason = prompt_timer.DROPPED end
+  return nil, "ngx.timer.at: " .. reason
+end
+
 local function begin(_, self, fn, ...)
   if self.is_given_up then return end
   self.has_begun = true
@@ -30,8 +40,8 @@ function prompt_timer.start(fn, ...)
   local self = setmetatable({
     has_begun = false, is_given_up = false, made_ms = clock.now_ms(),
   }, PromptTimer)
-  local is_made, reason = ngx.timer.at(0, begin, self, fn, ...)
-  if not is_made then return nil, "ngx.timer.at: " .. reason end
+  local is_made, reason = prompt_timer.at(0, begin, self, fn, ...)
+  if not is_made then return nil, reason end
   return self
 end
 
