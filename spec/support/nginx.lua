@@ -60,9 +60,12 @@ local function write_config(self)
     workers = self.options.workers or 1, level = self.options.level or "info",
     http = self.options.http or "", server = self.options.server or "",
   }
-  local file = assert(io.open(self.config_path, "w"))
+  -- In one step: nginx may be reading it, for the reload before.
+  local path = self.config_path .. ".new"
+  local file = assert(io.open(path, "w"))
   assert(file:write((CONFIG:gsub("%${(%w+)}", places))))
   file:close()
+  assert(os.rename(path, self.config_path))
 end
 
 local function is_root()
