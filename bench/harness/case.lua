@@ -50,7 +50,7 @@ local NAMES = { "read_one", "read_100", "write_100", "session_load" }
 local LISTS = {
   engine = {
     "engine_one", "engine_read", "engine_read_100", "engine_pre_key", "engine_write",
-    "engine_lone", "engine_pool",
+    "engine_lone", "engine_pool", "engine_metrics",
   },
   cache = { "cache_read", "cache_policy" },
   nginx = { "openresty", "openresty_restart" },
