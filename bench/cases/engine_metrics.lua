@@ -7,7 +7,8 @@ local LUAJIT = os.getenv "LUAJIT" or "luajit"
 local SLICES = 8
 
 local SITUATIONS = {
-  { "tasks", "from Redis, by 1,000 tasks" }, { "alone", "from Redis, one after the other" },
+  { "tasks", "from Redis, by 1,000 tasks" },
+  { "alone", "from Redis, one after the other" },
   { "hit", "a hit of the near cache" },
 }
 local WAYS = { "plain", "again", "enable_metrics", "on_operation" }
@@ -54,16 +55,19 @@ end
 local function measure(context)
   local rounds, message = measure_rounds(context.knobs, context.on_round)
   if not rounds then return nil, message end
-  local rows, result = {}, { versions = {}, goals = {}, figures = authstate.array(rounds) }
+  local rows = {}
+  local result = { versions = {}, goals = {}, figures = authstate.array(rounds) }
   for _, situation in ipairs(SITUATIONS) do
     local name, title = unpack(situation)
     for _, way in ipairs(WAYS) do
-      local spent, ratio = values_of(rounds, name, way), values_of(rounds, name, way, true)
+      local spent = values_of(rounds, name, way)
+      local ratio = values_of(rounds, name, way, true)
       rows[#rows + 1] = { title, way, ("%.3f"):format(spent.median),
         ("%.3f [%.3f .. %.3f]"):format(ratio.median, ratio.q1, ratio.q3) }
     end
     if name ~= "hit" then
-      table.insert(result.goals, goals.at_most(name, "enable_metrics, of the same without",
+      table.insert(result.goals, goals.at_most(name,
+        "enable_metrics, of the same without",
         values_of(rounds, name, "enable_metrics", true).median, MOST_FOR_METRICS))
     end
   end

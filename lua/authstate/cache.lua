@@ -75,6 +75,14 @@ function Cache:type_number(name)
   return number
 end
 
+--- How many records of a type were found, and how many were not: { hits, misses }, to be
+-- corrected by who does not use what it finds. Valid until another type comes.
+function Cache:counts(name)
+  local number, seen = self:type_number(name), self.core
+  if number < seen.type_count then return seen.types[number] end
+  return { hits = 0, misses = 0 } -- there was no memory for it
+end
+
 --- The name of a numbered type.
 function Cache:type_name(number)
   return self.type_names[number]

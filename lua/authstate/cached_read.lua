@@ -30,24 +30,32 @@ function cached_read.hit(near, handle, kind, ids, shape)
   if not value or type(value) == "table" then
     local is_open
     value, is_open = near:open(handle, e, kind, id, shape)
-    if not is_open then return nil, true end
+    if not is_open then
+      local counted = near.cache:counts(kind)
+      counted.hits, counted.misses = counted.hits - 1, counted.misses + 1
+      return nil, true
+    end
   end
   local found = new_table(0, 1)
   found[id] = value
   return found
 end
 
--- Takes the records from the cache if it has all of them. Whether it has.
+-- Takes the records from the cache if it has all of them. Whether it has: if not, all of
+-- them are read elsewhere, and none counts as a hit.
 local function take_hits(near, handle, kind, ids, shape, found, is_shared)
-  if not near:is_served_in_turn() then return false end
+  local is_served = near:is_served_in_turn()
+  local counted = near.cache:counts(kind)
+  local hits, misses = counted.hits, counted.misses
   local now_ms = clock.now_ms()
   for i = 1, #ids do
-    local id = ids[i]
-    local is_open
-    local e = near:find(handle, kind, id, now_ms)
-    if not e then return false end
-    found[id], is_open = near:read(handle, e, kind, id, shape, is_shared)
-    if not is_open then return false end
+    local id, is_open = ids[i], false
+    local e = is_served and near:find(handle, kind, id, now_ms)
+    if e then found[id], is_open = near:read(handle, e, kind, id, shape, is_shared) end
+    if not is_open then
+      counted.hits, counted.misses = hits, misses + #ids
+      return false
+    end
   end
   return true
 end

@@ -385,17 +385,23 @@ local function find_record(self, handle)
   return record
 end
 
---- Looks for a record.
+-- What is not even looked for is missing, too.
+local function miss(self, kind)
+  local counted = self.cache:counts(kind)
+  counted.misses = counted.misses + 1
+end
+
+--- Looks for a record, and counts whether it was there.
 -- @param handle on a session
 -- @return its entry; nil when it must be read
 function Near:find(handle, kind, id, now_ms)
   local record = find_record(self, handle)
-  if not record or not handle.writer.turns:is_open() then return nil end
+  if not record or not handle.writer.turns:is_open() then return miss(self, kind) end
   local number = self.cache.type_numbers[kind]
-  if not number then return nil end
+  if not number then return miss(self, kind) end
   if not self.is_slot then
     id = find_field(self, handle.id, kind, id)
-    if not id then return nil end
+    if not id then return miss(self, kind) end
   end
   return self.cache:find(record.number, number, id, now_ms)
 end
