@@ -3,7 +3,6 @@
 
 local cjson = require "cjson"
 
-local clock = require "spec.support.clock"
 local nginx = require "spec.support.nginx"
 local process = require "spec.support.process"
 local redis_server = require "spec.support.redis_server"
@@ -21,18 +20,7 @@ location = /run {
     ngx.print(cjson.encode(results))
   }
 }
-location = /phase {
-  %s
-  content_by_lua_block { ngx.print "done" }
-}
 ]]
-
-local PHASES = {
-  set_by_lua = 'set_by_lua_block $x { try() return "" }',
-  header_filter_by_lua = "header_filter_by_lua_block { try() }",
-  body_filter_by_lua = "body_filter_by_lua_block { try() }",
-  log_by_lua = "log_by_lua_block { try() }",
-}
 
 local function config_of(redis)
   return ([[
@@ -40,10 +28,6 @@ local function config_of(redis)
       cjson = require "cjson"
       authstate = require "authstate"
       store = assert(authstate.open { redis = "%s" })
-      function try()
-        local is_fine, reason = pcall(store.ping, store)
-        ngx.log(ngx.WARN, "tried: ", tostring(is_fine), " ", tostring(reason))
-      end
     }
   ]]):format(redis.url)
 end
@@ -59,7 +43,7 @@ describe("inside nginx", function()
 
   setup(function()
     redis = redis_server.start { tcp = true }
-    server = nginx.start { http = config_of(redis), server = SERVER:format "" }
+    server = nginx.start { http = config_of(redis), server = SERVER }
   end)
 
   it("a session is written, read and deleted", function()
@@ -140,19 +124,6 @@ describe("inside nginx", function()
     ]]
     assert.same(1, before)
     assert.truthy(mean >= 32, "operations in a batch: " .. mean)
-  end)
-
-  it("works in rewrite, access and timers", function()
-    assert.same({ true }, { run [[
-      local done = require("ngx.semaphore").new()
-      local answer
-      ngx.timer.at(0, function()
-        answer = store:ping()
-        done:post()
-      end)
-      done:wait(5)
-      return answer
-    ]] })
   end)
 
   it("a call in a coroutine of the request's own waits, too", function()
@@ -345,39 +316,4 @@ describe("inside nginx", function()
       end
     end
   end)
-end)
-
-describe("a phase that cannot wait", function()
-  for name, block in pairs(PHASES) do
-    it(name .. " is named, with the way out", function()
-      local redis = redis_server.start()
-      local server = nginx.start {
-        http = config_of(redis), server = SERVER:format(block),
-      }
-      assert.same(200, (server:get "/phase"), server:log())
-      local words = ("tried: false %s cannot wait"):format(name)
-      assert.truthy(clock.wait_for(function()
-        return server:log():find(words, 1, true)
-      end), server:log())
-      assert.truthy(server:log():find("ngx.timer.at(0", 1, true))
-      server:kill()
-    end)
-  end
-
-  it("init_by_lua and init_worker_by_lua are named, and the store works later",
-    function()
-      local redis = redis_server.start()
-      local server = nginx.start {
-        http = config_of(redis):gsub("    }\n  $", "try() }\n") ..
-          "init_worker_by_lua_block { try() }",
-        server = [[location = /ping { content_by_lua_block {
-          ngx.print(tostring(store:ping())) } }]],
-      }
-      local status, body = server:get "/ping"
-      assert.same({ 200, "true" }, { status, body }, server:log())
-      local log = server:log() .. server.process:errors()
-      assert.truthy(log:find("tried: false init_by_lua cannot wait", 1, true), log)
-      assert.truthy(log:find("tried: false init_worker_by_lua cannot wait", 1, true), log)
-      server:kill()
-    end)
 end)
