@@ -385,6 +385,10 @@ local function check_redis(given, faults)
     complain(faults, "redis", given, 'option "redis": %s must be a URL or a table',
       failure.show(given))
     return nil
+  elseif given[1] ~= nil then
+    complain(faults, "redis", given, 'option "redis": a list, the seeds of a cluster, is '
+      .. "not there yet in this version; accepted: a URL or a table that name one server")
+    return nil
   end
   local before = #faults
   local right = check_rows(options.redis_rows, given, "redis.", faults)

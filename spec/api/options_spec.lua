@@ -106,6 +106,8 @@ local MISTAKES = {
     'the layout "hbinduni-hash" keeps JSON texts that others read' },
   { { durability = { replicas = 1 } }, "is not there yet in this version" },
   { { data_dir = "/tmp/x" }, "exclude each other" },
+  { { redis = { "redis://127.0.0.1:1", "redis://127.0.0.1:2" } },
+    'option "redis": a list, the seeds of a cluster, is not there yet' },
   { { redis = 6379 }, 'option "redis": 6379 must be a URL or a table' },
   { { redis = "127.0.0.1:6379" }, "not a URL; accepted: redis://" },
   { { redis = "http://127.0.0.1" }, 'unknown scheme "http"' },
