@@ -127,8 +127,9 @@ end
 
 -- Reads when its turn has come, which it may have to wait for.
 local function in_order(self, call, read, a, b, c)
-  if self.writer.turns:is_open() then return read_now(self, call, read, a, b, c) end
-  return scheduler.hold(read_in_turn, self, call, read, a, b, c)
+  local turns = self.writer.turns
+  if turns:is_open() then return read_now(self, call, read, a, b, c) end
+  return turns:hold(call, read_in_turn, self, call, read, a, b, c)
 end
 
 --- Begins a call, in the order of the session; see Store:begin.
@@ -644,8 +645,11 @@ local function wait_and_write_plainly(self, call, filled)
 end
 
 local function write_plainly_in_order(self, call, filled)
-  if not self.writer.turns:is_open_to_plain() then
-    return scheduler.hold(wait_and_write_plainly, self, call, filled)
+  local turns = self.writer.turns
+  -- The near cache must be told of the end, and inside nginx a request may just vanish.
+  local is_held = self.store.near and scheduler.is_deaf
+  if is_held or not turns:is_open_to_plain() then
+    return turns:hold(call, wait_and_write_plainly, self, call, filled)
   end
   return write_plainly(self, call, filled)
 end

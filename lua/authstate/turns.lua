@@ -30,15 +30,21 @@ function turns.new(waiting)
     retreats = 0,       -- how often one that was sent had to be sent again
     queue = {},         -- those that wait: { kind, task, is_granted }
     granted = 0,        -- those whose turn has come, and who did not go on yet
+    due = 0,            -- calls that were made and have not begun yet, see `hold`
   }, Turns)
 end
 
---- Whether a read can be sent now.
-function Turns:is_open()
+-- Whether a read that has begun can be sent now.
+local function is_free(self)
   return not self.is_unsent and self.granted == 0 and self.queue[1] == nil
 end
 
---- Whether a plain write can be sent now.
+--- Whether a read that is called now can be sent now.
+function Turns:is_open()
+  return self.due == 0 and is_free(self)
+end
+
+--- Whether a plain write that is called now can be sent now.
 function Turns:is_open_to_plain()
   return not self.is_writing and self:is_open()
 end
@@ -155,19 +161,19 @@ end
 
 --- Begins a read. True; or E.
 function Turns:enter_read(call)
-  if self:is_open() then return true end
+  if is_free(self) then return true end
   return wait(self, call, "read")
 end
 
 --- Begins a plain write of `call.bytes`. True; or E.
 function Turns:enter_plain(call)
-  if self:is_open_to_plain() then return true end
+  if not self.is_writing and is_free(self) then return true end
   return wait(self, call, "plain")
 end
 
 --- Begins a write of `call.bytes`, which must end with `leave_write`. True; or E.
 function Turns:enter_write(call)
-  if not self.is_writing and self:is_open() then
+  if not self.is_writing and is_free(self) then
     self.is_writing, self.is_unsent = true, true
     return true
   end
@@ -193,6 +199,33 @@ function Turns:leave_write(is_unknown)
   self.is_writing, self.is_unsent = false, false
   if is_unknown then refuse_writes(self) end
   if self.queue[1] then advance(self) end
+end
+
+-- A call that was made begins, or never will.
+local function note_begun(self, call)
+  if not call.is_due then return end
+  call.is_due, self.due = false, self.due - 1
+end
+
+local function begin(self, call, fn, ...)
+  note_begun(self, call)
+  return fn(...)
+end
+
+local function end_hold(self, call, is_fine, ...)
+  note_begun(self, call)
+  if not is_fine then error((...), 0) end
+  return ...
+end
+
+--- As scheduler.hold, for a call that takes its turn. Inside nginx somebody else carries
+-- it out, in the order in which calls were made; and who calls before that must not come
+-- before it.
+-- @param call see Store:begin
+function Turns:hold(call, fn, ...)
+  if not scheduler.is_deaf then return scheduler.hold(fn, ...) end
+  call.is_due, self.due = true, self.due + 1
+  return end_hold(self, call, pcall(scheduler.hold, begin, self, call, fn, ...))
 end
 
 return turns

@@ -13,7 +13,6 @@ local entropy = require "authstate.entropy"
 local failure = require "authstate.failure"
 local index = require "authstate.index"
 local meta = require "authstate.meta"
-local scheduler = require "authstate.scheduler"
 local server_scripts = require "authstate.server_scripts"
 local turns = require "authstate.turns"
 
@@ -432,8 +431,8 @@ local function take_turn(self, call, write, ...)
   return result, message, code, details
 end
 
-local function in_turn(...)
-  return scheduler.hold(take_turn, ...)
+local function in_turn(self, call, ...)
+  return self.turns:hold(call, take_turn, self, call, ...)
 end
 
 --- Writes a batch, and pins the handle to the generation that it is in.

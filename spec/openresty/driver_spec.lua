@@ -107,6 +107,28 @@ describe("inside nginx", function()
     ]] })
   end)
 
+  -- Somebody else carries writes out, and reads that were called behind came before them.
+  it("a read that is called behind a write sees it", function()
+    for _, writes in ipairs { "checked", "plain" } do
+      assert.same({ 0 }, { run(([[
+        local own = assert(authstate.open {
+          redis = store.node, enable_cache = false, writes = %q,
+        })
+        local session, wrong = own:session "order", 0
+        for i = 1, 50 do
+          local writer = ngx.thread.spawn(function()
+            return session.keys:set { session = { x = { number = i } } }
+          end)
+          local found = assert(session.keys:get("session", { "x" }))
+          if found.x.number ~= i then wrong = wrong + 1 end
+          assert(select(2, ngx.thread.wait(writer)))
+        end
+        own:close()
+        return wrong
+      ]]):format(writes)) })
+    end
+  end)
+
   it("requests of one turn leave together", function()
     local before, mean = run [[
       local session, threads = store:session "d", {}
