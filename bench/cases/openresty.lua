@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- One nginx worker that answers with one record of the fixture as JSON: through
--- authstate, through a pool of lua-resty-redis sockets that GET a string of the same
--- text, and without any Redis. wrk asks one after the other, in each round another one
--- first. All share the processors, unless PROCESSORS=two gives the worker one of its own.
+-- authstate with the near cache and without, through a pool of lua-resty-redis sockets
+-- that GET a string of the same text, and without any Redis. wrk asks one after the
+-- other, in each round another one first. All share the processors, unless
+-- PROCESSORS=two gives the worker one of its own.
 
 local authstate = require "authstate"
 local goals = require "bench.harness.goals"
@@ -13,9 +14,12 @@ local redis_server = require "spec.support.redis_server"
 local statistics = require "bench.harness.statistics"
 
 local CLIENTS, SECONDS, POOL = 64, 1, 128
-local OURS, RESTY, NONE = "authstate", "lua-resty-redis", "no Redis"
-local NAMES = { OURS, RESTY, NONE }
-local PATHS = { [OURS] = "/authstate", [RESTY] = "/resty", [NONE] = "/none" }
+local OURS, CACHED, RESTY, NONE =
+  "authstate, no cache", "authstate, cache", "lua-resty-redis", "no Redis"
+local NAMES = { OURS, CACHED, RESTY, NONE }
+local PATHS = {
+  [OURS] = "/authstate", [CACHED] = "/cached", [RESTY] = "/resty", [NONE] = "/none",
+}
 
 local TYPE, SESSION = "session", "5511900000002"
 
@@ -23,16 +27,31 @@ local HTTP = [[
 keepalive_timeout 60s;
 init_by_lua_block {
   text = ${text}
-  store = assert(require("authstate").open { redis = "${url}" })
+  store = assert(require("authstate").open { redis = "${url}", enable_cache = false })
+  cached_store = assert(require("authstate").open {
+    redis = "${url}", enable_cache = true,
+  })
   session = store:session "${session}"
+  cached_session = cached_store:session "${session}"
 }
-init_worker_by_lua_block { assert(store:on_worker_start()) }
+init_worker_by_lua_block {
+  assert(store:on_worker_start())
+  assert(cached_store:on_worker_start())
+}
 ]]
 
 local SERVER = [[
 default_type application/json;
 location = /authstate { content_by_lua_block {
   local found, message = session.keys:get_json("${type}", { "${id}" })
+  if not found then
+    ngx.log(ngx.ERR, message)
+    return ngx.exit(500)
+  end
+  ngx.print(found["${id}"])
+} }
+location = /cached { content_by_lua_block {
+  local found, message = cached_session.keys:get_json("${type}", { "${id}" })
   if not found then
     ngx.log(ngx.ERR, message)
     return ngx.exit(500)
@@ -139,6 +158,8 @@ local function conclude(id, text, rates, tails)
         median(statistics.ratios(rates[OURS], rates[RESTY])), 1.5),
       goals.at_least(TYPE, "requests/s of ours : no Redis",
         median(statistics.ratios(rates[OURS], rates[NONE])), 0.65),
+      goals.at_least(TYPE, "requests/s of ours with the cache : no Redis",
+        median(statistics.ratios(rates[CACHED], rates[NONE])), 0.85),
       goals.at_most(TYPE, "p99 of ours : lua-resty-redis",
         median(statistics.ratios(tails[OURS], tails[RESTY])), 1),
     },
