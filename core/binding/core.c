@@ -12,6 +12,7 @@
 #include "binding/histogram.h"
 #include "binding/keyring.h"
 #include "binding/lane.h"
+#include "binding/lookout.h"
 #include "binding/loop.h"
 #include "binding/system.h"
 #include "binding/tls.h"
@@ -35,6 +36,7 @@ int luaopen_authstate_core(lua_State *L) {
   as_binding_keyring_open(L);
   as_binding_lane_open(L);
   as_binding_engine_open(L);
+  as_binding_lookout_open(L);
   as_binding_loop_open(L);
   as_binding_system_open(L);
   as_binding_tls_open(L);

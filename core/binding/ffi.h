@@ -21,6 +21,9 @@
  * authstate_set: a plain write of one field (see as_engine_set), joined with others. The
  * same.
  *
+ * authstate_lookout_next: see as_lookout_next; `lookout` is the address of the Lua
+ * object.
+ *
  * authstate_histogram_...: see binding/histogram.h. `histograms` is the address of the
  * Lua object; a number that it does not have counts nothing. */
 /* clang-format off */
@@ -35,6 +38,8 @@
   int32_t authstate_set(authstate_engine *engine, authstate_hash *hash,                  \
                         const char *field, size_t field_length,                          \
                         const char *value, size_t value_length, double timeout_ms);      \
+  typedef struct authstate_lookout authstate_lookout;                                    \
+  int32_t authstate_lookout_next(authstate_lookout *lookout);                            \
   typedef struct authstate_histograms authstate_histograms;                              \
   void authstate_histogram_add(authstate_histograms *histograms, uint32_t number,        \
                                double duration_ms);                                      \

@@ -50,7 +50,7 @@ function cache.new(options)
     type_numbers = {}, ttl_ms = {}, ttl = options.ttl_ms,
     log = options.log or say_nothing,
     now_ms = options.now_ms or library.authstate_now_ms, on_fate = say_nothing,
-    decoded = {}, decoded_bytes = 0, -- by entry: what readers may share
+    decoded = {}, texts = {}, decoded_bytes = 0, -- by entry: what readers may share
     sessions = 0, -- numbers that were given out
     evictions = 0, refused = 0, invalidations = 0, flushes = {}, useful = 0, wasted = 0,
   }, Cache)
@@ -133,7 +133,7 @@ function Cache:give_up()
   self.hooks = new_refusal()
   self.hit = self.hooks.hit
   self.is_given_up = true
-  self.decoded, self.decoded_bytes = {}, 0
+  self:forget_decoded()
   for e = 1, self.core.slots - 1 do library.authstate_cache_delete(self.core, e) end
 end
 
@@ -186,7 +186,7 @@ function Cache:discard(e, why)
   if entry.preloaded then self:note_fate(e, entry, false) end
   local is_whole, raised = pcall(self.hooks.remove, e, why)
   local is_kept = library.authstate_cache_places(seen, e) > 0
-  self.decoded[e] = nil
+  self.decoded[e], self.texts[e] = nil, nil
   library.authstate_cache_delete(seen, e)
   if not is_whole then
     self:fail("remove: " .. tostring(raised))
@@ -349,16 +349,32 @@ function Cache:json(e, max_value_bytes)
   return self.object:json(e, max_value_bytes)
 end
 
+--- Keeps no value of any entry for readers any more.
+function Cache:forget_decoded()
+  self.decoded, self.texts, self.decoded_bytes = {}, {}, 0
+end
+
+-- Whether there is room for something decoded; if not, all that was kept goes.
+local function make_room(self, bytes)
+  local total = self.decoded_bytes + bytes + DECODED_PLACE_BYTES
+  if total > max(DECODED_BYTES, DECODED_SHARE * self.core.used_bytes) then
+    self:forget_decoded()
+    return false
+  end
+  self.decoded_bytes = total
+  return true
+end
+
 --- Keeps the value of an entry for readers that may share it, until it is another one:
 -- `self.decoded[e]`. What is kept is bounded: all of it goes when it becomes too much.
 -- @param bytes that it takes, about
 function Cache:keep_decoded(e, value, bytes)
-  local total = self.decoded_bytes + bytes + DECODED_PLACE_BYTES
-  if total > max(DECODED_BYTES, DECODED_SHARE * self.core.used_bytes) then
-    self.decoded, self.decoded_bytes = {}, 0
-    return
-  end
-  self.decoded[e], self.decoded_bytes = value, total
+  if make_room(self, bytes) then self.decoded[e] = value end
+end
+
+--- The same of its JSON text: `self.texts[e]`.
+function Cache:keep_text(e, text)
+  if make_room(self, #text) then self.texts[e] = text end
 end
 
 --- Keeps nothing decoded of what there is.
@@ -385,7 +401,7 @@ end
 -- Gives an entry another value; it keeps its place. Without memory for that it goes: the
 -- old value must not stay.
 function Cache:replace(e, type, bytes, sent_ms)
-  self.decoded[e] = nil
+  self.decoded[e], self.texts[e] = nil, nil
   local status = library.authstate_cache_replace(self.core, e, bytes or "",
     bytes and #bytes or 0)
   if status == 0 then

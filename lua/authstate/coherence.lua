@@ -55,9 +55,15 @@ local function tell_fate(made, kind, id, is_useful, session)
   if near and near.rule then near.rule:note_fate(kind, id, is_useful) end
 end
 
+-- The log of a store, for what must not wait. (A cache outlives the store.)
+local function teller(store)
+  local log = store.log
+  return function(...) scheduler.tell(log, ...) end
+end
+
 -- The cache that the options of a store ask for; or nil and a sentence.
 local function join(self)
-  local made, message = shared_cache.join(self, self.store.options, self.store.log)
+  local made, message = shared_cache.join(self, self.store.options, teller(self.store))
   if not made then return nil, message end
   if not made.owners then
     made.owners = setmetatable({}, { __mode = "v" })
@@ -88,7 +94,7 @@ end
 -- @return near; or nil and a sentence
 function coherence.new(store)
   local options = store.options
-  local rule, message = new_rule(options, store.log)
+  local rule, message = new_rule(options, teller(store))
   if rule == nil then return nil, message end
   local self = setmetatable({
     store = store, cache = nil, layout = store.layout, driver = store.driver,
@@ -132,11 +138,11 @@ end
 function Near:change()
   local options, before, rule = self.store.options, self.cache, self.rule or {}
   if options.preload ~= rule.name or options.preload_limit ~= rule.limit then
-    self.rule = new_rule(options, self.store.log)
+    self.rule = new_rule(options, teller(self.store))
   end
   self.keeps_tables = not options.memory_efficient
   if not self.keeps_tables then before:forget_decoded() end
-  shared_cache.change(self, before, options, self.store.log)
+  shared_cache.change(self, before, options, teller(self.store))
   local made = assert(join(self))
   if made ~= before then move(self, made) end
 end
@@ -309,24 +315,36 @@ end
 
 function on.flush(self, why) self:flush(why) end
 
-function on.refused(self, words)
+local function warn(self, sentence)
   if self.has_warned then return end
   self.has_warned = true
-  self.store.log("warn", ("the cache is off: the server does not let us know what others "
-    .. "change (CLIENT TRACKING and SUBSCRIBE __redis__:invalidate, see cache.md): %s")
-    :format(words), { node = self.store.node })
+  scheduler.tell(self.store.log, "warn", "the cache is off: " .. sentence,
+    { node = self.store.node })
+end
+
+function on.refused(self, words)
+  warn(self, ("the server does not let us know what others change (CLIENT TRACKING and "
+    .. "SUBSCRIBE __redis__:invalidate, see cache.md): %s"):format(words))
+end
+
+--- The driver cannot see what the server tells: says so, once.
+-- @param reason sentence
+function Near:give_up(reason)
+  warn(self, "what the server tells of changes cannot be seen in time: " .. reason)
 end
 
 --- A turn of the loop has brought what it has: to be called before replies are handed
 -- out.
 function Near:turn(engine)
   local now_ms = clock.now_ms()
-  local taken = self.taken
+  local taken = self.taken or {}
+  self.taken = nil -- a policy that fails is told of by the program, which may call us
   local count, is_live = engine:take_invalidations(taken, now_ms)
   for i = 1, 2 * count, 2 do
     on[taken[i]](self, taken[i + 1])
     taken[i], taken[i + 1] = nil, nil
   end
+  self.taken = taken
   self.serves, self.turned_ms = is_live, now_ms
 end
 
@@ -346,8 +364,7 @@ function Near:is_served(now_ms)
   elseif has_tasks() then
     return false
   end
-  self.driver:pump()
-  return self.serves
+  return self.driver:pump(now_ms) and self.serves
 end
 
 --- The same for a call that may wait. Who reads from the cache only would never let the
@@ -361,7 +378,9 @@ function Near:is_served_in_turn()
     scheduler.give_way(task)
     if task.is_cancelled then return false end
   end
-  if not task or not is_recent(self, clock.now_ms()) then self.driver:pump() end
+  if not task or not is_recent(self, clock.now_ms()) then
+    if not self.driver:pump() then return false end
+  end
   return self.serves
 end
 
@@ -431,6 +450,8 @@ end
 --   be opened, and must be read
 function Near:open(handle, e, kind, id, shape)
   local near_cache, store = self.cache, self.store
+  local text = shape == "json" and near_cache.texts[e]
+  if text then return text, true end
   if near_cache.core.entries[e].absent then return nil, true end
   local opener = store.opener
   local value, message
@@ -444,7 +465,11 @@ function Near:open(handle, e, kind, id, shape)
     value, message = near_cache:value(e, self.max_value_bytes)
   end
   if message then return nil, false end
-  if shape == "value" then keep_immutable(self, e, value) end
+  if shape == "value" then
+    keep_immutable(self, e, value)
+  else
+    near_cache:keep_text(e, value)
+  end
   return value, true
 end
 

@@ -41,6 +41,14 @@ function core_ffi.histograms(address)
   return ffi.cast(histograms_pointer, address)
 end
 
+local lookout_pointer = ffi.typeof "authstate_lookout *"
+
+--- A lookout as the library wants it.
+-- @param address lookout:address()
+function core_ffi.lookout(address)
+  return ffi.cast(lookout_pointer, address)
+end
+
 local cache_pointer = ffi.typeof "authstate_cache *"
 
 --- A cache as the library wants it, and as policies see it.

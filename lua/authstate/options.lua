@@ -104,7 +104,7 @@ options.rows = {
     max = 1024 * 1024 * MIB,
     sentence = "Bound of all kept records, their tables included, for all stores of the "
       .. "process that ask for the same; by default 1/32 of the machine's memory, from "
-      .. "16 to 256 MiB." },
+      .. "16 to 256 MiB, which the workers of nginx share out." },
   { name = "policy", kind = "string", default = "tinylfu",
     sentence = "Which kept record goes first when there is no room: the name or path of "
       .. "a script, see `policies.md`." },

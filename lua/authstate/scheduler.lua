@@ -59,6 +59,13 @@ scheduler.TIMED_OUT = {}
 -- @local
 scheduler.is_deaf = false
 
+--- Calls a function of the program's amid what must not wait; one that may yield, as
+-- inside nginx, is called later.
+-- @local
+function scheduler.tell(fn, ...)
+  fn(...)
+end
+
 local loop              -- nil: not made yet
 local owner = process.number()
 -- Those that are attached to it, in the order in which they came, with holes.

@@ -6,6 +6,7 @@
 local cache = require "authstate.cache"
 local clock = require "authstate.clock"
 local core = require "authstate.core"
+local here = require "authstate.openresty.here"
 
 local shared_cache = {}
 
@@ -16,7 +17,8 @@ local names = setmetatable({}, { __mode = "k" })
 -- Who uses each: { [cache] = { [user] = true } }.
 local users = setmetatable({}, { __mode = "k" })
 
--- What a cache takes when nobody says: a part of what the machine has.
+-- What a cache takes when nobody says: a part of what the machine has. Each worker of
+-- nginx has one.
 local LEAST_BYTES, MOST_BYTES, MEMORY_SHARE = 16 * 1024 ^ 2, 256 * 1024 ^ 2, 32
 
 -- Enough to try a policy with.
@@ -31,8 +33,8 @@ local function describe_ttl(ttl_ms)
 end
 
 local function default_bytes()
-  local share = math.floor((core.memory_bytes() or 0) / MEMORY_SHARE)
-  return math.min(math.max(share, LEAST_BYTES), MOST_BYTES)
+  local share = math.min((core.memory_bytes() or 0) / MEMORY_SHARE, MOST_BYTES)
+  return math.max(math.floor(share / here.worker_count()), LEAST_BYTES)
 end
 
 -- The bound that is asked for, and what a cache of these options is known by.

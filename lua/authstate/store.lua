@@ -102,10 +102,6 @@ end
 -- SWAPDB changes all keys of a database, and nobody is told.
 local function tracking_of(options, server, tell)
   if not options.enable_cache then return nil end
-  if openresty.is_here() then
-    tell("warn", "the cache is off: it is not there yet inside nginx")
-    return nil
-  end
   if server.database ~= 0 then
     tell("warn", ("the cache is off: database %d may be swapped for another one (SWAPDB) "
       .. "without anybody being told; use database 0"):format(server.database))

@@ -170,12 +170,31 @@ describe("the example gateway", function()
         assert.truthy(line:find '^[%l_%d]+{[^{}]*worker="[01]"} [%d.e+-]+$', line)
       end
     end
-    assert.truthy(count >= 14, text)
+    assert.truthy(count >= 20, text)
     local commits = 'authstate_operations_total{operation="commit"'
     assert.truthy(text:find(commits, 1, true), text)
     status, text = curl("GET", "/status")
     assert.same(200, status)
     assert.truthy(text:find("Redis answers", 1, true), text)
+  end)
+
+  it("answers from the near cache of a worker, and shows how often", function()
+    local function hits_on(page)
+      local _, text = curl("GET", page)
+      local sum = 0
+      for hits in text:gmatch 'authstate_cache_hits_total{[^}]*}[^%d]*(%d+)' do
+        sum = sum + hits
+      end
+      return sum
+    end
+    assert.same(200, (curl("PUT", "/sessions/hot/keys", '{"session":{"x":1}}')))
+    assert.truthy(clock.wait_for(function()
+      curl("GET", "/sessions/hot/keys/session?id=x")
+      return hits_on "/metrics" > 0 and hits_on "/status" > 0
+    end))
+    redis:command("HSET", "authstate:{hot}:k:session", "x", "2")
+    assert.truthy(redis:command "PING")
+    assert.same({ 200, '{"x":2}' }, { curl("GET", "/sessions/hot/keys/session?id=x") })
   end)
 
   it("a session that somebody has deleted is found gone", function()

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT
--- Inside nginx: the functions that a program gives, and what is not there yet.
+-- Inside nginx: the functions that a program gives.
 
 local socket = require "socket"
 
@@ -131,39 +131,5 @@ describe("a function that waits", function()
       return before .. " " .. logged
     ]], server:log())
     redis:restart()
-  end)
-end)
-
-describe("the near cache inside nginx", function()
-  it("is not there yet: a warning says so, and every read asks Redis", function()
-    local redis = redis_server.start()
-    local server = nginx.start {
-      http = ([[
-        init_by_lua_block {
-          local authstate, warnings = require "authstate", {}
-          store = assert(authstate.open {
-            redis = "%s", enable_cache = true,
-            log = function(level, message) warnings[#warnings + 1] = message end,
-          })
-          warning = table.concat(warnings)
-          other = assert(authstate.open { redis = "%s" })
-          session = store:session "s"
-        }
-      ]]):format(redis.url, redis.url),
-      server = [[
-        location = /count { content_by_lua_block {
-          for number = 1, 100 do
-            assert(other:session "s".keys:set { session = { x = { number = number } } })
-            local found = assert(session.keys:get("session", { "x" }))
-            assert(found.x.number == number)
-          end
-          ngx.print(warning)
-        } }
-      ]],
-    }
-    local status, body = server:get "/count"
-    assert.same(200, status, server:log())
-    assert.truthy(body:find("the cache is off", 1, true), body)
-    server:kill()
   end)
 end)

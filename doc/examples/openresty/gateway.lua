@@ -217,6 +217,12 @@ local function list_metrics(stats)
     { "authstate_received_bytes_total", "", stats.wire.bytes_in },
     { "authstate_batches_total", "", stats.batch.count },
     { "authstate_memory_bytes", "", stats.memory_bytes },
+    { "authstate_cache_hits_total", "", stats.cache.hits },
+    { "authstate_cache_misses_total", "", stats.cache.misses },
+    { "authstate_cache_evictions_total", "", stats.cache.evictions },
+    { "authstate_cache_invalidations_total", "", stats.cache.invalidations },
+    { "authstate_cache_entries", "", stats.cache.entries },
+    { "authstate_cache_bytes", "", stats.cache.bytes },
   }
   for name, operation in pairs(stats.operations or {}) do
     local label = ('operation="%s",'):format(name)

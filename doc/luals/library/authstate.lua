@@ -201,7 +201,8 @@ function bytes:base64() end
 ---named has no bound but the server's word.
 ---@field cache_ttl_ms? integer|table<string, integer>
 ---Bound of all kept records, their tables included, for all stores of the process that
----ask for the same; by default 1/32 of the machine's memory, from 16 to 256 MiB.
+---ask for the same; by default 1/32 of the machine's memory, from 16 to 256 MiB, which
+---the workers of nginx share out.
 ---@field cache_max_bytes? integer
 ---Which kept record goes first when there is no room: the name or path of a script, see
 ---`policies.md`.

@@ -294,11 +294,13 @@ end
 --- Waits outside of tasks for what was submitted.
 Native.block = block
 
---- Turns the loop without waiting: what has come is known then. No effect before the
--- first operation.
+--- Turns the loop without waiting. Whether all is known then that has come; not before
+-- the first operation.
 function Native:pump()
-  if not self.loop or self.is_closing then return end
-  if self.loop:step(0) then self:deliver() end
+  if not self.loop or self.is_closing then return false end
+  if not self.loop:step(0) then return false end
+  self:deliver()
+  return true
 end
 
 local function has_waiters(self)

@@ -38,6 +38,7 @@ if not ngx then return openresty end
 local bell = require "authstate.openresty.bell"
 local connections = require "authstate.openresty.connection"
 local lifetime = require "authstate.openresty.lifetime"
+local lookouts = require "authstate.openresty.lookout"
 local phases = require "authstate.openresty.phases"
 local prompt_timer = require "authstate.openresty.prompt_timer"
 local threads = require "authstate.openresty.threads"
@@ -117,8 +118,18 @@ end
 function Driver:begin()
   self.connections = nil -- the sockets are the parent's
   if self.engine then self.engine:close() end
-  self.engine, self.pointer, self.process = nil, nil, nil
+  if self.lookout then self.lookout:close() end
+  self.engine, self.pointer, self.process, self.lookout = nil, nil, nil, nil
   self.bell, self.pump_timer, self.is_pumping = nil, nil, false
+end
+
+-- What a near cache needs to be served. Without it there is none, which is said. (Nor is
+-- there for a single request.)
+local function begin_lookout(self)
+  if not self.near then return end
+  local reason
+  self.lookout, reason = lookouts.new()
+  if not self.lookout then self.near:give_up(reason) end
 end
 
 -- An engine of this process. False when the store is closed.
@@ -126,7 +137,7 @@ local function ensure_engine(self)
   if self.is_closing then return false end
   if self.process == process.number() then return true end
   self:begin()
-  lifetime.note_state()
+  if not lifetime.note_state() then self.near, self.config.check_ms = nil, nil end
   operations.begin(self, true)
   self.process = process.number()
   self.connections = {}      -- by number
@@ -136,7 +147,9 @@ local function ensure_engine(self)
   self.looks_ms = 0          -- when the pump will look; 0: as soon as it can
   self.swept_ms = 0
   self.used_ms = clock.now_ms()
+  self.pool_size = self.config.pool_size or 1
   self.drained = new_table(2 * DRAINED, 0)
+  begin_lookout(self)
   return true
 end
 
@@ -239,6 +252,16 @@ function Driver:attend()
   end
 end
 
+--- A connection is open: where something may come that a near cache must know, it is
+-- looked at. Messages come to the subscriber, behind those of the pool; what was read
+-- over one of the pool is not watched any more when that ends.
+function Driver:on_open(connection)
+  if not self.lookout then return end
+  local is_added, reason =
+    self.lookout:add(connection, connection.number < self.pool_size and "end" or "bytes")
+  if not is_added then self.near:give_up(reason) end
+end
+
 --- A connection is closed. No effect when the engine was told, or is another one.
 function Driver:on_lost(connection)
   local number = connection.number
@@ -246,6 +269,7 @@ function Driver:on_lost(connection)
     return
   end
   self.connections[number] = nil
+  if self.lookout then self.lookout:remove(connection) end
   self.engine:on_closed(number, connection.reason, clock.now_ms())
   self:attend()
 end
@@ -264,6 +288,7 @@ end
 local function drop_connections(self, reason)
   for number, connection in pairs(self.connections) do
     self.connections[number] = nil
+    if self.lookout then self.lookout:remove(connection) end
     connection:lose(reason)
     self.engine:on_closed(number, reason, clock.now_ms())
   end
@@ -435,14 +460,54 @@ function Driver:statistics()
   return count(self)
 end
 
--- What a near cache must have heard of at the latest before it serves.
-local LONG_AGO_MS = 5
+-- How long what a near cache knows of its connections is taken for granted, when nothing
+-- comes.
+local TURN_MS = 5
 
---- What has come is known, but for what nginx has not read yet.
-function Driver:pump()
-  local near = self.near
-  if not self.engine or clock.now_ms() - near.turned_ms < LONG_AGO_MS then return end
-  near:turn(self.engine)
+-- So many pieces are received at once, at most: others want to be served, too.
+local PIECES = 16
+
+-- Something has come for the near cache: to the subscriber, or the end of a connection,
+-- which nginx will find. Whether all of it is known now.
+local function hear(self, connection)
+  if not connection or connection.number < self.pool_size then return false end
+  local bytes, reason = self.lookout:receive(connection)
+  if not bytes then return false end
+  if #bytes > 0 then bytes, reason = connection:open(bytes) end
+  if reason then
+    connection:lose(reason)
+    self:on_lost(connection)
+  elseif #bytes > 0 then
+    self.engine:on_bytes(connection.number, bytes, clock.now_ms())
+  end
+  return true
+end
+
+-- Takes in what has come, which nginx has not read. Whether all of it is known now.
+local function listen(self, connection)
+  local is_known, pieces = true, 0
+  while connection ~= nil and is_known do
+    pieces = pieces + 1
+    is_known = pieces <= PIECES and hear(self, connection)
+    connection = self.lookout:look()
+  end
+  self.near:turn(self.engine)
+  ring(self) -- it may want something done
+  return is_known
+end
+
+--- To be called before cached values are served.
+-- @param now_ms by clock.latest_ms; nil: it is read
+-- @return whether all is known that has come
+function Driver:pump(now_ms)
+  local lookout = self.lookout
+  if not lookout or lookout.is_blind or not phases.may_wait() then return false end
+  now_ms = now_ms or clock.latest_ms()
+  self.used_ms = now_ms
+  local connection = lookout:look()
+  if connection ~= nil then return listen(self, connection) end
+  if now_ms - self.near.turned_ms >= TURN_MS then self.near:turn(self.engine) end
+  return true
 end
 
 local function ping_all(_, self)
@@ -488,6 +553,8 @@ function Driver:close()
     self.engine:close()
   end
   self.engine, self.pointer = nil, nil
+  if self.lookout then self.lookout:close() end
+  self.lookout = nil
   if self.bell then bell.ring_once(self.bell) end
   for slot, waiter in pairs(waiters) do
     if waiter then tell(self, slot, waiter, self.unfinished) end

@@ -83,6 +83,20 @@ function TlsSocket:receiveany(most)
   end
 end
 
+--- What is in bytes that somebody else has received from the socket, before whatever
+-- `receiveany` gives next.
+-- @return bytes, "" for none yet; or nil and the reason
+function TlsSocket:open(bytes)
+  self.stream:feed(bytes)
+  local parts = {}
+  repeat
+    local part, reason = self.stream:read()
+    if not part then return nil, reason end
+    parts[#parts + 1] = part
+  until part == ""
+  return table.concat(parts)
+end
+
 --- As that of the socket.
 function TlsSocket:close()
   return self.socket:close()

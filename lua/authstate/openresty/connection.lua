@@ -76,6 +76,15 @@ local function describe_loss(self, reason)
   return reason .. "; perhaps the port is one with TLS (rediss://)"
 end
 
+--- What the lookout has received, before what nginx reads next.
+-- @param bytes not empty
+-- @return what the server has said; or nil and the reason: the stream has ended
+function Connection:open(bytes)
+  self.is_heard = true
+  if self.stream == self.socket then return bytes end
+  return self.stream:open(bytes)
+end
+
 local function read(self)
   local stream = self.stream
   while not self.is_over do
@@ -133,6 +142,7 @@ local function serve(self)
     return
   end
   self.is_open = true
+  self.driver:on_open(self)
   self.engine:on_connected(self.number, clock.now_ms())
   self.over:post(1) -- the writer begins
   read(self)
@@ -162,8 +172,9 @@ local function live(self)
 end
 
 --- Begins a connection, in a timer of its own.
--- @param driver with `server` and `config.tls`; `attend` tells it that its engine has
---   heard of something, `on_lost` that the socket is closed
+-- @param driver with `server` and `config.tls`; `on_open` tells it that the socket is
+--   connected, `attend` that its engine has heard of something, `on_lost` that the socket
+--   is closed
 -- @param number of the connection in the driver's engine
 -- @return connection; or nil and the reason
 function connections.open(driver, number)
@@ -174,6 +185,7 @@ function connections.open(driver, number)
     timer = nil,
     is_over = false, is_open = false, is_resting = false, is_heard = false,
     reason = nil,       -- why it is over
+    descriptor = nil,   -- see lookout.lua
     socket = nil, stream = nil, -- the cosocket, and what goes through TLS to it
   }, Connection)
   local reason

@@ -71,15 +71,18 @@ local IS_USED = "AUTHSTATE_USED_BY_" .. ngx.config.subsystem:upper()
 local IS_WARNED = "AUTHSTATE_HAS_WARNED"
 
 local noted_in -- the process in which this Lua state was noted
+local is_first -- what was found then
 
 --- A Lua state begins to use authstate. Warns, once in a worker, when another one has
 -- done so. No effect when it has been noted.
+-- @return whether none has: one behind another serves a single request
 function lifetime.note_state()
-  if noted_in == process.number() then return end
-  noted_in = process.number()
-  if core.is_first(IS_USED) or not core.is_first(IS_WARNED) then return end
+  if noted_in == process.number() then return is_first end
+  noted_in, is_first = process.number(), core.is_first(IS_USED)
+  if is_first or not core.is_first(IS_WARNED) then return is_first end
   ngx.log(ngx.WARN, "authstate: lua_code_cache is off: each request loads all code and ",
     "makes connections of its own; for development only")
+  return is_first
 end
 
 --- Whether what nobody uses must go.

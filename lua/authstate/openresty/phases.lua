@@ -33,6 +33,11 @@ function phases.complaint()
   end
 end
 
+--- Whether the phase is one in which a call may wait.
+function phases.may_wait()
+  return YIELDABLE[get_phase()]
+end
+
 --- Whether a call can wait here.
 function phases.can_wait()
   return YIELDABLE[get_phase()] and core.is_yieldable()

@@ -42,6 +42,7 @@ local ALLOWED = {
   authstate_histogram_count = "core/binding/histogram.c",
   authstate_histogram_quantile = "core/binding/histogram.c",
   authstate_latest_ms = "core/binding/ffi.c",
+  authstate_lookout_next = "core/binding/lookout.c",
   authstate_now_ms = "core/binding/ffi.c",
   authstate_read = "core/binding/ffi.c",
   authstate_set = "core/binding/ffi.c",
