@@ -27,6 +27,9 @@ local function read(stored, max_bytes)
   return value
 end
 
+-- Whether there is time for more: `make check` runs the specs under the sanitizers.
+local IS_CHECK = os.getenv "AUTHSTATE_BUILD" == "sanitize"
+
 local COMPRESSORS = { lz4 = 1, zstd = 2, deflate = 3 }
 
 local function sealing(compressor, serializer)
@@ -172,11 +175,14 @@ describe("a damaged stored value", function()
     end
   end)
 
+  -- One of each byte's, in `make check` all.
   it("gives a value or a reason for every flipped bit", function()
+    local dice = random.new()
     for _, stored in ipairs(stored_values) do
       for at = 1, #stored do
         local byte = stored:byte(at)
-        for bit_index = 0, 7 do
+        local first = IS_CHECK and 0 or dice:integer(0, 7)
+        for bit_index = first, IS_CHECK and 7 or first do
           local flipped = bit.bxor(byte, 2 ^ bit_index)
           read(stored:sub(1, at - 1) .. string.char(flipped) .. stored:sub(at + 1))
         end
