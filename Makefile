@@ -157,11 +157,12 @@ rocks: ## make a local rocks server in build/rocks
 	@echo 'luarocks --lua-version=5.1 install --only-server=$(CURDIR)/build/rocks authstate'
 
 # All specs run in JOBS processes side by side, those chosen in one. What is measured runs
-# alone.
+# alone. With `exec` what ends make ends them.
 JOBS       ?= $(if $(SLOWEST),1,2)
 
 test: test-deps build ## run all specs (SPEC=path, SANITIZE=1, SLOWEST=20, JOBS=1)
-	@$(RUN_ENV) $(LUA_ENV) $(if $(SPEC)$(BUSTED_FLAGS),,spec/support/beside.sh $(JOBS)) \
+	@exec env $(RUN_ENV) $(LUA_ENV) \
+	  $(if $(SPEC)$(BUSTED_FLAGS),,spec/support/beside.sh $(JOBS)) \
 	  $(BUSTED) --lua="$$(command -v $(LUAJIT))" $(BUSTED_FLAGS) $(SPEC)
 
 lint: build build/compile_flags.txt ## check formatting, warnings and the house rules (RULE=name)
@@ -222,7 +223,8 @@ check: valgrind fuzz node sim ## all specs under the sanitizers, C under valgrin
 
 valgrind: test-deps build ## the specs of C programs, and one real session, under valgrind
 	$(call install,valgrind)
-	@PROGRAM_RUNNER='$(VALGRIND)' $(LUA_ENV) spec/support/beside.sh $(JOBS) $(BUSTED) \
+	@exec env PROGRAM_RUNNER='$(VALGRIND)' $(LUA_ENV) \
+	  spec/support/beside.sh $(JOBS) $(BUSTED) \
 	  --lua="$$(command -v $(LUAJIT))" $(C_SPECS)
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
 	  $(LUA_ENV) $(VALGRIND) $(LUAJIT) -joff spec/valgrind/short_run.lua "$$directory/state"
