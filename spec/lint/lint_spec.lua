@@ -61,7 +61,7 @@ local function check(tree, plant)
   assert.equal(1, code)
 end
 
-local function describe_plants(patterns, list)
+local function describe_plants(patterns, list, describe_more)
   local tree
 
   setup(function()
@@ -80,30 +80,13 @@ local function describe_plants(patterns, list)
     end
     it(("%s finds %s"):format(plant.rule, plant[1]), function() check(tree, plant) end)
   end
+  if describe_more then describe_more(function() return tree end) end
 end
 
-describe("lint, in a copy of the tree,", function()
-  describe_plants(EVERYTHING, plants.anywhere)
-end)
-
-describe("lint, among some modules,", function()
-  describe_plants(SMALL_LUA, plants.small_lua)
-end)
-
-describe("lint, in a part of the core,", function()
-  describe_plants(SMALL_CORE, plants.small_core)
-end)
-
-describe("lint, which has looked at a part of the core,", function()
-  local tree
-
-  setup(function()
-    planted.make_ready()
-    tree = planted.copy(SMALL_CORE)
-    assert.equal(0, (tree:lint("gcc", "clang_tidy")))
-  end)
-
+-- Lint has looked at the tree before.
+local function describe_memory(get_tree)
   it("complains as often as it is asked, until it is mended", function()
+    local tree = get_tree()
     finally(function() tree:restore() end)
     tree:plant { file = "core/base/error.c", text = "\nstatic int spare;\n" }
     for _ = 1, 2 do assert.equal(1, (tree:lint "gcc")) end
@@ -115,11 +98,24 @@ describe("lint, which has looked at a part of the core,", function()
   end)
 
   it("looks again when a tool has other settings", function()
+    local tree = get_tree()
     finally(function() tree:restore() end)
     tree:write(".clang-tidy",
       "Checks: '-*,readability-braces-around-statements'\nWarningsAsErrors: '*'\n")
     assert.equal(1, (tree:lint "clang_tidy"))
   end)
+end
+
+describe("lint, in a copy of the tree,", function()
+  describe_plants(EVERYTHING, plants.anywhere)
+end)
+
+describe("lint, among some modules,", function()
+  describe_plants(SMALL_LUA, plants.small_lua)
+end)
+
+describe("lint, in a part of the core,", function()
+  describe_plants(SMALL_CORE, plants.small_core, describe_memory)
 end)
 
 describe("lint", function()
