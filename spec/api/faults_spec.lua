@@ -203,16 +203,27 @@ describe("a call", function()
       assert(clock.wait_for(function()
         return (select(2, server:command("GET", "x")) or ""):find "^BUSY"
       end))
+      local is_told = false
       local list = {
-        -- Sent again after 10, 20, 40 and 80 ms, and not yet after the next 160.
-        short = function() return store:session("other"):load { timeout_ms = 250 } end,
+        -- Sent again after 10, 20, 40 and 80 ms, and not yet after the next 160. A call
+        -- whose deadline comes when it is sent knows less, so another one is made.
+        short = function()
+          for _ = 1, 100 do
+            local told = { store:session("other"):load { timeout_ms = 250 } }
+            is_told = told[3] ~= "timeout"
+            if is_told then return unpack(told, 1, 4) end
+          end
+        end,
       }
       for i = 1, 20 do
         list[i] = function() return set(session, i + 1) end
         list[i + 20] = function() return session.keys:get("t", { "a" }) end
       end
       local told = while_waiting(list, function()
-        assert(sleep(400))
+        for _ = 1, 6000 do
+          if is_told then break end
+          assert(sleep(5))
+        end
         end_script(server)
       end)
       -- Not carried out, and it is known why.

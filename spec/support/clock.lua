@@ -6,7 +6,9 @@
 local socket = require "socket"
 
 local POLL_MS = 2
-local DEFAULT_TIMEOUT_MS = 10000
+-- Who waits in vain fails, and may take long for it: a machine with much else to do is no
+-- reason.
+local DEFAULT_TIMEOUT_MS = 60000
 
 local clock = {}
 
@@ -22,7 +24,7 @@ end
 
 --- Calls `predicate` again and again until it returns something true.
 -- @tparam function predicate
--- @tparam[opt=10000] number timeout_ms
+-- @tparam[opt=60000] number timeout_ms
 -- @return what the predicate returned, or nil when the time is over
 function clock.wait_for(predicate, timeout_ms)
   local deadline_ms = clock.now_ms() + (timeout_ms or DEFAULT_TIMEOUT_MS)

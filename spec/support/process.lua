@@ -166,7 +166,7 @@ function Process:alive()
 end
 
 --- Waits for the program's end.
--- @tparam[opt=10000] number timeout_ms
+-- @tparam[opt=60000] number timeout_ms
 -- @treturn ?number exit status, or nil when the time is over
 function Process:wait(timeout_ms)
   return clock.wait_for(function() return self:status() end, timeout_ms)

@@ -11,7 +11,7 @@ local process = require "spec.support.process"
 local resp_client = require "spec.support.resp_client"
 local temporary = require "spec.support.temporary"
 
-local START_TIMEOUT_MS = 20000
+local START_TIMEOUT_MS = 60000
 local ATTEMPTS = 5
 
 -- Below the range the kernel takes ports from (32768 on), and low enough for a cluster

@@ -14,7 +14,7 @@
 local socket = require "socket"
 local unix = require "socket.unix"
 
-local TIMEOUT_S = 10
+local TIMEOUT_S = 60
 
 local Client = { __name = "resp_client" }
 Client.__index = Client
