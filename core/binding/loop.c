@@ -115,6 +115,11 @@ static int loop_losses(lua_State *L) {
   return 1;
 }
 
+static int loop_looked_ms(lua_State *L) {
+  lua_pushnumber(L, as_loop_looked_ms(check_loop(L)->loop));
+  return 1;
+}
+
 static int loop_fd(lua_State *L) {
   lua_pushinteger(L, as_loop_fd(check_loop(L)->loop));
   return 1;
@@ -133,9 +138,15 @@ static int loop_close(lua_State *L) {
 }
 
 static const luaL_Reg loop_methods[] = {
-    {"attach", loop_attach}, {"step", loop_step}, {"wait_one", loop_wait_one},
-    {"losses", loop_losses}, {"fd", loop_fd},     {"deadline_ms", loop_deadline_ms},
-    {"close", loop_close},   {NULL, NULL},
+    {"attach", loop_attach},
+    {"step", loop_step},
+    {"wait_one", loop_wait_one},
+    {"losses", loop_losses},
+    {"fd", loop_fd},
+    {"deadline_ms", loop_deadline_ms},
+    {"close", loop_close},
+    {"looked_ms", loop_looked_ms},
+    {NULL, NULL},
 };
 
 void as_binding_loop_open(lua_State *L) {

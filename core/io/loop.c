@@ -16,8 +16,13 @@
 enum {
   RECEIVE_BYTES = 64 * 1024,
   RECEIVES_PER_TURN = 16, /* one fast peer does not keep the loop from the others */
-  EVENTS_PER_TURN = 32
+  EVENTS_PER_LOOK = 32,
+  LOOKS_PER_TURN = 8
 };
+
+/* A wait that took longer is followed by another look: when in it the sockets were looked
+ * at, nobody knows. */
+static const double LONG_WAIT_MS = 1;
 
 typedef struct as_channel {
   as_socket peer;
@@ -37,6 +42,7 @@ typedef struct member {
 struct as_loop {
   as_mem *mem;
   int epoll_fd;
+  double looked_ms;
   as_buffer members; /* member * after member * */
   uint8_t block[RECEIVE_BYTES];
 };
@@ -45,6 +51,7 @@ as_status as_loop_new(as_mem *mem, as_loop **out_loop) {
   as_loop *loop = as_mem_alloc_zero(mem, sizeof *loop);
   if (loop == NULL) return AS_ERR_OOM;
   loop->mem = mem;
+  loop->looked_ms = -INFINITY;
   as_buffer_init(&loop->members, mem);
   loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (loop->epoll_fd < 0) {
@@ -292,15 +299,31 @@ static void tell_time(as_loop *loop) {
   }
 }
 
+/* Takes what sockets have. A process that was stopped comes back from epoll_wait without
+ * having looked at one (EINTR), and epoll tells of so many at a time. */
+static as_status look(as_loop *loop, int wait) {
+  struct epoll_event events[EVENTS_PER_LOOK];
+  for (int looks = 0; looks < LOOKS_PER_TURN; looks++) {
+    loop->looked_ms = as_clock_now_ms();
+    int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_LOOK, wait);
+    if (count < 0 && errno != EINTR) return AS_ERR_SERVER;
+    for (int i = 0; i < count; i++) on_event(loop, &events[i]);
+    bool is_late = wait > 0 && as_clock_now_ms() - loop->looked_ms > LONG_WAIT_MS;
+    if (count >= 0 && count < EVENTS_PER_LOOK && !is_late) break;
+    wait = 0;
+  }
+  return AS_OK;
+}
+
 as_status as_loop_step(as_loop *loop, double timeout_ms) {
-  struct epoll_event events[EVENTS_PER_TURN];
   if (send_members(loop)) timeout_ms = 0;
-  int wait = wait_ms(timeout_ms, as_loop_deadline_ms(loop));
-  int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, wait);
-  if (count < 0 && errno != EINTR) return AS_ERR_SERVER;
-  for (int i = 0; i < count; i++) on_event(loop, &events[i]);
+  AS_TRY(look(loop, wait_ms(timeout_ms, as_loop_deadline_ms(loop))));
   tell_time(loop);
   return AS_OK;
+}
+
+double as_loop_looked_ms(const as_loop *loop) {
+  return loop->looked_ms;
 }
 
 /* The only channel of a member that is open, when none is on its way; else -1. */

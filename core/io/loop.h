@@ -37,6 +37,10 @@ AS_MUST_USE as_status as_loop_step(as_loop *loop, double timeout_ms);
  * not take; nothing was waited for. */
 bool as_loop_wait_one(as_loop *loop, uint32_t number, double timeout_ms);
 
+/* A moment of as_clock_now_ms since which the last step has looked at all sockets: what
+ * could be read from one then, the engines know. -INFINITY: there was none. */
+double as_loop_looked_ms(const as_loop *loop);
+
 /* Sends what the batches of a member have given free, without waiting. */
 void as_loop_send(as_loop *loop, uint32_t number);
 

@@ -335,7 +335,9 @@ end
 
 --- A turn of the loop has brought what it has: to be called before replies are handed
 -- out.
-function Near:turn(engine)
+-- @param looked_ms a moment since which all sockets were looked at: not the end of the
+--   turn, from which the process may have been kept for long; nil: now
+function Near:turn(engine, looked_ms)
   local now_ms = clock.now_ms()
   local taken = self.taken or {}
   self.taken = nil -- a policy that fails is told of by the program, which may call us
@@ -345,10 +347,10 @@ function Near:turn(engine)
     taken[i], taken[i + 1] = nil, nil
   end
   self.taken = taken
-  self.serves, self.turned_ms = is_live, now_ms
+  self.serves, self.turned_ms = is_live, looked_ms or now_ms
 end
 
--- Whether the loop was turned so short a time ago that all is known that has come.
+-- Whether sockets were looked at so short a time ago that all is known that has come.
 local function is_recent(self, now_ms)
   return now_ms - self.turned_ms <= PUMP_GAP_MS
 end

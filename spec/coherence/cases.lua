@@ -455,7 +455,7 @@ case {
   end,
   plants = {
     { name = "all is served while nobody answers", {
-      COHERENCE, "  self.serves, self.turned_ms = is_live, now_ms\n",
+      COHERENCE, "  self.serves, self.turned_ms = is_live, looked_ms or now_ms\n",
       "  self.serves, self.turned_ms = self.serves or is_live, now_ms\n",
     } },
   },
@@ -496,5 +496,15 @@ case {
   end,
   plants = { NO_PUMP },
 }
+
+--- A plant by its name.
+function cases.plant(name)
+  for _, each in ipairs(cases) do
+    for _, plant in ipairs(each.plants) do
+      if plant.name == name then return plant end
+    end
+  end
+  error("there is no plant " .. name)
+end
 
 return cases

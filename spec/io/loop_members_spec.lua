@@ -232,3 +232,53 @@ describe("what nobody holds any more", function()
     assert.is_true(objects.loop:step(0))
   end)
 end)
+
+describe("a turn of a loop", function()
+  local loop
+
+  before_each(function()
+    loop = assert(core.loop())
+  end)
+
+  after_each(function()
+    loop:close()
+  end)
+
+  it("looks at all sockets, however many have something", function()
+    local clients, slots = {}, {}
+    for i = 1, 100 do
+      clients[i] = client.open({ path = first.socket }, {}, loop)
+      assert.equal("PONG", clients[i]:command "PING")
+    end
+    for i, each in ipairs(clients) do slots[i] = each:submit { { "INCR", "count" } } end
+    assert(loop:step(0)) -- sends
+    assert(clock.wait_for(function() return first:command("GET", "count") == "100" end))
+    first:command "PING" -- behind its answer all others were written
+    assert(loop:step(0))
+    for i, each in ipairs(clients) do
+      each:collect()
+      assert.is_truthy(each.ended[slots[i]])
+      each:close()
+    end
+  end)
+
+  it("tells since when it has looked, also when it has waited", function()
+    assert.equal(-math.huge, loop:looked_ms())
+    local each = client.open({ path = first.socket }, {}, loop)
+    assert.equal("PONG", each:command "PING")
+    for _, wait_ms in ipairs { 0, 20 } do
+      local began_ms = core.now_ms()
+      assert(loop:step(wait_ms))
+      local ended_ms = core.now_ms()
+      assert.is_true(loop:looked_ms() >= began_ms + wait_ms - 1)
+      assert.is_true(loop:looked_ms() <= ended_ms)
+      local looked_ms = loop:looked_ms()
+      each:step_alone(0)
+      local slot = each:submit { { "PING" } }
+      looked_ms = math.max(looked_ms, loop:looked_ms())
+      while not each.ended[slot] do each:step_alone(9000) end
+      assert.equal(looked_ms, loop:looked_ms()) -- one socket is not all
+    end
+    each:close()
+  end)
+end)

@@ -137,7 +137,7 @@ end
 --- After a turn of the loop: hands out what has ended. For the scheduler.
 function Native:deliver()
   local engine, out, waiters = self.engine, self.drained, self.waiters
-  if self.near then self.near:turn(engine) end
+  if self.near then self.near:turn(engine, self.loop:looked_ms()) end
   if self.keeper then
     local losses = self.loop:losses(engine)
     local deadline_ms = losses > self.losses and first_deadline_ms(self) or math.huge

@@ -146,6 +146,11 @@ function Loop:losses(engine)
   return 0
 end
 
+--- When all that has come was looked at.
+function Loop:looked_ms()
+  return self.now_ms
+end
+
 --- There is no descriptor to wait for.
 function Loop.fd()
   return -1
