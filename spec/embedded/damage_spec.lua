@@ -138,13 +138,15 @@ describe("the log of the private server", function()
     return tried, faults
   end
 
+  -- In one write; in three in `make check`.
   it("may be cut off at any byte: whole writes are there, the cut one is not, for ever",
     function()
       local ends = write_numbers(6)
       local newest = log_files.newest(directory)
-      local tried, faults = try_lengths(directory, newest, ends, ends[3], ends[6])
+      local last = ends[os.getenv "AUTHSTATE_BUILD" == "sanitize" and 6 or 4]
+      local tried, faults = try_lengths(directory, newest, ends, ends[3], last)
       assert.same({}, faults)
-      assert.equal(ends[6] - ends[3] + 1, tried)
+      assert.equal(last - ends[3] + 1, tried)
     end)
 
   -- Has the server killed while a child rewrites the log: the log is in two files.
