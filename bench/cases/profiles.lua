@@ -88,7 +88,7 @@ local function contend(fixture, knobs, on_round)
   local contestants = {}
   for i, name in ipairs(NAMES) do
     local store = assert(authstate.open { redis = server.url, profile = name })
-    contestants[i] = { store = store, prefix = name }
+    contestants[i] = { name = name, store = store, prefix = name }
     assert(contest.load(contestants[i], work, function() end))
   end
   local rounds

@@ -194,11 +194,14 @@ local function in_tasks(count, fn)
   end)
 end
 
--- What `fn` gives; or nil and the sentence of what could not be done.
+-- What `fn` gives; or nil and the sentence of what could not be done. That a layout does
+-- not keep a record of the trace is raised, at the line of the call here.
 local function attempt(fn, ...)
   local is_whole, result = pcall(fn, ...)
   if is_whole then return result end
   if type(result) == "table" then return nil, result.message end
+  local sentence = tostring(result):match "^[^\n]*profile_contest%.lua:%d+: ([^\n]*)"
+  if sentence and sentence:find "layout" then return nil, sentence end
   error(result, 0)
 end
 
@@ -310,7 +313,7 @@ local function prepare_storm(contestant)
   contestant.storm = {}
   share_out(STORM, function(number)
     local keys = session_of(contestant, "storm." .. number).keys
-    expect(keys:set_json({ t = { a = "0" } }, NO_HURRY))
+    expect(keys:set_json({ session = { ["1.0"] = "0" } }, NO_HURRY))
     contestant.storm[number] = keys
   end)
 end
@@ -322,7 +325,7 @@ local function measure_storm(contestant, figures)
   local started_ms = core.now_ms()
   in_tasks(STORM, function(number)
     local version, message, code =
-      contestant.storm[number]:set_json { t = { a = "1" } }
+      contestant.storm[number]:set_json { session = { ["1.0"] = "1" } }
     if version then
       times[#times + 1] = core.now_ms() - started_ms
     elseif code == "overloaded" or code == "timeout" or code == "unavailable" then
@@ -365,12 +368,14 @@ local function measure(contestants, work)
   for slice = 1, SLICES do
     for turn = 1, #contestants do
       local i = (slice + turn) % #contestants + 1
+      contestants.current = contestants[i]
       collectgarbage()
       measure_slice(contestants[i], work, sums[i])
     end
   end
   for i, contestant in ipairs(contestants) do
     local figures = figures_of(contestant, sums[i])
+    contestants.current = contestant
     measure_storm(contestant, figures)
     figures.memory_bytes = contestant.store:stats().memory_bytes
     all_figures[i] = figures
@@ -380,11 +385,13 @@ end
 
 --- Measures contestants beside each other: in slices so small that what else the machine
 -- does meets all of them.
--- @param contestants list, loaded
+-- @param contestants list of { name, ... }, loaded
 -- @param work see `prepare`
 -- @return list of { [name of a figure] = number }; or nil and a sentence
 function contest.measure(contestants, work)
-  return attempt(measure, contestants, work)
+  local figures, message = attempt(measure, contestants, work)
+  if figures then return figures end
+  return nil, ("%s: %s"):format(contestants.current.name, message)
 end
 
 --- Deletes what `load` and the storm wrote.

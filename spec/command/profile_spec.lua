@@ -140,6 +140,26 @@ describe("authstate profile compare", function()
     assert.equal("0", tostring(select(2, table.concat(left, " "):gsub(":k:", ""))))
   end)
 
+  it("measures profiles of another layout, and says what it does not keep", function()
+    local path = temporary.file('return { options = { layout = "hbinduni-hash" } }',
+      "other.lua")
+    check_figures(document("profile", "compare", "default", path, "--rounds", "1"))
+    local trace = temporary.file('["set",{"own":["a"]}]\n["get","own",["a"]]\n',
+      "own.jsonl")
+    local status, out, err = run("profile", "compare", "default", path, "--rounds", "1",
+      "--trace", trace)
+    assert.same({ 1, "" }, { status, out })
+    assert.match("other%.lua: own \"a\" cannot be kept in this layout[^\n]*\n$", err)
+  end)
+
+  it("says which profile cannot do it", function()
+    local path = temporary.file("return { options = { queue_max_operations = 100 } }",
+      "tight.lua")
+    local status, out, err = run("profile", "compare", "default", path, "--rounds", "1")
+    assert.same({ 1, "" }, { status, out })
+    assert.match("tight%.lua: the queue is full", err)
+  end)
+
   it("says which line of a trace is wrong", function()
     local trace = temporary.file('["get","t",["a"]]\n{', "bad.jsonl")
     local status, out, err =
