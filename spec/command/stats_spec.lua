@@ -66,6 +66,14 @@ describe("authstate stats", function()
       authstate.from_json(tool.succeed { "stats", path, "--json" }))
   end)
 
+  it("prints what left the cache, and why", function()
+    local path = temporary.file(written(function(stats)
+      stats.cache.evictions, stats.cache.invalidations, stats.cache.refused = 3, 4, 5
+    end), "stats.json")
+    assert.match("\nleft the cache +3 evicted, 4 invalidated; 5 refused\n",
+      tool.succeed { "stats", path })
+  end)
+
   it("reads them from standard input", function()
     local path = temporary.file(written(), "stats.json")
     local ended = tool.run_in_shell(('"$@" <%s'):format(path), { "stats", "-" })

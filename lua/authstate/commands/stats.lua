@@ -174,6 +174,8 @@ local function print_stats(context, stats)
   line("cache", "%.0f entries, %s of %s, %.1f %% hits", at("cache", "entries"),
     report.bytes(at("cache", "bytes")), report.bytes(at("cache", "capacity_bytes")),
     100 * at("cache", "hit_ratio"))
+  line("left the cache", "%.0f evicted, %.0f invalidated; %.0f refused",
+    at("cache", "evictions"), at("cache", "invalidations"), at("cache", "refused"))
 end
 
 local function show_file(context, path)
