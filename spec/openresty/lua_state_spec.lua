@@ -7,7 +7,9 @@ local redis_server = require "spec.support.redis_server"
 
 local function clients_of(redis)
   local count = 0
-  for _ in redis:command("CLIENT", "LIST"):gmatch "id=" do count = count + 1 end
+  for _ in redis:command("CLIENT", "LIST", "TYPE", "normal"):gmatch "id=" do
+    count = count + 1
+  end
   return count - 1 -- the spec's own
 end
 
@@ -122,30 +124,36 @@ describe("several stores in a worker", function()
 end)
 
 describe("a store that is opened for a request and not closed", function()
-  it("lets its connection go when it is collected", function()
-    local redis = redis_server.start()
-    local server = nginx.start {
-      server = ([[
-        location = /ping { content_by_lua_block {
-          local store = assert(require("authstate").open { redis = "%s" })
-          ngx.print(tostring(store:ping()))
-        } }
-        location = /collect { content_by_lua_block {
-          collectgarbage() collectgarbage()
-        } }
-      ]]):format(redis.url),
-    }
-    for _ = 1, 10 do
-      local status, body = server:get "/ping"
-      assert.same({ 200, "true" }, { status, body }, server:log())
-    end
-    assert.same(10, clients_of(redis))
-    assert.truthy(clock.wait_for(function()
-      server:get "/collect"
-      return clients_of(redis) == 0
-    end), "connections: " .. clients_of(redis))
-    server:kill()
-  end)
+  for name, enable_cache in pairs { ["a near cache"] = true, ["none"] = false } do
+    it("lets its connections go when it is collected, with " .. name, function()
+      local redis = redis_server.start()
+      local server = nginx.start {
+        server = ([[
+          location = /ping { content_by_lua_block {
+            local store = assert(require("authstate").open {
+              redis = "%s", enable_cache = %s,
+            })
+            assert(store:session("s").keys:get("session", { "x" }))
+            ngx.print(tostring(store:ping()))
+          } }
+          location = /collect { content_by_lua_block {
+            collectgarbage() collectgarbage()
+          } }
+        ]]):format(redis.url, tostring(enable_cache)),
+      }
+      for _ = 1, 10 do
+        local status, body = server:get "/ping"
+        assert.same({ 200, "true" }, { status, body }, server:log())
+      end
+      assert.same(10, clients_of(redis))
+      assert.truthy(clock.wait_for(function()
+        server:get "/collect"
+        local watchers = redis:command("CLIENT", "LIST", "TYPE", "pubsub")
+        return clients_of(redis) == 0 and watchers == ""
+      end), "connections: " .. clients_of(redis))
+      server:kill()
+    end)
+  end
 end)
 
 describe("a Lua state that lasts", function()

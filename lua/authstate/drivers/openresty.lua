@@ -65,6 +65,8 @@ for name, method in pairs(operations.methods) do Driver[name] = method end
 -- little beside them.
 Driver.longest_backoff_ms = 50
 
+local WEAK = { __mode = "v" }
+
 -- How many completions the engine hands out at once.
 local DRAINED = 256
 
@@ -111,7 +113,11 @@ end
 -- its connections after the owner was collected.
 -- @param config see native.new
 function openresty.new(config)
-  return setmetatable({ config = config, server = config.server }, Driver)
+  return setmetatable({
+    config = config, server = config.server,
+    near = nil, -- see coherence.lua; until the first use, then
+    view = {},  -- it alone, if there is one
+  }, Driver)
 end
 
 --- Forgets what was before a fork. The engine is made at the first use.
@@ -126,10 +132,11 @@ end
 -- What a near cache needs to be served. Without it there is none, which is said. (Nor is
 -- there for a single request.)
 local function begin_lookout(self)
-  if not self.near then return end
+  local near = self.view[1]
+  if not near then return end
   local reason
   self.lookout, reason = lookouts.new()
-  if not self.lookout then self.near:give_up(reason) end
+  if not self.lookout then near:give_up(reason) end
 end
 
 -- An engine of this process. False when the store is closed.
@@ -138,6 +145,8 @@ local function ensure_engine(self)
   if self.process == process.number() then return true end
   self:begin()
   if not lifetime.note_state() then self.near, self.config.check_ms = nil, nil end
+  -- Timers keep this for ever, and the near cache knows the store, which must not be.
+  if self.near then self.view, self.near = setmetatable({ self.near }, WEAK), nil end
   operations.begin(self, true)
   self.process = process.number()
   self.connections = {}      -- by number
@@ -170,7 +179,8 @@ end
 -- Hands out what has ended.
 local function hand_out(self)
   local engine, out, waiters = self.engine, self.drained, self.waiters
-  if self.near then self.near:turn(engine) end
+  local near = self.view[1]
+  if near then near:turn(engine) end
   if not engine:has_completions() then return end
   repeat
     -- It raises where a value cannot be made; see native.lua.
@@ -259,7 +269,8 @@ function Driver:on_open(connection)
   if not self.lookout then return end
   local is_added, reason =
     self.lookout:add(connection, connection.number < self.pool_size and "end" or "bytes")
-  if not is_added then self.near:give_up(reason) end
+  local near = self.view[1]
+  if not is_added and near then near:give_up(reason) end
 end
 
 --- A connection is closed. No effect when the engine was told, or is another one.
@@ -484,14 +495,14 @@ local function hear(self, connection)
 end
 
 -- Takes in what has come, which nginx has not read. Whether all of it is known now.
-local function listen(self, connection)
+local function listen(self, near, connection)
   local is_known, pieces = true, 0
   while connection ~= nil and is_known do
     pieces = pieces + 1
     is_known = pieces <= PIECES and hear(self, connection)
     connection = self.lookout:look()
   end
-  self.near:turn(self.engine)
+  near:turn(self.engine)
   ring(self) -- it may want something done
   return is_known
 end
@@ -505,8 +516,9 @@ function Driver:pump(now_ms)
   now_ms = now_ms or clock.latest_ms()
   self.used_ms = now_ms
   local connection = lookout:look()
-  if connection ~= nil then return listen(self, connection) end
-  if now_ms - self.near.turned_ms >= TURN_MS then self.near:turn(self.engine) end
+  local near = self.view[1]
+  if connection ~= nil then return listen(self, near, connection) end
+  if now_ms - near.turned_ms >= TURN_MS then near:turn(self.engine) end
   return true
 end
 
