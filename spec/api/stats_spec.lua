@@ -121,7 +121,7 @@ describe("store:stats, under load,", function()
   end
 
   it("counts what waits, and what was refused for it", function()
-    open { enable_metrics = true, queue_max_operations = 20 }
+    open { enable_metrics = true, queue_max_operations = 20, enable_cache = false }
     assert(store:ping())
     local refused, deepest = 0, 0
     in_tasks(50, function()
@@ -165,7 +165,7 @@ describe("store:stats, under load,", function()
   end)
 
   it("counts connections, and those that were made again", function()
-    open { pool_size = 3 }
+    open { pool_size = 3, enable_cache = false }
     in_tasks(60, function(i)
       assert(store:session("s" .. i).keys:set({ t = { a = 1 } }, NO_HURRY))
     end)
@@ -185,7 +185,7 @@ describe("store:stats, under load,", function()
   end)
 
   it("knows how many operations a batch had, and why each left", function()
-    open { batch_size = 16 }
+    open { batch_size = 16, enable_cache = false }
     local keys = store:session("s").keys
     assert(keys:set { t = { a = 1 } })
     assert(keys:get("t", { "a" }))
