@@ -57,6 +57,34 @@ describe("functions of the program inside nginx", function()
   end)
 end)
 
+describe("the error log of nginx", function()
+  it("has what debug tells, and what goes wrong in a function of the program", function()
+    local redis = redis_server.start()
+    local server = nginx.start {
+      http = ([[
+        init_by_lua_block {
+          local authstate = require "authstate"
+          told = assert(authstate.open { redis = "%s", debug = true })
+          wrong = assert(authstate.open {
+            redis = "%s", log_level = "debug", debug = true,
+            log = function() error "of mine" end,
+          })
+        }
+      ]]):format(redis.url, redis.url),
+      server = [[ location = /use { content_by_lua_block {
+        ngx.print(tostring(told:ping()), tostring(wrong:ping()))
+      } } ]],
+    }
+    local status, body = server:get "/use"
+    assert.same({ 200, "truetrue" }, { status, body }, server:log())
+    local log = server:log()
+    assert.truthy(log:find "%[notice%] [^\n]*authstate: ping took [^\n]*GET /use", log)
+    local words = "%[error%] [^\n]*authstate: the function log raised: [^\n]*of mine"
+    assert.truthy(log:find(words), log)
+    server:kill()
+  end)
+end)
+
 describe("a function that waits", function()
   local redis, server
 

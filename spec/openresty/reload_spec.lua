@@ -4,6 +4,7 @@
 local clock = require "spec.support.clock"
 local http_load = require "spec.support.http_load"
 local nginx = require "spec.support.nginx"
+local process = require "spec.support.process"
 local redis_server = require "spec.support.redis_server"
 
 local CLIENTS = 32
@@ -120,6 +121,19 @@ describe("a reload", function()
       local workers = server:workers()
       return #workers == 1 and workers[1] ~= old
     end, LEAVES_MS), server:log())
+  end)
+
+  it("is not needed after a worker was killed: its successor goes on", function()
+    assert.same(200, (server:get "/write?client=1&number=1"), server:log())
+    local killed = server:workers()[1]
+    process.run { "kill", "-KILL", tostring(killed) }
+    assert.truthy(clock.wait_for(function()
+      local workers = server:workers()
+      return #workers == 1 and workers[1] ~= killed
+    end), server:log())
+    assert.same(200, (server:get "/write?client=1&number=2"), server:log())
+    local _, body = server:get "/read?client=1"
+    assert.same("2", body)
   end)
 
   it("lets a request of an old worker go on, also after a while without Redis", function()
