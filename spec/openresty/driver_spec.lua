@@ -333,6 +333,33 @@ describe("inside nginx", function()
     assert.same({ true, "timeout", "timeout" }, { is_alone, first_code, codes })
   end)
 
+  -- The light thread that writes ended, and nobody knew.
+  it("a socket that raises is a connection lost, and another one is made", function()
+    local _, message, code, is_there = run [[
+      local tcp, raises = ngx.socket.tcp, true
+      function ngx.socket.tcp()
+        local real = tcp()
+        return setmetatable({
+          send = function(_, bytes)
+            if raises then error "raised by the socket" end
+            return real:send(bytes)
+          end,
+        }, { __index = function(_, name)
+          return function(_, ...) return real[name](real, ...) end
+        end })
+      end
+      local anew = assert(authstate.open { redis = store.node })
+      local is_there, message, code = anew:ping()
+      raises = false
+      local is_there_then = anew:ping()
+      ngx.socket.tcp = tcp
+      anew:close()
+      return is_there, message, code, is_there_then
+    ]]
+    assert.same({ "unavailable", true }, { code, is_there })
+    assert.truthy(message:find("raised by the socket", 1, true), message)
+  end)
+
   it("nothing is logged that is amiss", function()
     for line in server:log():gmatch "[^\n]+" do
       for _, level in ipairs { "[warn]", "[alert]", "[crit]", "[emerg]" } do

@@ -149,18 +149,18 @@ local function serve(self)
 end
 
 -- A light thread that raises would end unnoticed.
-local function serve_safely(self)
-  local is_fine, message = pcall(serve, self)
+local function safely(fn, self)
+  local is_fine, message = pcall(fn, self)
   if not is_fine then self:lose("authstate: " .. tostring(message)) end
 end
 
 -- The timer. Only who has spawned a light thread can kill it.
 local function live(self)
-  local server = ngx.thread.spawn(serve_safely, self)
+  local server = ngx.thread.spawn(safely, serve, self)
   local writer
   while not self.is_over do
     if self.is_open and not writer then
-      writer = ngx.thread.spawn(write, self)
+      writer = ngx.thread.spawn(safely, write, self)
     else
       bell.wait(self.over)
     end
