@@ -179,6 +179,23 @@ local function begin_read(world)
 end
 
 case {
+  rule = "4.2", says = "what others write is heard of",
+  run = function(world)
+    world:replace("a", "foreign")
+    expect("foreign", world:get "a", "what somebody has written")
+  end,
+  plants = {
+    { name = "what others write is not heard of", {
+      COHERENCE, [[    drop_place(self, place, "invalidated")
+  end
+end]], [[    if place.key:find "barrier" then drop_place(self, place, "invalidated") end
+  end
+end]],
+    } },
+  },
+}
+
+case {
   rule = "4.3 (b)", says = "a read in flight is not kept when the key was invalidated",
   run = function(world)
     world:replace("a", "first")
@@ -461,13 +478,35 @@ case {
   },
 }
 
+case {
+  rule = "4.5", says = "the time to live counts from when a read was sent",
+  options = { cache_ttl_ms = 1000 },
+  run = function(world)
+    world:replace("a", "first")
+    local sent_ms = clock.now_ms()
+    local reading = begin_read(world)
+    clock.sleep(800)
+    world:release()
+    world:result(reading)
+    world:keep "b" -- it is served now
+    while clock.now_ms() < sent_ms + 1100 do world.authstate.sleep(1) end
+    expect(false, world:is_hit "a", "a read of what was sent for 1100 ms ago is a hit")
+  end,
+  plants = {
+    { name = "the time to live counts from when the answer came", {
+      COHERENCE, "values[i] or nil, 1, ticket.sent_ms,",
+      "values[i] or nil, 1, clock.now_ms(),",
+    } },
+  },
+}
+
 -- Who looks at what has come only while the loop turns anyway. A reader that never waits
 -- gives the loop no turn: with this bug it would read the same for ever.
 local NO_PUMP = {
   name = "nobody looks at what has come before a hit",
   { COHERENCE, "local PUMP_GAP_MS = 5", "local PUMP_GAP_MS = math.huge" },
-  { COHERENCE, "    return false\n  end\n  self.driver:pump()\n",
-    "    return false\n  end\n  if not self.serves then self.driver:pump() end\n" },
+  { COHERENCE, "return self.driver:pump(now_ms) and self.serves",
+    "return self.serves or self.driver:pump(now_ms) and self.serves" },
 }
 
 case {

@@ -117,6 +117,11 @@ local function is_hit(self, session, kind, id)
   return self.store:stats().cache.hits > before
 end
 
+--- Whether a read comes from the cache.
+function World:is_hit(id)
+  return is_hit(self, self.session, KIND, id)
+end
+
 --- Reads a record until it comes from the cache.
 function World:keep(id)
   self:await(function() return is_hit(self, self.session, KIND, id) end, "not cached")
