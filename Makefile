@@ -217,11 +217,13 @@ check: valgrind fuzz node sim ## all specs under the sanitizers, C under valgrin
 	  SPEC=spec/openresty/many_requests_spec.lua
 	@COHERENCE_SECONDS=300 $(MAKE) --no-print-directory test \
 	  SPEC=spec/coherence/storm_spec.lua
+	@NGINX_COHERENCE=20 $(MAKE) --no-print-directory test \
+	  SPEC=spec/openresty/coherence_spec.lua
 	@echo "check: all specs under AddressSanitizer and UndefinedBehaviorSanitizer," \
 	  "$(words $(C_SPECS)) C specs and a session under valgrind," \
 	  "$(words $(FUZZ_TARGETS)) parsers fuzzed for $(FUZZ_SECONDS) s each," \
 	  "$(CHECK_SEEDS) simulated runs," \
-	  "a session shared with Node, nginx under load for 3 minutes," \
+	  "a session shared with Node, nginx under load for 5 minutes," \
 	  "near caches amid faults for 5 minutes: clean"
 
 valgrind: test-deps build ## the specs of C programs, and one real session, under valgrind

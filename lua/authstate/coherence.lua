@@ -376,7 +376,7 @@ function Near:is_served_in_turn()
   if task and task.is_cancelled then return false end
   if not task and has_tasks() then
     scheduler.turn()
-  elseif self.serves and running() and not is_recent(self, clock.now_ms()) then
+  elseif task and self.serves and running() and not is_recent(self, clock.now_ms()) then
     scheduler.give_way(task)
     if task.is_cancelled then return false end
   end

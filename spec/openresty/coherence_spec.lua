@@ -5,8 +5,8 @@
 -- Values are numbers that grow. When a write is acknowledged, and another command behind
 -- it answered, Redis has put the message for every worker on its socket (a unix socket:
 -- what one has sent, the other can read). Then the number becomes the floor, in memory
--- that the workers share, and each request looks at the floor before it reads. COHERENCE
--- says how many seconds each load takes.
+-- that the workers share, and each request looks at the floor before it reads.
+-- NGINX_COHERENCE says how many seconds each load takes.
 
 local cjson = require "cjson"
 
@@ -15,7 +15,7 @@ local nginx = require "spec.support.nginx"
 local process = require "spec.support.process"
 local redis_server = require "spec.support.redis_server"
 
-local SECONDS = tonumber(os.getenv "COHERENCE" or 2)
+local SECONDS = tonumber(os.getenv "NGINX_COHERENCE" or 2)
 local CLIENTS, WORKERS = 32, 3
 
 local HTTP = [[
