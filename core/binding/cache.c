@@ -250,8 +250,9 @@ AS_EXPORT authstate_cache_sketch *authstate_cache_new_sketch(authstate_cache *ca
   return made ? &made->as.sketch.seen : NULL;
 }
 
-AS_EXPORT void authstate_cache_queue_push(authstate_cache_queue *queue, uint32_t entry) {
-  as_cache_queue_push(queue_of(queue), entry);
+AS_EXPORT int32_t authstate_cache_queue_push(authstate_cache_queue *queue,
+                                             uint32_t entry) {
+  return as_cache_queue_push(queue_of(queue), entry);
 }
 
 AS_EXPORT void authstate_cache_queue_touch(authstate_cache_queue *queue, uint32_t entry) {

@@ -51,7 +51,7 @@
   authstate_cache_ghost *authstate_cache_new_ghost(authstate_cache *cache);              \
   authstate_cache_sketch *authstate_cache_new_sketch(authstate_cache *cache,             \
                                                      uint32_t sample);                   \
-  void authstate_cache_queue_push(authstate_cache_queue *queue, uint32_t entry);         \
+  int32_t authstate_cache_queue_push(authstate_cache_queue *queue, uint32_t entry);      \
   void authstate_cache_queue_touch(authstate_cache_queue *queue, uint32_t entry);        \
   void authstate_cache_queue_remove(authstate_cache_queue *queue, uint32_t entry);       \
   bool authstate_cache_queue_has(authstate_cache_queue *queue, uint32_t entry);          \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The slab has the entries, the index finds them by key, the groups by session and type
- * and by when they expire. Tables that go by entry number (queues, heaps) grow with
- * the slab and before it, so that no operation of a policy needs memory that may be
- * missing; ghosts and sketches do without. */
+ * and by when they expire. Tables that go by entry number (links, heaps) grow with the
+ * slab and before it, so that an operation of a policy needs memory only to put an entry
+ * into several queues; ghosts and sketches do without. */
 #include "cache/cache.h"
 
 #include <math.h>
@@ -259,7 +259,9 @@ as_cache_structure *as_cache_new_structure(as_cache *cache, as_cache_kind kind,
                                            uint32_t sample) {
   as_cache_structure *structure = NULL;
   if (cache->structure_count == AS_CACHE_MAX_STRUCTURES) return NULL;
-  as_status status = as_cache_structure_new(&cache->slab, kind, sample, &structure);
+  uint8_t number = (uint8_t)(cache->structure_count + 1);
+  as_status status =
+      as_cache_structure_new(&cache->slab, kind, number, sample, &structure);
   if (status == AS_OK) {
     structure->next = cache->structures;
     cache->structures = structure;

@@ -3,17 +3,26 @@
 
 #include <string.h>
 
-void as_cache_queue_init(as_cache_queue *queue, const as_cache_slab *slab) {
+void as_cache_queue_init(as_cache_queue *queue, const as_cache_slab *slab,
+                         uint8_t number) {
   memset(queue, 0, sizeof *queue);
   queue->slab = slab;
+  queue->number = number;
 }
 
 void as_cache_queue_free(as_cache_queue *queue) {
+  for (uint32_t entry = queue->seen.oldest; entry != 0;) {
+    uint32_t newer = as_cache_queue_link(queue, entry)->newer;
+    if (as_cache_queue_owns(queue, entry))
+      as_cache_slab_at(queue->slab, entry)->queue = 0;
+    entry = newer;
+  }
   as_mem_free(queue->slab->mem, queue->links, queue->capacity * sizeof *queue->links);
-  as_cache_queue_init(queue, queue->slab);
+  as_cache_queue_init(queue, queue->slab, queue->number);
 }
 
-as_status as_cache_queue_reserve(as_cache_queue *queue, uint32_t capacity) {
+/* Room for links of its own. */
+static as_status reserve(as_cache_queue *queue, uint32_t capacity) {
   size_t old_size = queue->capacity * sizeof *queue->links;
   size_t new_size = capacity * sizeof *queue->links;
   if (capacity <= queue->capacity) return AS_OK;
@@ -28,41 +37,50 @@ as_status as_cache_queue_reserve(as_cache_queue *queue, uint32_t capacity) {
 }
 
 static void link(as_cache_queue *queue, uint32_t entry) {
-  queue->links[entry] = (as_cache_link){queue->seen.newest, 0};
+  *as_cache_queue_link(queue, entry) = (as_cache_link){queue->seen.newest, 0};
   if (queue->seen.newest != 0)
-    queue->links[queue->seen.newest].newer = entry;
+    as_cache_queue_link(queue, queue->seen.newest)->newer = entry;
   else
     queue->seen.oldest = entry;
   queue->seen.newest = entry;
 }
 
 static void unlink(as_cache_queue *queue, uint32_t entry) {
-  as_cache_link gone = queue->links[entry];
+  as_cache_link gone = *as_cache_queue_link(queue, entry);
   if (gone.older != 0)
-    queue->links[gone.older].newer = gone.newer;
+    as_cache_queue_link(queue, gone.older)->newer = gone.newer;
   else
     queue->seen.oldest = gone.newer;
   if (gone.newer != 0)
-    queue->links[gone.newer].older = gone.older;
+    as_cache_queue_link(queue, gone.newer)->older = gone.older;
   else
     queue->seen.newest = gone.older;
-  queue->links[entry] = (as_cache_link){AS_CACHE_UNLINKED, 0};
 }
 
-void as_cache_queue_push(as_cache_queue *queue, uint32_t entry) {
+as_status as_cache_queue_push(as_cache_queue *queue, uint32_t entry) {
   if (as_cache_queue_has(queue, entry)) {
     as_cache_queue_touch(queue, entry);
-    return;
+    return AS_OK;
   }
-  if (entry >= queue->capacity || !as_cache_slab_has(queue->slab, entry)) return;
+  if (!as_cache_slab_has(queue->slab, entry)) return AS_OK;
+  as_cache_entry *pushed = as_cache_slab_at(queue->slab, entry);
+  if (pushed->queue == 0)
+    pushed->queue = queue->number;
+  else
+    AS_TRY(reserve(queue, queue->slab->slots));
   link(queue, entry);
   queue->seen.count++;
-  queue->seen.bytes += queue->slab->entries[entry]->size_bytes;
+  queue->seen.bytes += pushed->seen.size_bytes;
+  return AS_OK;
 }
 
 void as_cache_queue_remove(as_cache_queue *queue, uint32_t entry) {
   if (!as_cache_queue_has(queue, entry)) return;
   unlink(queue, entry);
+  if (as_cache_queue_owns(queue, entry))
+    as_cache_slab_at(queue->slab, entry)->queue = 0;
+  else
+    queue->links[entry].older = AS_CACHE_UNLINKED;
   queue->seen.count--;
   queue->seen.bytes -= queue->slab->entries[entry]->size_bytes;
 }
@@ -81,13 +99,17 @@ bool as_cache_queue_validate(const as_cache_queue *queue) {
   uint32_t count = 0;
   uint32_t before = 0;
   double bytes = 0;
-  for (uint32_t entry = queue->seen.oldest; entry != 0;
-       entry = queue->links[entry].newer) {
+  for (uint32_t entry = queue->seen.oldest; entry != 0;) {
     if (!as_cache_queue_has(queue, entry)) return false;
-    if (queue->links[entry].older != before || ++count > queue->seen.count) return false;
+    const as_cache_link *at = as_cache_queue_link(queue, entry);
+    if (at->older != before || ++count > queue->seen.count) return false;
     before = entry;
     bytes += queue->slab->entries[entry]->size_bytes;
+    entry = at->newer;
   }
+  uint32_t held = 0;
+  for (uint32_t entry = 1; entry < queue->slab->slots; entry++)
+    held += as_cache_queue_has(queue, entry);
   return bytes == queue->seen.bytes && before == queue->seen.newest &&
-         count == queue->seen.count;
+         count == queue->seen.count && count == held;
 }

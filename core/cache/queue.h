@@ -2,52 +2,66 @@
 /* as_cache_queue is an order of entries, from the oldest to the newest, as a policy makes
  * it. It holds numbers, and never more than one place for each. What makes no sense has
  * no effect: to take out what is not in it, to put in what is no entry. So a faulty
- * policy harms itself alone. */
+ * policy harms itself alone.
+ *
+ * The slab has a link for each entry, which the first queue that the entry is put into
+ * uses: most policies have it in one at a time. Only a queue into which an entry is put
+ * that is in another one needs memory, for links of its own. */
 #ifndef AS_CACHE_QUEUE_H
 #define AS_CACHE_QUEUE_H
 
 #include "cache/slab.h"
-
-typedef struct as_cache_link {
-  uint32_t older; /* 0: the oldest; AS_CACHE_UNLINKED: not in the queue */
-  uint32_t newer; /* 0: the newest */
-} as_cache_link;
 
 enum { AS_CACHE_UNLINKED = 0xFFFFFFFF };
 
 typedef struct as_cache_queue {
   authstate_cache_queue seen;
   const as_cache_slab *slab;
-  as_cache_link *links; /* by entry */
-  uint32_t capacity;
+  as_cache_link *links; /* by entry, of those whose link in the slab is another queue's */
+  uint32_t capacity;    /* of these */
+  uint8_t number;       /* by which entries name it */
 } as_cache_queue;
 
-/* An empty queue of entries of a slab, which outlives it. */
-void as_cache_queue_init(as_cache_queue *queue, const as_cache_slab *slab);
+/* An empty queue of entries of a slab, which outlives it. `number`: 1 or more, not that
+ * of another queue of the slab. */
+void as_cache_queue_init(as_cache_queue *queue, const as_cache_slab *slab,
+                         uint8_t number);
 void as_cache_queue_free(as_cache_queue *queue);
 
-/* Makes room for the entries below `capacity`. AS_ERR_OOM: unchanged. */
-AS_MUST_USE as_status as_cache_queue_reserve(as_cache_queue *queue, uint32_t capacity);
-
-/* Puts in an entry as the newest, also when it is in the queue. */
-void as_cache_queue_push(as_cache_queue *queue, uint32_t entry);
+/* Puts in an entry as the newest, also when it is in the queue. AS_ERR_OOM, where it is
+ * in another queue too: unchanged. */
+AS_MUST_USE as_status as_cache_queue_push(as_cache_queue *queue, uint32_t entry);
 
 void as_cache_queue_remove(as_cache_queue *queue, uint32_t entry);
 
 /* Makes an entry of the queue the newest; none that is not in it. */
 void as_cache_queue_touch(as_cache_queue *queue, uint32_t entry);
 
+/* Whether an entry that there is has its link in the slab for this queue. */
+static inline bool as_cache_queue_owns(const as_cache_queue *queue, uint32_t entry) {
+  return as_cache_slab_at(queue->slab, entry)->queue == queue->number;
+}
+
 static inline bool as_cache_queue_has(const as_cache_queue *queue, uint32_t entry) {
-  return entry < queue->capacity && queue->links[entry].older != AS_CACHE_UNLINKED;
+  if (!as_cache_slab_has(queue->slab, entry)) return false;
+  return as_cache_queue_owns(queue, entry) ||
+         (entry < queue->capacity && queue->links[entry].older != AS_CACHE_UNLINKED);
+}
+
+/* The link of an entry of the queue. */
+static inline as_cache_link *as_cache_queue_link(const as_cache_queue *queue,
+                                                 uint32_t entry) {
+  bool is_own = queue->capacity > 0 && !as_cache_queue_owns(queue, entry);
+  return is_own ? &queue->links[entry] : &queue->slab->links[entry];
 }
 
 /* The neighbours of an entry; 0 at the end and for what is not in the queue. */
 static inline uint32_t as_cache_queue_newer(const as_cache_queue *queue, uint32_t entry) {
-  return as_cache_queue_has(queue, entry) ? queue->links[entry].newer : 0;
+  return as_cache_queue_has(queue, entry) ? as_cache_queue_link(queue, entry)->newer : 0;
 }
 
 static inline uint32_t as_cache_queue_older(const as_cache_queue *queue, uint32_t entry) {
-  return as_cache_queue_has(queue, entry) ? queue->links[entry].older : 0;
+  return as_cache_queue_has(queue, entry) ? as_cache_queue_link(queue, entry)->older : 0;
 }
 
 /* An entry has another size than before: so many bytes more. */

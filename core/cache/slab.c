@@ -16,6 +16,7 @@ void as_cache_slab_free(as_cache_slab *slab) {
     if (as_cache_slab_has(slab, number)) as_cache_slab_give(slab, number);
   as_mem_free(slab->mem, slab->entries, slab->slots * sizeof *slab->entries);
   as_mem_free(slab->mem, slab->free, slab->slots * sizeof *slab->free);
+  as_mem_free(slab->mem, slab->links, slab->link_count * sizeof *slab->links);
   as_cache_slab_init(slab, slab->mem, slab->unit_bytes);
 }
 
@@ -26,9 +27,21 @@ uint32_t as_cache_slab_wanted(const as_cache_slab *slab) {
   return slab->slots + slab->slots / 4;
 }
 
+static as_status reserve_links(as_cache_slab *slab, uint32_t count) {
+  size_t old = slab->link_count * sizeof *slab->links;
+  if (count <= slab->link_count) return AS_OK;
+  as_cache_link *links =
+      as_mem_resize(slab->mem, slab->links, old, count * sizeof *links);
+  if (links == NULL) return AS_ERR_OOM;
+  slab->links = links;
+  slab->link_count = count;
+  return AS_OK;
+}
+
 as_status as_cache_slab_reserve(as_cache_slab *slab, uint32_t slots) {
   uint32_t old = slab->slots;
   if (slots <= old) return AS_OK;
+  AS_TRY(reserve_links(slab, slots));
   uint32_t *free = as_mem_alloc(slab->mem, slots * sizeof *free);
   if (free == NULL) return AS_ERR_OOM;
   authstate_cache_entry **entries = as_mem_resize(
@@ -108,7 +121,8 @@ void as_cache_slab_give(as_cache_slab *slab, uint32_t number) {
 }
 
 size_t as_cache_slab_bytes(const as_cache_slab *slab) {
-  size_t bytes = slab->slots * (sizeof *slab->entries + sizeof *slab->free);
+  size_t bytes = slab->slots * (sizeof *slab->entries + sizeof *slab->free) +
+                 slab->link_count * sizeof *slab->links;
   for (uint32_t number = 1; number < slab->slots; number++) {
     if (!as_cache_slab_has(slab, number)) continue;
     const as_cache_entry *entry = as_cache_slab_at(slab, number);

@@ -18,8 +18,15 @@ typedef struct as_cache_entry {
   uint32_t group_before;
   uint32_t group_behind;
   uint32_t counts_from; /* use of a sketch from which on it counts again; 0: any */
+  uint8_t queue;        /* whose link it has in `links`; 0: nobody's */
   uint8_t bytes[];      /* the id, the value */
 } as_cache_entry;
+
+/* The neighbours of an entry in a queue, see queue.h; 0: none. */
+typedef struct as_cache_link {
+  uint32_t older;
+  uint32_t newer;
+} as_cache_link;
 
 /* What an entry takes of tables, on average: its place in the slab, in the index, and in
  * one queue. */
@@ -31,8 +38,10 @@ enum { AS_CACHE_MAX_BLOCK = 0x3FFFFFFF };
 typedef struct as_cache_slab {
   as_mem *mem;
   authstate_cache_entry **entries; /* by number */
+  as_cache_link *links;            /* by number */
   uint32_t *free;                  /* a stack of free numbers */
   uint32_t slots;                  /* numbers below it are given out; 0 or more than 1 */
+  uint32_t link_count;             /* of links: slots, or more where memory was lacking */
   uint32_t free_count;
   uint32_t unit_bytes; /* what each entry counts as; 0: what it takes */
   authstate_cache_entry nobody;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/structure.h"
 
-static void init(as_cache_structure *structure, const as_cache_slab *slab,
+static void init(as_cache_structure *structure, const as_cache_slab *slab, uint8_t number,
                  uint32_t sample) {
   switch (structure->kind) {
     case AS_CACHE_QUEUE:
-      as_cache_queue_init(&structure->as.queue, slab);
+      as_cache_queue_init(&structure->as.queue, slab, number);
       break;
     case AS_CACHE_HEAP:
       as_cache_heap_init(&structure->as.heap, slab);
@@ -37,11 +37,12 @@ void as_cache_structure_empty(as_cache_structure *structure) {
 }
 
 as_status as_cache_structure_new(const as_cache_slab *slab, as_cache_kind kind,
-                                 uint32_t sample, as_cache_structure **out_structure) {
+                                 uint8_t number, uint32_t sample,
+                                 as_cache_structure **out_structure) {
   as_cache_structure *structure = as_mem_alloc_zero(slab->mem, sizeof *structure);
   if (structure == NULL) return AS_ERR_OOM;
   structure->kind = kind;
-  init(structure, slab, sample);
+  init(structure, slab, number, sample);
   as_status status = as_cache_structure_reserve(structure, slab->slots);
   if (status != AS_OK) {
     as_mem_free(slab->mem, structure, sizeof *structure);
@@ -66,13 +67,11 @@ void as_cache_structure_del(as_cache_structure *structure) {
 void as_cache_structure_retire(as_cache_structure *structure,
                                const as_cache_slab *nothing) {
   as_cache_structure_empty(structure);
-  init(structure, nothing, 1);
+  init(structure, nothing, 1, 1);
   structure->is_retired = true;
 }
 
 as_status as_cache_structure_reserve(as_cache_structure *structure, uint32_t slots) {
-  if (structure->kind == AS_CACHE_QUEUE)
-    return as_cache_queue_reserve(&structure->as.queue, slots);
   if (structure->kind == AS_CACHE_HEAP)
     return as_cache_heap_reserve(&structure->as.heap, slots);
   return AS_OK;

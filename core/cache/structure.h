@@ -29,10 +29,11 @@ typedef struct as_cache_structure {
   } as;
 } as_cache_structure;
 
-/* An empty one with room for the entries of the slab. `sample`: of a sketch.
- * AS_ERR_OOM. */
+/* An empty one with room for the entries of the slab. `number`: of a queue, `sample`: of
+ * a sketch. AS_ERR_OOM. */
 AS_MUST_USE as_status as_cache_structure_new(const as_cache_slab *slab,
-                                             as_cache_kind kind, uint32_t sample,
+                                             as_cache_kind kind, uint8_t number,
+                                             uint32_t sample,
                                              as_cache_structure **out_structure);
 
 /* Frees it, and only it. */
@@ -45,7 +46,8 @@ void as_cache_structure_empty(as_cache_structure *structure);
 void as_cache_structure_retire(as_cache_structure *structure,
                                const as_cache_slab *nothing);
 
-/* Makes room for the entries below `slots`. AS_ERR_OOM: what is in it is unchanged. */
+/* Makes room for the entries below `slots`, where entries need some. AS_ERR_OOM: what is
+ * in it is unchanged. */
 AS_MUST_USE as_status as_cache_structure_reserve(as_cache_structure *structure,
                                                  uint32_t slots);
 

@@ -55,7 +55,13 @@ end
 
 local Queue = {}
 
-function Queue:push(e) library.authstate_cache_queue_push(self, e) end
+-- An entry that is in another queue needs memory.
+function Queue:push(e)
+  if library.authstate_cache_queue_push(self, e) ~= 0 then
+    error("no memory for an entry in several queues", 2)
+  end
+end
+
 function Queue:touch(e) library.authstate_cache_queue_touch(self, e) end
 function Queue:remove(e) library.authstate_cache_queue_remove(self, e) end
 function Queue:has(e) return library.authstate_cache_queue_has(self, e) end

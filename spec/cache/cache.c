@@ -119,14 +119,25 @@ static void set_expiry(world *w, record *r) {
   r->expires_ms = expires_ms;
 }
 
+static void push(world *w, record *r, int i) {
+  as_cache_queue *queue = &w->queues[i]->as.queue;
+  uint64_t failed = w->mem.failed;
+  as_status status = as_cache_queue_push(queue, r->entry);
+  if (status == AS_OK) {
+    CHECK(queue->seen.newest == r->entry);
+    r->is_queued[i] = true;
+    return;
+  }
+  CHECK(status == AS_ERR_OOM && w->mem.failed > failed);
+  CHECK(r->is_queued[1 - i] && !r->is_queued[i]);
+}
+
 static void reorder(world *w, record *r) {
   int i = (int)check_random(QUEUES);
   as_cache_queue *queue = &w->queues[i]->as.queue;
   switch (check_random(5)) {
     case 0:
-      as_cache_queue_push(queue, r->entry);
-      CHECK(queue->seen.newest == r->entry);
-      r->is_queued[i] = true;
+      push(w, r, i);
       break;
     case 1:
       as_cache_queue_touch(queue, r->entry);
@@ -172,7 +183,7 @@ static void ask_nonsense(world *w) {
   static const uint32_t nonsense[] = {0, 0xFFFFFFFF, 0x7FFFFFFF, 100000};
   uint32_t entry = nonsense[check_random(4)];
   as_cache_delete(w->cache, entry);
-  as_cache_queue_push(&w->queues[0]->as.queue, entry);
+  CHECK(as_cache_queue_push(&w->queues[0]->as.queue, entry) == AS_OK);
   as_cache_queue_touch(&w->queues[0]->as.queue, entry);
   as_cache_queue_remove(&w->queues[0]->as.queue, entry);
   as_cache_heap_put(&w->heap->as.heap, entry, 1);
@@ -270,7 +281,7 @@ static void check_retired(world *w) {
     record *r = &w->records[i];
     r->is_ranked = r->is_queued[0] = r->is_queued[1] = false;
     if (r->entry == 0) continue;
-    as_cache_queue_push(&old.queues[0]->as.queue, r->entry);
+    CHECK(as_cache_queue_push(&old.queues[0]->as.queue, r->entry) == AS_OK);
     as_cache_heap_put(&old.heap->as.heap, r->entry, 1);
     as_cache_ghost_add(&old.ghost->as.ghost, r->entry);
     as_cache_sketch_add(&old.sketch->as.sketch, r->entry);
