@@ -75,12 +75,12 @@ static int cache_close(lua_State *L) {
 
 /* The stored bytes of the entry at index 2; false: there are none. */
 static bool stored_of(lua_State *L, as_slice *out_stored) {
-  const authstate_cache *seen = as_cache_seen(check(L)->cache);
+  as_cache *cache = check(L)->cache;
   lua_Number number = luaL_checknumber(L, 2);
-  luaL_argcheck(L, number >= 1 && number < seen->slots, 2, "no entry");
-  const authstate_cache_entry *entry = seen->entries[(uint32_t)number];
-  *out_stored = as_slice_of(entry->value, entry->value_length);
-  return entry->size_bytes > 0 && !entry->absent;
+  luaL_argcheck(L, number >= 1 && number < as_cache_seen(cache)->slots, 2, "no entry");
+  const authstate_cache_entry *entry = as_cache_entry_of(cache, (uint32_t)number);
+  *out_stored = as_cache_value(cache, (uint32_t)number);
+  return entry != NULL && !entry->absent;
 }
 
 typedef as_status (*push_function)(lua_State *L, as_workspace *workspace, as_slice stored,
@@ -149,6 +149,22 @@ AS_EXPORT uint32_t authstate_cache_peek(authstate_cache *cache, uint32_t session
   return as_cache_peek(whole(cache), &key);
 }
 
+AS_EXPORT bool authstate_cache_has(authstate_cache *cache, uint32_t session,
+                                   uint32_t type, const char *id, size_t length,
+                                   double now_ms) {
+  as_cache_key key = key_of(session, type, id, length);
+  return as_cache_is_served(whole(cache), as_cache_peek(whole(cache), &key), now_ms);
+}
+
+AS_EXPORT bool authstate_cache_has_expired(authstate_cache *cache, uint32_t entry,
+                                           double now_ms) {
+  return as_cache_has_expired(whole(cache), entry, now_ms);
+}
+
+AS_EXPORT void authstate_cache_withhold(authstate_cache *cache, uint32_t entry) {
+  as_cache_withhold(whole(cache), entry);
+}
+
 AS_EXPORT int32_t authstate_cache_insert(authstate_cache *cache, uint32_t session,
                                          uint32_t type, const char *id, size_t length,
                                          const char *value, size_t value_length) {
@@ -196,6 +212,14 @@ AS_EXPORT const char *authstate_cache_id(authstate_cache *cache, uint32_t entry)
 
 AS_EXPORT uint32_t authstate_cache_id_length(authstate_cache *cache, uint32_t entry) {
   return (uint32_t)as_cache_id(whole(cache), entry).length;
+}
+
+AS_EXPORT const char *authstate_cache_value(authstate_cache *cache, uint32_t entry) {
+  return (const char *)as_cache_value(whole(cache), entry).data;
+}
+
+AS_EXPORT uint32_t authstate_cache_value_length(authstate_cache *cache, uint32_t entry) {
+  return (uint32_t)as_cache_value(whole(cache), entry).length;
 }
 
 AS_EXPORT double authstate_cache_used_bytes(authstate_cache *cache) {

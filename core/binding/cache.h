@@ -28,6 +28,11 @@
                                 const char *id, size_t length, double now_ms);           \
   uint32_t authstate_cache_peek(authstate_cache *cache, uint32_t session, uint32_t type, \
                                 const char *id, size_t length);                          \
+  bool authstate_cache_has(authstate_cache *cache, uint32_t session, uint32_t type,      \
+                           const char *id, size_t length, double now_ms);                \
+  bool authstate_cache_has_expired(authstate_cache *cache, uint32_t entry,               \
+                                   double now_ms);                                       \
+  void authstate_cache_withhold(authstate_cache *cache, uint32_t entry);                 \
   int32_t authstate_cache_insert(authstate_cache *cache, uint32_t session,               \
                                  uint32_t type, const char *id, size_t length,           \
                                  const char *value, size_t value_length);                \
@@ -43,6 +48,8 @@
                                  uint32_t type);                                         \
   const char *authstate_cache_id(authstate_cache *cache, uint32_t entry);                \
   uint32_t authstate_cache_id_length(authstate_cache *cache, uint32_t entry);            \
+  const char *authstate_cache_value(authstate_cache *cache, uint32_t entry);             \
+  uint32_t authstate_cache_value_length(authstate_cache *cache, uint32_t entry);         \
   double authstate_cache_used_bytes(authstate_cache *cache);                             \
   uint32_t authstate_cache_places(authstate_cache *cache, uint32_t entry);               \
   void authstate_cache_retire(authstate_cache *cache);                                   \

@@ -11,7 +11,7 @@
 struct as_cache {
   authstate_cache seen;
   as_mem *mem;
-  uint64_t seed;
+  uint64_t origin_ms; /* see tick_of */
   as_cache_slab slab;
   as_cache_index index; /* code of the key -> entry */
   as_cache_groups groups;
@@ -28,19 +28,19 @@ static void show(as_cache *cache) {
   double units = (double)cache->slab.unit_bytes;
   seen->entries = cache->slab.entries;
   seen->slots = cache->slab.slots;
-  seen->count = as_cache_slab_count(&cache->slab);
+  seen->count = cache->slab.count;
   seen->used_bytes = units > 0 ? units * seen->count : (double)cache->mem->used_bytes;
-  seen->next_expiry_ms = expiry->count > 0 ? expiry->nodes[1].rank : HUGE_VAL;
+  seen->next_expiry_ms =
+      expiry->count > 0 ? (double)cache->origin_ms + expiry->nodes[1].rank : HUGE_VAL;
 }
 
 as_status as_cache_new(as_mem *mem, const as_cache_config *config, as_cache **out_cache) {
   as_cache *cache = as_mem_alloc_zero(mem, sizeof *cache);
   if (cache == NULL) return AS_ERR_OOM;
   cache->mem = mem;
-  cache->seed = config->seed;
   cache->seen.capacity_bytes = config->capacity_bytes;
-  as_cache_slab_init(&cache->slab, mem, config->unit_bytes);
-  as_cache_slab_init(&cache->nothing, mem, 0);
+  as_cache_slab_init(&cache->slab, mem, config->unit_bytes, config->seed);
+  as_cache_slab_init(&cache->nothing, mem, 0, 0);
   as_cache_index_init(&cache->index, mem);
   as_cache_groups_init(&cache->groups, mem, config->seed);
   show(cache);
@@ -103,46 +103,120 @@ as_status as_cache_set_types(as_cache *cache, uint32_t count) {
 
 /* ---- entries ----------------------------------------------------------------------- */
 
-static bool is_of(const as_cache_entry *entry, uint32_t code, const as_cache_key *key) {
-  return entry->code == code && entry->seen.session == key->session &&
-         entry->seen.type == key->type &&
-         as_slice_equals(as_cache_entry_id(entry), key->id);
+/* A time as entries have it. */
+static uint64_t whole_ms(double ms) {
+  static const double most_ms = 281474976710655;             /* 48 bits */
+  if (ms >= 0 && ms < most_ms) return (uint64_t)(int64_t)ms; /* the usual, and quick */
+  return ms > 0 ? (uint64_t)most_ms : 0;
 }
 
-static uint32_t find(const as_cache *cache, uint32_t code, const as_cache_key *key) {
+/* When an entry expires is kept as whole milliseconds from an origin on, rounded down, so
+ * that it is never later than it should be. The origin follows the clock before half of
+ * what 32 bits hold has passed, so one that expires in more than 24 days expires then. */
+enum { HALF_OF_TICKS = 0x7FFFFFFF };
+
+static uint32_t tick_of(const as_cache *cache, double ms) {
+  double ticks = ms - (double)cache->origin_ms;
+  if (ms >= HUGE_VAL) return AS_CACHE_NEVER;
+  if (!(ticks > 0)) return 0;
+  return ticks < AS_CACHE_NEVER ? (uint32_t)ticks : AS_CACHE_NEVER - 1;
+}
+
+/* What had expired before the new origin has expired then. */
+static void move_origin(as_cache *cache) {
+  uint64_t now_ms = whole_ms(cache->seen.now_ms);
+  if (now_ms <= cache->origin_ms + HALF_OF_TICKS) return;
+  uint64_t passed = now_ms - cache->origin_ms;
+  for (uint32_t number = 1; number < cache->slab.slots; number++) {
+    as_cache_entry *entry = as_cache_slab_at(&cache->slab, number);
+    if (!as_cache_has(cache, number) || entry->expires == AS_CACHE_NEVER) continue;
+    entry->expires = entry->expires > passed ? entry->expires - (uint32_t)passed : 0;
+  }
+  cache->origin_ms += passed;
+  as_cache_groups_rank(&cache->groups, &cache->slab);
+}
+
+static bool has_expired(const as_cache *cache, const as_cache_entry *entry,
+                        uint64_t now_ms) {
+  return cache->origin_ms + entry->expires <= now_ms && entry->expires < AS_CACHE_NEVER;
+}
+
+static void note_use(as_cache_entry *entry, uint64_t now_ms) {
+  entry->last_used_low = (uint32_t)now_ms;
+  entry->last_used_high = (uint16_t)(now_ms >> 32);
+}
+
+static uint32_t find(const as_cache *cache, const as_cache_key *key, uint32_t code) {
+  const as_cache_slab *slab = &cache->slab;
   uint32_t at = 0;
   uint32_t number = as_cache_index_first(&cache->index, code, &at);
-  while (number != 0 && !is_of(as_cache_slab_at(&cache->slab, number), code, key))
-    number = as_cache_index_next(&cache->index, code, &at);
+  for (; number != 0; number = as_cache_index_next(&cache->index, code, &at)) {
+    const as_cache_entry *entry = as_cache_slab_at(slab, number);
+    if (entry->session == key->session && entry->type == key->type &&
+        as_slice_equals(as_cache_slab_id(slab, entry), key->id))
+      break;
+  }
   return number;
 }
 
 uint32_t as_cache_peek(const as_cache *cache, const as_cache_key *key) {
-  return find(cache, as_cache_key_code(key, cache->seed), key);
+  return find(cache, key, as_cache_key_code(key, cache->slab.seed));
 }
 
 bool as_cache_has(const as_cache *cache, uint32_t number) {
   return as_cache_slab_has(&cache->slab, number);
 }
 
+static bool is_served(const as_cache *cache, const as_cache_entry *entry,
+                      uint64_t now_ms) {
+  return (entry->state & AS_CACHE_WITHHELD) == 0 && !has_expired(cache, entry, now_ms);
+}
+
+bool as_cache_is_served(const as_cache *cache, uint32_t number, double now_ms) {
+  return as_cache_has(cache, number) &&
+         is_served(cache, as_cache_slab_at(&cache->slab, number), whole_ms(now_ms));
+}
+
+bool as_cache_has_expired(const as_cache *cache, uint32_t number, double now_ms) {
+  return as_cache_has(cache, number) &&
+         has_expired(cache, as_cache_slab_at(&cache->slab, number), whole_ms(now_ms));
+}
+
+void as_cache_withhold(as_cache *cache, uint32_t number) {
+  if (as_cache_has(cache, number))
+    as_cache_slab_at(&cache->slab, number)->state |= AS_CACHE_WITHHELD;
+}
+
+const authstate_cache_entry *as_cache_entry_of(const as_cache *cache, uint32_t number) {
+  return as_cache_has(cache, number) ? as_cache_slab_at(&cache->slab, number) : NULL;
+}
+
 as_slice as_cache_id(const as_cache *cache, uint32_t number) {
   if (!as_cache_has(cache, number)) return as_slice_of("", 0);
-  return as_cache_entry_id(as_cache_slab_at(&cache->slab, number));
+  return as_cache_slab_id(&cache->slab, as_cache_slab_at(&cache->slab, number));
+}
+
+as_slice as_cache_value(const as_cache *cache, uint32_t number) {
+  if (!as_cache_has(cache, number)) return as_slice_of("", 0);
+  return as_cache_slab_value(&cache->slab, as_cache_slab_at(&cache->slab, number));
 }
 
 uint32_t as_cache_find(as_cache *cache, const as_cache_key *key, double now_ms) {
   authstate_cache_type unknown = {0, 0, 0, 0};
   bool is_known = key->type < cache->seen.type_count;
   authstate_cache_type *type = is_known ? &cache->seen.types[key->type] : &unknown;
-  uint32_t number = as_cache_peek(cache, key);
-  authstate_cache_entry *entry = number ? cache->slab.entries[number] : NULL;
-  if (entry == NULL || entry->withheld || entry->expires_ms <= now_ms) {
+  uint32_t code = as_cache_key_code(key, cache->slab.seed);
+  uint32_t number = find(cache, key, code);
+  as_cache_entry *entry = number ? as_cache_slab_at(&cache->slab, number) : NULL;
+  uint64_t whole = whole_ms(now_ms);
+  if (entry == NULL || !is_served(cache, entry, whole)) {
     type->misses++;
     return 0;
   }
   type->hits++;
   entry->hits++;
-  entry->last_used_ms = now_ms;
+  note_use(entry, whole);
+  as_cache_slab_note_code(&cache->slab, number, code); /* a policy may ask for it */
   return number;
 }
 
@@ -162,27 +236,28 @@ static void count_bytes(as_cache *cache, const authstate_cache_entry *entry, int
 }
 
 static bool is_too_large(const as_cache *cache, size_t id_length, size_t value_length) {
-  double units = (double)cache->slab.unit_bytes;
-  double bytes = (double)as_cache_entry_block(id_length, value_length);
-  return (units > 0 ? units : bytes) > cache->seen.capacity_bytes;
+  double bytes = (double)as_cache_slab_size(&cache->slab, id_length, value_length);
+  return bytes > cache->seen.capacity_bytes;
 }
 
 static as_status insert(as_cache *cache, const as_cache_key *key, as_slice value,
                         uint32_t *out_number) {
-  uint32_t code = as_cache_key_code(key, cache->seed);
+  uint32_t code = as_cache_key_code(key, cache->slab.seed);
   if (key->type >= AS_CACHE_MAX_TYPES) return AS_ERR_TOO_LARGE;
   if (is_too_large(cache, key->id.length, value.length)) return AS_ERR_TOO_LARGE;
   AS_TRY(as_cache_set_types(cache, key->type + 1));
   AS_TRY(reserve(cache));
   AS_TRY(as_cache_slab_take(&cache->slab, key, value, out_number));
   as_cache_entry *entry = as_cache_slab_at(&cache->slab, *out_number);
-  entry->code = code;
-  entry->seen.inserted_ms = entry->seen.last_used_ms = cache->seen.now_ms;
-  entry->seen.expires_ms = HUGE_VAL;
+  note_use(entry, whole_ms(cache->seen.now_ms));
+  entry->inserted_low = entry->last_used_low;
+  entry->inserted_high = entry->last_used_high;
+  entry->expires = AS_CACHE_NEVER;
+  as_cache_slab_note_code(&cache->slab, *out_number, code);
   as_cache_index_put(&cache->index, code, *out_number);
   as_cache_groups_add(&cache->groups, &cache->slab, *out_number);
   cache->seen.types[key->type].count++;
-  count_bytes(cache, &entry->seen, 1);
+  count_bytes(cache, entry, 1);
   return AS_OK;
 }
 
@@ -196,15 +271,15 @@ as_status as_cache_insert(as_cache *cache, const as_cache_key *key, as_slice val
 static as_status replace(as_cache *cache, uint32_t number, as_slice value) {
   if (!as_cache_has(cache, number)) return AS_OK;
   as_cache_entry *entry = as_cache_slab_at(&cache->slab, number);
-  double old = entry->seen.size_bytes;
+  double old = entry->size_bytes;
   if (is_too_large(cache, entry->id_length, value.length)) return AS_ERR_TOO_LARGE;
-  count_bytes(cache, &entry->seen, -1);
+  count_bytes(cache, entry, -1);
   as_status status = as_cache_slab_replace(&cache->slab, number, value);
-  const authstate_cache_entry *seen = cache->slab.entries[number];
-  count_bytes(cache, seen, 1);
+  entry = as_cache_slab_at(&cache->slab, number);
+  count_bytes(cache, entry, 1);
   for (as_cache_structure *each = cache->structures; each != NULL; each = each->next)
     if (each->kind == AS_CACHE_QUEUE)
-      as_cache_queue_resize(&each->as.queue, number, seen->size_bytes - old);
+      as_cache_queue_resize(&each->as.queue, number, entry->size_bytes - old);
   return status;
 }
 
@@ -216,7 +291,8 @@ as_status as_cache_replace(as_cache *cache, uint32_t number, as_slice value) {
 
 void as_cache_set_expiry(as_cache *cache, uint32_t number, double expires_ms) {
   if (!as_cache_has(cache, number)) return;
-  cache->slab.entries[number]->expires_ms = expires_ms;
+  move_origin(cache);
+  as_cache_slab_at(&cache->slab, number)->expires = tick_of(cache, expires_ms);
   as_cache_groups_move(&cache->groups, &cache->slab, number);
   show(cache);
 }
@@ -226,16 +302,17 @@ void as_cache_delete(as_cache *cache, uint32_t number) {
   const as_cache_entry *entry = as_cache_slab_at(&cache->slab, number);
   for (as_cache_structure *each = cache->structures; each != NULL; each = each->next)
     as_cache_structure_remove(each, number);
-  cache->seen.types[entry->seen.type].count--;
-  count_bytes(cache, &entry->seen, -1);
+  cache->seen.types[entry->type].count--;
+  count_bytes(cache, entry, -1);
   as_cache_groups_remove(&cache->groups, &cache->slab, number);
-  as_cache_index_remove(&cache->index, entry->code, number);
+  uint32_t code = as_cache_slab_code(&cache->slab, number);
+  as_cache_index_remove(&cache->index, code, number);
   as_cache_slab_give(&cache->slab, number);
   show(cache);
 }
 
 void as_cache_release(as_cache *cache) {
-  if (as_cache_slab_count(&cache->slab) > 0) return;
+  if (cache->slab.count > 0) return;
   for (as_cache_structure *each = cache->structures; each != NULL; each = each->next)
     as_cache_structure_empty(each);
   as_cache_slab_free(&cache->slab);
@@ -301,10 +378,11 @@ static bool validate_entries(const as_cache *cache) {
   for (uint32_t number = 1; number < cache->slab.slots; number++) {
     if (!as_cache_has(cache, number)) continue;
     const as_cache_entry *entry = as_cache_slab_at(&cache->slab, number);
-    as_cache_key key = {entry->seen.session, entry->seen.type, as_cache_entry_id(entry)};
+    as_cache_key key = {entry->session, entry->type,
+                        as_cache_slab_id(&cache->slab, entry)};
     if (as_cache_peek(cache, &key) != number) return false;
   }
-  return cache->index.count == as_cache_slab_count(&cache->slab);
+  return cache->index.count == cache->slab.count;
 }
 
 static bool validate_counters(const as_cache *cache) {
@@ -316,8 +394,8 @@ static bool validate_counters(const as_cache *cache) {
     bytes += cache->seen.types[type].bytes;
   }
   for (uint32_t number = 1; number < cache->slab.slots; number++)
-    held += cache->slab.entries[number]->size_bytes;
-  return bytes == held && count == as_cache_slab_count(&cache->slab);
+    held += as_cache_slab_at(&cache->slab, number)->size_bytes;
+  return bytes == held && count == cache->slab.count;
 }
 
 static size_t all_bytes(const as_cache *cache) {

@@ -6,8 +6,7 @@
  * used_bytes is all that the cache has allocated, tables included; with `unit_bytes` each
  * entry counts as so many instead, which serves to compare policies.
  *
- * Entries are named by number, 1 or more. A number that names no entry is harmless. An
- * entry's pointer is valid until it is replaced or deleted. */
+ * Entries are named by number, 1 or more. A number that names no entry is harmless. */
 #ifndef AS_CACHE_CACHE_H
 #define AS_CACHE_CACHE_H
 
@@ -63,7 +62,8 @@ AS_MUST_USE as_status as_cache_insert(as_cache *cache, const as_cache_key *key,
  * old one. */
 AS_MUST_USE as_status as_cache_replace(as_cache *cache, uint32_t number, as_slice value);
 
-/* When an entry is to expire, a number; HUGE_VAL, as at first: never. */
+/* When an entry is to expire, a number; HUGE_VAL, as at first: never. More than 24 days
+ * from now_ms on is no more than that. */
 void as_cache_set_expiry(as_cache *cache, uint32_t number, double expires_ms);
 
 /* Deletes an entry, out of all structures too, in which a policy may have left it. */
@@ -79,10 +79,22 @@ uint32_t as_cache_expired(const as_cache *cache, double now_ms);
 /* An entry of a session and type, 0: there is none. */
 uint32_t as_cache_first(const as_cache *cache, uint32_t session, uint32_t type);
 
-/* The id of an entry, valid as long as its pointer; empty when there is none. */
+/* The id and the value of an entry, valid until it is replaced or deleted; empty when
+ * there is none. */
 as_slice as_cache_id(const as_cache *cache, uint32_t number);
+as_slice as_cache_value(const as_cache *cache, uint32_t number);
 
 bool as_cache_has(const as_cache *cache, uint32_t number);
+
+/* Its struct, NULL when there is none. */
+const authstate_cache_entry *as_cache_entry_of(const as_cache *cache, uint32_t number);
+
+/* Whether a reader at `now_ms` would get it; whether it has expired by then. */
+bool as_cache_is_served(const as_cache *cache, uint32_t number, double now_ms);
+bool as_cache_has_expired(const as_cache *cache, uint32_t number, double now_ms);
+
+/* It is not served until it has another value. */
+void as_cache_withhold(as_cache *cache, uint32_t number);
 
 /* ---- what a policy orders them with ------------------------------------------------ */
 

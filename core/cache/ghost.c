@@ -79,9 +79,9 @@ static bool reserve(as_cache_ghost *ghost) {
 
 void as_cache_ghost_add(as_cache_ghost *ghost, uint32_t entry) {
   if (!as_cache_slab_has(ghost->slab, entry)) return;
-  uint32_t code = as_cache_slab_at(ghost->slab, entry)->code;
+  uint32_t code = as_cache_slab_code(ghost->slab, entry);
   forget(ghost, code);
-  while (ghost->seen.count >= as_cache_slab_count(ghost->slab)) forget_oldest(ghost);
+  while (ghost->seen.count >= ghost->slab->count) forget_oldest(ghost);
   if (as_cache_index_reserve(&ghost->index) != AS_OK || !reserve(ghost)) return;
   *ring_at(ghost, ghost->next) = code;
   as_cache_index_put(&ghost->index, code, ghost->next++);
@@ -90,12 +90,12 @@ void as_cache_ghost_add(as_cache_ghost *ghost, uint32_t entry) {
 
 bool as_cache_ghost_has(const as_cache_ghost *ghost, uint32_t entry) {
   return as_cache_slab_has(ghost->slab, entry) &&
-         turn_of(ghost, as_cache_slab_at(ghost->slab, entry)->code) != 0;
+         turn_of(ghost, as_cache_slab_code(ghost->slab, entry)) != 0;
 }
 
 void as_cache_ghost_remove(as_cache_ghost *ghost, uint32_t entry) {
   if (as_cache_slab_has(ghost->slab, entry))
-    forget(ghost, as_cache_slab_at(ghost->slab, entry)->code);
+    forget(ghost, as_cache_slab_code(ghost->slab, entry));
 }
 
 bool as_cache_ghost_validate(const as_cache_ghost *ghost) {

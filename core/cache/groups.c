@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/groups.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { FIRST_CAPACITY = 32 };
@@ -56,14 +55,19 @@ static uint32_t find(const as_cache_groups *groups, uint32_t code, uint32_t sess
   return number;
 }
 
+static uint32_t group_of(const as_cache_groups *groups, const as_cache_entry *entry) {
+  uint32_t code = code_of(groups, entry->session, entry->type);
+  return find(groups, code, entry->session, entry->type);
+}
+
 /* The group of an entry, made when there is none. */
 static uint32_t open_group(as_cache_groups *groups, const as_cache_entry *entry) {
-  uint32_t code = code_of(groups, entry->seen.session, entry->seen.type);
-  uint32_t found = find(groups, code, entry->seen.session, entry->seen.type);
+  uint32_t code = code_of(groups, entry->session, entry->type);
+  uint32_t found = find(groups, code, entry->session, entry->type);
   if (found != 0) return found;
   found = groups->free;
   groups->free = groups->groups[found].last;
-  groups->groups[found] = (as_cache_group){entry->seen.session, entry->seen.type, 0, 0};
+  groups->groups[found] = (as_cache_group){entry->session, entry->type, 0, 0};
   as_cache_index_put(&groups->index, code, found);
   return found;
 }
@@ -80,72 +84,73 @@ static void end_group(as_cache_groups *groups, uint32_t number) {
 static void note_first(as_cache_groups *groups, const as_cache_slab *slab,
                        uint32_t number) {
   uint32_t first = groups->groups[number].first;
-  double expires_ms = first ? slab->entries[first]->expires_ms : HUGE_VAL;
-  if (expires_ms < HUGE_VAL)
-    as_cache_heap_put(&groups->expiry, number, expires_ms);
+  uint32_t expires = first ? as_cache_slab_at(slab, first)->expires : AS_CACHE_NEVER;
+  if (expires < AS_CACHE_NEVER)
+    as_cache_heap_put(&groups->expiry, number, expires);
   else
     as_cache_heap_remove(&groups->expiry, number);
 }
 
 /* Links an entry behind those of its group that do not expire later. */
-static void link(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
+static void link(as_cache_group *group, as_cache_slab *slab, uint32_t number) {
   as_cache_entry *entry = as_cache_slab_at(slab, number);
-  as_cache_group *group = &groups->groups[entry->group];
   uint32_t before = group->last;
   uint32_t behind = 0;
-  while (before != 0 && slab->entries[before]->expires_ms > entry->seen.expires_ms) {
+  while (before != 0 && as_cache_slab_at(slab, before)->expires > entry->expires) {
     behind = before;
-    before = as_cache_slab_at(slab, before)->group_before;
+    before = as_cache_slab_at(slab, before)->before;
   }
-  entry->group_before = before;
-  entry->group_behind = behind;
+  entry->before = before;
+  entry->behind = behind;
   if (behind != 0)
-    as_cache_slab_at(slab, behind)->group_before = number;
+    as_cache_slab_at(slab, behind)->before = number;
   else
     group->last = number;
   if (before != 0)
-    as_cache_slab_at(slab, before)->group_behind = number;
+    as_cache_slab_at(slab, before)->behind = number;
   else
     group->first = number;
 }
 
-static void unlink(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
+static void unlink(as_cache_group *group, as_cache_slab *slab, uint32_t number) {
   const as_cache_entry *entry = as_cache_slab_at(slab, number);
-  as_cache_group *group = &groups->groups[entry->group];
-  if (entry->group_behind != 0)
-    as_cache_slab_at(slab, entry->group_behind)->group_before = entry->group_before;
+  if (entry->behind != 0)
+    as_cache_slab_at(slab, entry->behind)->before = entry->before;
   else
-    group->last = entry->group_before;
-  if (entry->group_before != 0)
-    as_cache_slab_at(slab, entry->group_before)->group_behind = entry->group_behind;
+    group->last = entry->before;
+  if (entry->before != 0)
+    as_cache_slab_at(slab, entry->before)->behind = entry->behind;
   else
-    group->first = entry->group_behind;
+    group->first = entry->behind;
 }
 
 void as_cache_groups_add(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
-  as_cache_entry *entry = as_cache_slab_at(slab, number);
-  uint32_t group = open_group(groups, entry);
-  entry->group = group;
-  link(groups, slab, number);
+  uint32_t group = open_group(groups, as_cache_slab_at(slab, number));
+  link(&groups->groups[group], slab, number);
   if (groups->groups[group].first == number) note_first(groups, slab, group);
 }
 
 void as_cache_groups_move(as_cache_groups *groups, as_cache_slab *slab, uint32_t number) {
-  uint32_t group = as_cache_slab_at(slab, number)->group;
+  uint32_t group = group_of(groups, as_cache_slab_at(slab, number));
   uint32_t first = groups->groups[group].first;
-  unlink(groups, slab, number);
-  link(groups, slab, number);
+  unlink(&groups->groups[group], slab, number);
+  link(&groups->groups[group], slab, number);
   if (first == number || groups->groups[group].first == number)
     note_first(groups, slab, group);
 }
 
 void as_cache_groups_remove(as_cache_groups *groups, as_cache_slab *slab,
                             uint32_t number) {
-  uint32_t group = as_cache_slab_at(slab, number)->group;
+  uint32_t group = group_of(groups, as_cache_slab_at(slab, number));
   bool was_first = groups->groups[group].first == number;
-  unlink(groups, slab, number);
+  unlink(&groups->groups[group], slab, number);
   if (was_first) note_first(groups, slab, group);
   if (groups->groups[group].first == 0) end_group(groups, group);
+}
+
+void as_cache_groups_rank(as_cache_groups *groups, const as_cache_slab *slab) {
+  for (uint32_t number = 1; number < groups->capacity; number++)
+    if (groups->groups[number].first != 0) note_first(groups, slab, number);
 }
 
 uint32_t as_cache_groups_expiring(const as_cache_groups *groups) {
@@ -170,17 +175,16 @@ static uint32_t count_group(const as_cache_groups *groups, const as_cache_slab *
   const as_cache_group *group = &groups->groups[number];
   uint32_t before = 0;
   uint32_t count = 0;
-  double expires_ms = -HUGE_VAL;
+  uint32_t expires = 0;
   for (uint32_t at = group->first; at != 0; count++) {
     if (!as_cache_slab_has(slab, at) || count > slab->slots) return UINT32_MAX;
     const as_cache_entry *entry = as_cache_slab_at(slab, at);
-    if (entry->group != number || entry->group_before != before) return UINT32_MAX;
-    if (entry->seen.session != group->session || entry->seen.type != group->type)
-      return UINT32_MAX;
-    if (entry->seen.expires_ms < expires_ms) return UINT32_MAX;
-    expires_ms = entry->seen.expires_ms;
+    if (entry->before != before) return UINT32_MAX;
+    if (entry->session != group->session || entry->type != group->type) return UINT32_MAX;
+    if (entry->expires < expires) return UINT32_MAX;
+    expires = entry->expires;
     before = at;
-    at = entry->group_behind;
+    at = entry->behind;
   }
   return count == 0 || group->last == before ? count : UINT32_MAX;
 }
@@ -189,10 +193,10 @@ static uint32_t count_group(const as_cache_groups *groups, const as_cache_slab *
 static bool is_ranked(const as_cache_groups *groups, const as_cache_slab *slab,
                       uint32_t number) {
   uint32_t first = groups->groups[number].first;
-  double expires_ms = first ? slab->entries[first]->expires_ms : HUGE_VAL;
+  uint32_t expires = first ? as_cache_slab_at(slab, first)->expires : AS_CACHE_NEVER;
   uint32_t place = groups->expiry.places[number];
-  if (place == 0) return expires_ms == HUGE_VAL;
-  return groups->expiry.seen.nodes[place].rank == expires_ms;
+  if (place == 0) return expires == AS_CACHE_NEVER;
+  return groups->expiry.seen.nodes[place].rank == expires;
 }
 
 bool as_cache_groups_validate(const as_cache_groups *groups, const as_cache_slab *slab) {
@@ -205,5 +209,5 @@ bool as_cache_groups_validate(const as_cache_groups *groups, const as_cache_slab
     used += count > 0;
   }
   return used == groups->index.count && as_cache_index_validate(&groups->index) &&
-         as_cache_heap_validate(&groups->expiry) && listed == as_cache_slab_count(slab);
+         as_cache_heap_validate(&groups->expiry) && listed == slab->count;
 }

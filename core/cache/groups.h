@@ -23,7 +23,7 @@ typedef struct as_cache_group {
 typedef struct as_cache_groups {
   as_mem *mem;
   as_cache_index index;   /* code of session and type -> group */
-  as_cache_heap expiry;   /* of groups, by when the first of each expires */
+  as_cache_heap expiry;   /* of groups, by `expires` of the first of each */
   as_cache_group *groups; /* by number, from 1 on */
   uint32_t capacity;
   uint32_t free; /* the first of those, 0: none */
@@ -36,7 +36,7 @@ void as_cache_groups_free(as_cache_groups *groups);
 /* Makes sure that there is a group for one more. AS_ERR_OOM: unchanged. */
 AS_MUST_USE as_status as_cache_groups_reserve(as_cache_groups *groups);
 
-/* Adds an entry of the slab, by its expires_ms, to the group of its session and type;
+/* Adds an entry of the slab, by its `expires`, to the group of its session and type;
  * there is room. */
 void as_cache_groups_add(as_cache_groups *groups, as_cache_slab *slab, uint32_t number);
 
@@ -44,8 +44,11 @@ void as_cache_groups_add(as_cache_groups *groups, as_cache_slab *slab, uint32_t 
 void as_cache_groups_remove(as_cache_groups *groups, as_cache_slab *slab,
                             uint32_t number);
 
-/* An entry of a group has another expires_ms. */
+/* An entry of a group has another `expires`. */
 void as_cache_groups_move(as_cache_groups *groups, as_cache_slab *slab, uint32_t number);
+
+/* All entries have another `expires`, but the order is what it was. */
+void as_cache_groups_rank(as_cache_groups *groups, const as_cache_slab *slab);
 
 /* The entry that expires first; 0: none ever does. */
 uint32_t as_cache_groups_expiring(const as_cache_groups *groups);

@@ -30,6 +30,7 @@ void as_cache_heap_free(as_cache_heap *heap) {
 as_status as_cache_heap_reserve(as_cache_heap *heap, uint32_t capacity) {
   uint32_t old = heap->capacity;
   if (capacity <= old) return AS_OK;
+  if (capacity < old + old / 8) capacity = old + old / 8;
   node *nodes = as_mem_alloc(heap->mem, capacity * sizeof *nodes);
   if (nodes == NULL) return AS_ERR_OOM;
   uint32_t *places = as_mem_resize(heap->mem, heap->places, old * sizeof *places,

@@ -10,11 +10,15 @@ void as_cache_queue_init(as_cache_queue *queue, const as_cache_slab *slab,
   queue->number = number;
 }
 
+/* The link of an entry in the slab is nobody's. */
+static void disown(const as_cache_queue *queue, uint32_t entry) {
+  as_cache_slab_at(queue->slab, entry)->state &= AS_CACHE_WITHHELD;
+}
+
 void as_cache_queue_free(as_cache_queue *queue) {
   for (uint32_t entry = queue->seen.oldest; entry != 0;) {
     uint32_t newer = as_cache_queue_link(queue, entry)->newer;
-    if (as_cache_queue_owns(queue, entry))
-      as_cache_slab_at(queue->slab, entry)->queue = 0;
+    if (as_cache_queue_owns(queue, entry)) disown(queue, entry);
     entry = newer;
   }
   as_mem_free(queue->slab->mem, queue->links, queue->capacity * sizeof *queue->links);
@@ -64,13 +68,13 @@ as_status as_cache_queue_push(as_cache_queue *queue, uint32_t entry) {
   }
   if (!as_cache_slab_has(queue->slab, entry)) return AS_OK;
   as_cache_entry *pushed = as_cache_slab_at(queue->slab, entry);
-  if (pushed->queue == 0)
-    pushed->queue = queue->number;
+  if ((pushed->state & ~AS_CACHE_WITHHELD) == 0)
+    pushed->state |= queue->number;
   else
     AS_TRY(reserve(queue, queue->slab->slots));
   link(queue, entry);
   queue->seen.count++;
-  queue->seen.bytes += pushed->seen.size_bytes;
+  queue->seen.bytes += pushed->size_bytes;
   return AS_OK;
 }
 
@@ -78,11 +82,11 @@ void as_cache_queue_remove(as_cache_queue *queue, uint32_t entry) {
   if (!as_cache_queue_has(queue, entry)) return;
   unlink(queue, entry);
   if (as_cache_queue_owns(queue, entry))
-    as_cache_slab_at(queue->slab, entry)->queue = 0;
+    disown(queue, entry);
   else
     queue->links[entry].older = AS_CACHE_UNLINKED;
   queue->seen.count--;
-  queue->seen.bytes -= queue->slab->entries[entry]->size_bytes;
+  queue->seen.bytes -= as_cache_slab_at(queue->slab, entry)->size_bytes;
 }
 
 void as_cache_queue_touch(as_cache_queue *queue, uint32_t entry) {
@@ -104,7 +108,7 @@ bool as_cache_queue_validate(const as_cache_queue *queue) {
     const as_cache_link *at = as_cache_queue_link(queue, entry);
     if (at->older != before || ++count > queue->seen.count) return false;
     before = entry;
-    bytes += queue->slab->entries[entry]->size_bytes;
+    bytes += as_cache_slab_at(queue->slab, entry)->size_bytes;
     entry = at->newer;
   }
   uint32_t held = 0;

@@ -22,8 +22,8 @@ typedef struct as_cache_queue {
   uint8_t number;       /* by which entries name it */
 } as_cache_queue;
 
-/* An empty queue of entries of a slab, which outlives it. `number`: 1 or more, not that
- * of another queue of the slab. */
+/* An empty queue of entries of a slab, which outlives it. `number`: 1 to 127, not that of
+ * another queue of the slab. */
 void as_cache_queue_init(as_cache_queue *queue, const as_cache_slab *slab,
                          uint8_t number);
 void as_cache_queue_free(as_cache_queue *queue);
@@ -37,13 +37,14 @@ void as_cache_queue_remove(as_cache_queue *queue, uint32_t entry);
 /* Makes an entry of the queue the newest; none that is not in it. */
 void as_cache_queue_touch(as_cache_queue *queue, uint32_t entry);
 
-/* Whether an entry that there is has its link in the slab for this queue. */
+/* Whether an entry, below `slots`, has its link in the slab for this queue. */
 static inline bool as_cache_queue_owns(const as_cache_queue *queue, uint32_t entry) {
-  return as_cache_slab_at(queue->slab, entry)->queue == queue->number;
+  uint8_t state = as_cache_slab_at(queue->slab, entry)->state;
+  return (state & ~AS_CACHE_WITHHELD) == queue->number;
 }
 
 static inline bool as_cache_queue_has(const as_cache_queue *queue, uint32_t entry) {
-  if (!as_cache_slab_has(queue->slab, entry)) return false;
+  if (entry >= queue->slab->slots) return false;
   return as_cache_queue_owns(queue, entry) ||
          (entry < queue->capacity && queue->links[entry].older != AS_CACHE_UNLINKED);
 }

@@ -10,7 +10,15 @@
 
 #include <string.h>
 
-enum { ROWS = 4, MOST = 15, BLOCK = 8, FIRST_WIDTH = 128, FEW = 64, SMALL = 512 };
+enum {
+  ROWS = 4,
+  MOST = 15,
+  BLOCK = 8,
+  FIRST_WIDTH = 128,
+  FEW = 64,
+  SMALL = 512,
+  PHASES = 64
+};
 
 typedef struct counter {
   uint32_t word;
@@ -25,7 +33,9 @@ void as_cache_sketch_init(as_cache_sketch *sketch, const as_cache_slab *slab,
 }
 
 void as_cache_sketch_free(as_cache_sketch *sketch) {
-  as_mem_free(sketch->slab->mem, sketch->words, sketch->width * sizeof *sketch->words);
+  as_mem *mem = sketch->slab->mem;
+  as_mem_free(mem, sketch->words, sketch->width * sizeof *sketch->words);
+  as_mem_free(mem, sketch->from, sketch->from_count * sizeof *sketch->from);
   as_cache_sketch_init(sketch, sketch->slab, sketch->sample);
 }
 
@@ -77,24 +87,48 @@ static void raise(as_cache_sketch *sketch, uint32_t code) {
   }
 }
 
-/* Whether this use is far enough from the last one of the entry that counted. Turns go
- * round: what is less than half of all turns away is before or behind. */
-static bool is_apart(as_cache_sketch *sketch, as_cache_entry *entry, uint32_t entries) {
-  uint32_t turn = ++sketch->turn;
-  if (sketch->seen.apart == 0) return true;
-  if (entry->counts_from != 0 && (int32_t)(turn - entry->counts_from) < 0) return false;
-  entry->counts_from = turn + sketch->seen.apart * entries;
+/* Where an entry has the phase from which on it counts again; NULL without memory. */
+static uint16_t *from_of(as_cache_sketch *sketch, uint32_t entry) {
+  uint32_t old = sketch->from_count;
+  uint32_t count = sketch->slab->slots;
+  if (entry < old) return &sketch->from[entry];
+  uint16_t *from = as_mem_resize(sketch->slab->mem, sketch->from, old * sizeof *from,
+                                 count * sizeof *from);
+  if (from == NULL) return NULL;
+  memset(from + old, 0, (count - old) * sizeof *from);
+  sketch->from = from;
+  sketch->from_count = count;
+  return &from[entry];
+}
+
+/* Whether this use is far enough from the last one of the entry that counted: a number of
+ * phases, each of one use or, where they are many, a part of them. Phases go round: what
+ * is less than half of all away is before or behind. */
+static bool is_apart(as_cache_sketch *sketch, uint32_t entry) {
+  uint64_t uses = (uint64_t)sketch->seen.apart * sketch->slab->count;
+  uint64_t length = uses < PHASES ? 1 : uses / PHASES;
+  if (uses == 0) return true;
+  if (++sketch->passed >= length) {
+    sketch->passed = 0;
+    sketch->phase++;
+  }
+  uint16_t *from = from_of(sketch, entry);
+  if (from == NULL) return true;
+  if (*from != 0 && (int16_t)(sketch->phase - *from) < 0) return false;
+  *from = (uint16_t)(sketch->phase + uses / length);
+  if (*from == 0) *from = 1;
   return true;
 }
 
 void as_cache_sketch_add(as_cache_sketch *sketch, uint32_t entry) {
   if (!as_cache_slab_has(sketch->slab, entry)) return;
-  uint32_t entries = as_cache_slab_count(sketch->slab);
-  if (!is_apart(sketch, as_cache_slab_at(sketch->slab, entry), entries)) return;
-  if (entries > sketch->width || (entries * 2 > sketch->width && entries <= SMALL))
+  uint32_t entries = sketch->slab->count;
+  if (!is_apart(sketch, entry)) return;
+  if (entries > sketch->width / 2 * 3 ||
+      (entries * 2 > sketch->width && entries <= SMALL))
     widen(sketch);
   if (sketch->width == 0) return;
-  raise(sketch, as_cache_slab_at(sketch->slab, entry)->code);
+  raise(sketch, as_cache_slab_code(sketch->slab, entry));
   sketch->seen.uses++;
   double most = (double)sketch->sample * (entries > FEW ? entries : FEW);
   if (sketch->seen.uses >= most) halve(sketch);
@@ -103,5 +137,9 @@ void as_cache_sketch_add(as_cache_sketch *sketch, uint32_t entry) {
 uint32_t as_cache_sketch_count(const as_cache_sketch *sketch, uint32_t entry) {
   counter rows[ROWS];
   if (sketch->width == 0 || !as_cache_slab_has(sketch->slab, entry)) return 0;
-  return find(sketch, as_cache_slab_at(sketch->slab, entry)->code, rows);
+  return find(sketch, as_cache_slab_code(sketch->slab, entry), rows);
+}
+
+void as_cache_sketch_forget(as_cache_sketch *sketch, uint32_t entry) {
+  if (entry < sketch->from_count) sketch->from[entry] = 0;
 }

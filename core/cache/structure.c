@@ -89,6 +89,8 @@ void as_cache_structure_remove(as_cache_structure *structure, uint32_t entry) {
     as_cache_queue_remove(&structure->as.queue, entry);
   else if (structure->kind == AS_CACHE_HEAP)
     as_cache_heap_remove(&structure->as.heap, entry);
+  else if (structure->kind == AS_CACHE_SKETCH)
+    as_cache_sketch_forget(&structure->as.sketch, entry);
 }
 
 bool as_cache_structure_validate(const as_cache_structure *structure) {
@@ -120,7 +122,7 @@ static size_t content_bytes(const as_cache_structure *structure) {
     case AS_CACHE_SKETCH:
       break;
   }
-  return sketch->width * sizeof *sketch->words;
+  return as_cache_sketch_bytes(sketch);
 }
 
 size_t as_cache_structure_bytes(const as_cache_structure *structure) {

@@ -4,8 +4,9 @@
  * is core.cache_structs, so there is one source. Each struct is the beginning of
  * the one that the core has.
  *
- * Numbers are doubles or 32 bits: a uint64_t arrives in Lua as cdata. Of an entry a
- * script may write `mark` and `rank`, which are its own; all else it only reads. */
+ * Numbers are doubles, floats or of 32 bits and less: a uint64_t arrives in Lua as cdata.
+ * Of an entry a script may write `mark` and `rank`, which are its own; all else it only
+ * reads. */
 #ifndef AS_CACHE_VISIBLE_H
 #define AS_CACHE_VISIBLE_H
 
@@ -14,13 +15,18 @@
 
 #define AS_CACHE_DECLARE(...) __VA_ARGS__
 
-/* authstate_cache_entry: a stored value, or that there is none (`absent`).
- *   size_bytes    what it counts as: its block and its share of the tables; 0: no entry
+/* authstate_cache_entry: a stored value, or that there is none (`absent`), in 56 bytes,
+ * its id and value behind it.
+ *   size_bytes    what it counts as: all of it, its share of the tables included; 0: no
+ *                 entry
  *   hits          reads that it served, the one that brought it included
  *   preloaded     brought beside another one, and not read since
- *   expires_ms    from then on it is not served; HUGE_VAL: never
- *   withheld      not served until it has another value
- *   value         value_length bytes, valid until it is replaced or deleted
+ *   last_used_..., inserted_...  48 bits of milliseconds, which structures.lua puts
+ *                 together: last_used_ms, inserted_ms
+ * and the cache's own:
+ *   state         AS_CACHE_WITHHELD, and the number of the queue whose link it has
+ *   expires       see cache.c
+ *   before, behind  its neighbours in its group
  *
  * authstate_cache_type: counters of a type.
  *
@@ -39,20 +45,23 @@
 #define AS_CACHE_STRUCTS(X) X(                                                           \
   typedef struct authstate_cache_entry {                                                 \
     double rank;                                                                         \
-    double cost;                                                                         \
-    double last_used_ms;                                                                 \
-    double inserted_ms;                                                                  \
-    double expires_ms;                                                                   \
-    const uint8_t *value;                                                                \
-    uint32_t value_length;                                                               \
+    float cost;                                                                          \
+    uint32_t inserted_low;                                                               \
+    uint16_t inserted_high;                                                              \
+    uint16_t last_used_high;                                                             \
+    uint32_t last_used_low;                                                              \
+    uint32_t before;                                                                     \
+    uint32_t behind;                                                                     \
+    uint32_t expires;                                                                    \
     uint32_t size_bytes;                                                                 \
     uint32_t hits;                                                                       \
     uint32_t session;                                                                    \
-    uint32_t type;                                                                       \
+    uint16_t type;                                                                       \
+    uint16_t id_length;                                                                  \
     uint8_t mark;                                                                        \
     bool preloaded;                                                                      \
     bool absent;                                                                         \
-    bool withheld;                                                                       \
+    uint8_t state;                                                                       \
   } authstate_cache_entry;                                                               \
   typedef struct authstate_cache_type {                                                  \
     double hits;                                                                         \

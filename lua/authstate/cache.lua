@@ -35,7 +35,7 @@ local function say_nothing() end
 --   `max_bytes`: of all its memory;
 --   `policy`: name or path of a script, "lru" by default;
 --   `ttl_ms`: how long an entry is served after its read was sent, a number or
---   { [type] = number }, nil for ever;
+--   { [type] = number }, nil for ever; at most 24 days, for which more counts;
 --   `log`: function(level, message, fields);
 --   `now_ms`: the clock; by default the monotonic one;
 --   `unit_bytes`: what each entry counts as instead of what it takes;
@@ -249,7 +249,7 @@ end
 function Cache:withhold(session, type, id)
   local e = library.authstate_cache_peek(self.core, session, type, id, #id)
   if e == 0 then return false end
-  self.core.entries[e].withheld = true
+  library.authstate_cache_withhold(self.core, e)
   return true
 end
 
@@ -318,23 +318,19 @@ end
 
 --- Whether a record would be found, without a trace.
 function Cache:has(session, type, id, now_ms)
-  local e = library.authstate_cache_peek(self.core, session, type, id, #id)
-  if e == 0 then return false end
-  local entry = self.core.entries[e]
-  return not entry.withheld and entry.expires_ms > now_ms
+  return library.authstate_cache_has(self.core, session, type, id, #id, now_ms)
 end
 
---- The struct of an entry: `absent`, `value` (a pointer, valid until the next admission
--- or removal), `value_length` and what policies see.
+--- The struct of an entry, as policies see it.
 function Cache:entry(e)
   return self.core.entries[e]
 end
 
 --- The stored bytes of an entry; nil when the record is absent.
 function Cache:bytes(e)
-  local entry = self.core.entries[e]
-  if entry.absent then return nil end
-  return core_ffi.string(entry.value, entry.value_length)
+  if self.core.entries[e].absent then return nil end
+  return core_ffi.string(library.authstate_cache_value(self.core, e),
+    library.authstate_cache_value_length(self.core, e))
 end
 
 --- The Lua value of an entry, made anew, and the reader's own.
@@ -384,9 +380,8 @@ end
 
 -- When an entry is to expire.
 function Cache:put_expiry(e, type, sent_ms)
-  local expires_ms = sent_ms + (self.ttl_ms[type] or huge)
-  if self.core.entries[e].expires_ms == expires_ms then return end
-  library.authstate_cache_set_expiry(self.core, e, expires_ms)
+  local ttl_ms = self.ttl_ms[type] or huge
+  library.authstate_cache_set_expiry(self.core, e, sent_ms + ttl_ms)
 end
 
 -- A new entry, of which the policy knows nothing yet; nil when there is no memory for it.
@@ -416,7 +411,7 @@ end
 function Cache:put(session, type, id, bytes, now_ms, sent_ms)
   local seen = self.core
   local e = library.authstate_cache_peek(seen, session, type, id, #id)
-  if e ~= 0 and seen.entries[e].expires_ms <= now_ms then
+  if e ~= 0 and library.authstate_cache_has_expired(seen, e, now_ms) then
     self:discard(e, "expired")
     e = 0
   end

@@ -454,7 +454,7 @@ function Near:open(handle, e, kind, id, shape)
   local near_cache, store = self.cache, self.store
   local text = shape == "json" and near_cache.texts[e]
   if text then return text, true end
-  if near_cache.core.entries[e].absent then return nil, true end
+  if near_cache:entry(e).absent then return nil, true end
   local opener = store.opener
   local value, message
   if opener then
@@ -488,7 +488,7 @@ local function read_shared(self, handle, e, kind, id)
   elseif kept ~= nil then
     return kept, true
   end
-  self.cache:keep_decoded(e, value, self.cache:entry(e).value_length)
+  self.cache:keep_decoded(e, value, self.cache:entry(e).size_bytes)
   return value, true
 end
 

@@ -59,6 +59,7 @@ end
 
 --- Gives methods to a struct. Those that it was given first in this Lua state stay.
 -- @param name such as "authstate_cache"
+-- @param methods table, or a function of the struct and a name
 function core_ffi.give_methods(name, methods)
   pcall(ffi.metatype, name, { __index = methods })
 end

@@ -91,7 +91,25 @@ function Heap:first()
   return first.entry, first.rank
 end
 
+-- The times of an entry: 48 bits of milliseconds, so its struct has them in two parts.
+local TIMES = {}
+
+function TIMES.last_used_ms(entry)
+  return entry.last_used_high * 2 ^ 32 + entry.last_used_low
+end
+
+function TIMES.inserted_ms(entry)
+  return entry.inserted_high * 2 ^ 32 + entry.inserted_low
+end
+
+local function read_field(entry, name)
+  local read = TIMES[name]
+  if not read then error(("an entry has no field %s"):format(tostring(name)), 2) end
+  return read(entry)
+end
+
 core_ffi.give_methods("authstate_cache", Cache)
+core_ffi.give_methods("authstate_cache_entry", read_field)
 core_ffi.give_methods("authstate_cache_queue", Queue)
 core_ffi.give_methods("authstate_cache_ghost", Ghost)
 core_ffi.give_methods("authstate_cache_sketch", Sketch)

@@ -143,6 +143,57 @@ describe("the near cache", function()
     assert.equal("again", look "a")
   end)
 
+  it("does so however long the clock has run", function()
+    for _, began_ms in ipairs { 2 ^ 31 - 50, 2 ^ 32 - 50, 2 ^ 33, 1e12 + 0.5 } do
+      now_ms = began_ms
+      new { ttl_ms = { session = 100 } }
+      admit("a", "value")
+      admit("stays", "value", nil, "pre-key")
+      now_ms = began_ms + 60
+      admit("b", "value")
+      now_ms = began_ms + 99
+      assert.same({ "value", "value" }, { look "a", look "b" })
+      now_ms = began_ms + 100
+      assert.same({ "nil", "value" }, { tostring(look "a"), look "b" })
+      admit("c", "value") -- "a" leaves
+      assert.equal(3, near:stats().entries)
+      now_ms = began_ms + 2 ^ 34
+      assert.same({ "nil", "nil" }, { tostring(look "b"), tostring(look "c") })
+      admit("d", "value")
+      assert.equal(2, near:stats().entries)
+      now_ms = now_ms + 99
+      assert.same({ "value", "value" }, { look "d", look("stays", "pre-key") })
+      assert.is_true(near.object:validate())
+      near:close()
+    end
+    near = nil
+  end)
+
+  it("knows when an entry was used and came, however long the clock has run", function()
+    new {}
+    for _, began_ms in ipairs { 0, 2 ^ 32 - 1, 2 ^ 32, 2 ^ 45 + 3 } do
+      now_ms = began_ms
+      local e = admit("id" .. began_ms, "value")
+      now_ms = began_ms + 7
+      look("id" .. began_ms)
+      assert.same({ began_ms, began_ms + 7 },
+        { near:entry(e).inserted_ms, near:entry(e).last_used_ms })
+    end
+    now_ms = 2 ^ 60
+    assert.equal(2 ^ 48 - 1, near:entry(admit("late", "value")).inserted_ms)
+    assert.has_error(function() return near:entry(1).used_ms end,
+      "an entry has no field used_ms")
+  end)
+
+  it("does not keep what has an id of more than 65,535 bytes", function()
+    new {}
+    local id = ("x"):rep(65535)
+    assert.is_not_nil(admit(id, "value"))
+    assert.is_nil(admit(id .. "x", "value"))
+    assert.same({ "value", "nil" }, { look(id), tostring(look(id .. "x")) })
+    assert.equal(id, near:id(1))
+  end)
+
   it("does not serve what is being written, until it is admitted again", function()
     new {}
     local e = admit("a", "old")
@@ -279,12 +330,13 @@ for _, policy in ipairs(script.names "policies") do
 
     it("takes over what another policy had, and hands it over", function()
       new { policy = "fifo" }
-      for i = 1, 100 do admit("id" .. i, "value") end
+      local value = ("x"):rep(200)
+      for i = 1, 100 do admit("id" .. i, value) end
       assert.is_true(near:set_policy(policy))
       assert.is_true(near:set_policy "sieve")
       assert.is_true(near:set_policy(policy))
-      for i = 1, 100 do assert.equal("value", look("id" .. i)) end
-      near:resize(12000)
+      for i = 1, 100 do assert.equal(value, look("id" .. i)) end
+      near:resize(20000)
       assert.is_true(near:stats().entries < 100 and near:stats().entries > 10)
       assert.same({}, log)
     end)

@@ -113,7 +113,8 @@ case {
       COHERENCE, [[        drop_place(self, place, "invalidated")
       elseif]], [[
         for e = 1, self.cache.core.slots - 1 do
-          self.cache.core.entries[e].withheld = false
+          local entry = self.cache.core.entries[e]
+          entry.state = entry.state % 128 -- without AS_CACHE_WITHHELD
         end
       elseif]],
     } },
@@ -144,7 +145,7 @@ for _, each in ipairs {
   { says = "what is being written is not served", value = "mine", wanted = "mine",
     plant = {
       name = "what is being written is served",
-      { "authstate.cache", "  self.core.entries[e].withheld = true\n", "" },
+      { "authstate.cache", "  library.authstate_cache_withhold(self.core, e)\n", "" },
     } },
   { says = "what is being deleted is not served", value = nil, wanted = nil,
     plant = {

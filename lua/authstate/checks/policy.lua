@@ -117,8 +117,10 @@ end
 function EVENTS.hit(self, dice)
   local e = self:pick(dice)
   if not e then return end
-  local entry = self.core.entries[e]
-  entry.hits, entry.last_used_ms = entry.hits + 1, self.core.now_ms
+  local seen, entry = self.core, self.core.entries[e]
+  library.authstate_cache_find(seen, entry.session, entry.type,
+    library.authstate_cache_id(seen, e), library.authstate_cache_id_length(seen, e),
+    seen.now_ms)
   entry.preloaded = false
   self.hooks.hit(e)
 end
