@@ -7,43 +7,48 @@ local LUAJIT = os.getenv "LUAJIT" or "luajit"
 local TRACE, SESSION = "spec/fixtures/large.trace.jsonl.gz", "spec/fixtures/large.json.gz"
 local SMALL = "spec/fixtures/small.json.gz"
 
--- By name: what bench/peers/cache_reads.lua is asked for, and how many reads.
-local METHODS = {
-  { "hit", 2000000, "a hit, immutable" },
-  { "composite", 2000000, "lrucache, key made of three" },
-  { "ready", 2000000, "lrucache, key ready" },
-  { "mix", 100000, "a hit, decoded, as in the trace" },
-  { "redis", 10000, "the same from Redis" },
+-- What bench/peers/cache_reads.lua is asked for, and the reads whose times it prints.
+local RUNS = {
+  { "immutable 2000000", { "hit", "composite", "ready" } },
+  { "decoded 100000 " .. TRACE .. " " .. SESSION, { "mix", "redis" } },
+}
+local SENTENCES = {
+  hit = "a hit, immutable", composite = "lrucache, key made of three",
+  ready = "lrucache, key ready", mix = "a hit, decoded, as in the trace",
+  redis = "the same from Redis",
 }
 
 local MOST_OF_STORED, MOST_EACH = 1.15, 96
 
-local function run(method, session, reads)
-  local command = ("%s bench/peers/cache_reads.lua %s %s %s %d"):format(LUAJIT, method,
-    TRACE, session, reads)
+-- The numbers that a run prints; or nil and a sentence.
+local function run(arguments)
+  local command = ("%s bench/peers/cache_reads.lua %s"):format(LUAJIT, arguments)
   local pipe = assert(io.popen(command))
-  local line = pipe:read "*l"
+  local line, numbers = pipe:read "*l" or "", {}
   pipe:close()
-  return line, command .. ": failed"
+  for number in line:gmatch "%S+" do numbers[#numbers + 1] = tonumber(number) end
+  if not numbers[1] then return nil, command .. ": failed" end
+  return numbers
 end
 
--- Times by method, a list of rounds each; in each round another one is first.
+-- Times by read, a list of rounds each. Those of one run are of one process.
 local function measure_rounds(knobs, on_round)
   local times = {}
-  for _, method in ipairs(METHODS) do times[method[1]] = {} end
+  for name in pairs(SENTENCES) do times[name] = {} end
   for round = 1 - knobs.WARMUP, knobs.ROUNDS do
-    for i = 1, #METHODS do
-      local method = METHODS[(i + round) % #METHODS + 1]
-      local line, message = run(method[1], SESSION, method[2])
-      if not tonumber(line) then return nil, message end
-      if round >= 1 then table.insert(times[method[1]], tonumber(line)) end
+    for _, each in ipairs(RUNS) do
+      local numbers, message = run(each[1])
+      if not numbers then return nil, message end
+      for i, name in ipairs(each[2]) do
+        if round >= 1 then table.insert(times[name], numbers[i]) end
+      end
     end
     if round >= 1 then on_round(round) end
   end
   return times
 end
 
--- The ratio of two methods in each round.
+-- The ratio of two reads in each round.
 local function ratios(times, above, below)
   local list = {}
   for round, spent in ipairs(times[above]) do
@@ -52,24 +57,32 @@ local function ratios(times, above, below)
   return statistics.quartiles(list)
 end
 
+-- The rows of the table, and the figures behind it.
+local function describe(times)
+  local rows, figures = {}, authstate.array {}
+  for _, each in ipairs(RUNS) do
+    for _, name in ipairs(each[2]) do
+      local spent = statistics.quartiles(times[name])
+      rows[#rows + 1] = { SENTENCES[name], ("%.0f"):format(spent.median),
+        ("%.0f .. %.0f"):format(spent.q1, spent.q3) }
+      figures[#figures + 1] = { method = name, ns = spent,
+        rounds = authstate.array(times[name]) }
+    end
+  end
+  return rows, figures
+end
+
 return {
   name = "cache_read",
   sentence = "reads that the near cache answers, beside lua-resty-lrucache and Redis",
   measure = function(context)
     local times, message = measure_rounds(context.knobs, context.on_round)
     if not times then return nil, message end
-    local line
-    line, message = run("bytes", SMALL, 1)
-    local bytes, stored, entries = (line or ""):match "^(%d+) (%d+) (%d+)$"
-    if not bytes then return nil, message end
-    local rows, figures = {}, authstate.array {}
-    for i, method in ipairs(METHODS) do
-      local spent = statistics.quartiles(times[method[1]])
-      rows[i] = { method[3], ("%.0f"):format(spent.median),
-        ("%.0f .. %.0f"):format(spent.q1, spent.q3) }
-      figures[i] = { method = method[1], ns = spent,
-        rounds = authstate.array(times[method[1]]) }
-    end
+    local held
+    held, message = run("bytes " .. SMALL)
+    if not held then return nil, message end
+    local bytes, stored, entries = held[1], held[2], held[3]
+    local rows, figures = describe(times)
     local bound = MOST_OF_STORED * stored + MOST_EACH * entries
     return {
       versions = {}, figures = figures,

@@ -1,16 +1,19 @@
 -- SPDX-License-Identifier: MIT
 
 -- Reads through the near cache, all of them hits, beside the same reads without it and
--- beside lua-resty-lrucache. Prints nanoseconds a read, or bytes.
+-- beside lua-resty-lrucache, in one process and on one heap: collecting what the reads
+-- leave behind is a good part of what they take, and depends on the rest of the heap.
+-- Prints nanoseconds a read, or bytes.
 --
---     luajit bench/peers/cache_reads.lua METHOD TRACE SESSION READS
+--     luajit bench/peers/cache_reads.lua immutable READS
+--     luajit bench/peers/cache_reads.lua decoded READS TRACE SESSION
+--     luajit bench/peers/cache_reads.lua bytes SESSION
 --
---     hit        keys:get of one short text, which is immutable and kept decoded
---     composite  lrucache (pureffi), its key made of session, type and id, and a result
---                table as keys:get gives it
---     ready      the same with keys that are there already
---     mix        keys:get of single records, in the order of the trace
---     redis      the same reads from Redis
+--     immutable  keys:get of one short text, which is immutable and kept decoded; the
+--                same with lrucache (pureffi), its key made of session, type and id, and
+--                a result table as keys:get gives it; the same with keys that are there
+--     decoded    keys:get of single records, in the order of the trace; the same reads
+--                from Redis, of which a tenth is made
 --     bytes      what a cache of 100 sessions holds: bytes in it, bytes stored, entries
 
 local authstate = require "authstate"
@@ -18,10 +21,11 @@ local clock = require "authstate.clock"
 local redis_server = require "spec.support.redis_server"
 local replay = require "authstate.replay"
 local session_file = require "authstate.session_file"
+local statistics = require "bench.harness.statistics"
 
-local method, trace, path, wanted = arg[1], arg[2], arg[3], tonumber(arg[4])
+local method, wanted, trace, path = arg[1], tonumber(arg[2]), arg[3], arg[4]
 local KIND, COUNT, SESSION = "lid-mapping", 64, "5511999999999"
-local HELD_SESSIONS, ONE = 100, {}
+local HELD_SESSIONS, ONE, TURNS, AROUND = 100, {}, 5, { cache = false }
 
 -- ---- lrucache -----------------------------------------------------------------------
 
@@ -29,6 +33,7 @@ local function lrucache_reader(is_ready)
   package.path = package.path .. ";/usr/share/lua/5.1/?.lua"
   ngx = { now = function() return 1 end } -- luacheck: ignore
   local cache = require "resty.lrucache.pureffi".new(1000)
+  ngx = nil -- luacheck: ignore
   local ids, ready = {}, {}
   for i = 1, COUNT do
     ids[i] = tostring(5511000000000 + i * 7919)
@@ -117,46 +122,69 @@ end
 
 -- ---- measuring ----------------------------------------------------------------------
 
-local function measure(read)
-  assert(read(2000) == 2000)
+local function measure_once(read, count)
   collectgarbage()
   local started_ms = clock.now_ms()
-  local found = read(wanted)
+  local found = read(count)
   local spent_ms = clock.now_ms() - started_ms
-  assert(found == wanted, "a read found nothing")
-  print(("%.3f"):format(spent_ms / wanted * 1e6))
+  assert(found == count, "a read found nothing")
+  return spent_ms / count * 1e6
 end
 
-local function measure_authstate()
-  local server = redis_server.start()
-  local store = assert(authstate.open {
-    redis = server.url, enable_cache = true, cache_max_bytes = 256 * 1024 * 1024,
-  })
-  local loaded = assert(session_file.read(path))
-  local session = store:session(SESSION)
-  authstate.run(function()
-    if method == "bytes" then
-      while not store.near.serves do
-        session.keys:get(KIND, ONE)
-        session.keys:get(KIND, { "1" })
-        authstate.sleep(1)
-      end
-      hold_sessions(store, loaded)
-      return
+-- Prints the median of each reader's turns, which alternate. Each is { read, count }.
+local function measure(readers)
+  local times, line = {}, {}
+  for i, each in ipairs(readers) do
+    times[i] = {}
+    assert(each[1](2000) == 2000)
+  end
+  for _ = 1, TURNS do
+    for i, each in ipairs(readers) do
+      table.insert(times[i], measure_once(each[1], math.ceil(each[2] / TURNS)))
     end
-    local changes, reads = texts()
-    if method ~= "hit" then changes, reads = nil, trace_reads(loaded) end
-    if changes then assert(session.keys:set(changes)) end
-    if not changes then assert(session.keys:set_json(loaded.keys)) end
-    warm_up(store, session, reads)
-    measure(reader(session, reads, method == "redis" and { cache = false } or nil))
-  end)
-  store:close()
-  server:stop()
+  end
+  for i, list in ipairs(times) do
+    line[i] = ("%.3f"):format(statistics.quartiles(list).median)
+  end
+  print(table.concat(line, " "))
 end
 
-if method == "composite" or method == "ready" then
-  measure(lrucache_reader(method == "ready"))
-else
-  measure_authstate()
+local function hold_and_count(store)
+  local session = store:session(SESSION)
+  while not store.near.serves do
+    session.keys:get(KIND, ONE)
+    session.keys:get(KIND, { "1" })
+    authstate.sleep(1)
+  end
+  hold_sessions(store, assert(session_file.read(arg[2])))
 end
+
+local function measure_immutable(store)
+  local session = store:session(SESSION)
+  local changes, reads = texts()
+  assert(session.keys:set(changes))
+  warm_up(store, session, reads)
+  measure { { reader(session, reads), wanted }, { lrucache_reader(false), wanted },
+    { lrucache_reader(true), wanted } }
+end
+
+local function measure_decoded(store)
+  local session, loaded = store:session(SESSION), assert(session_file.read(path))
+  local reads = trace_reads(loaded)
+  assert(session.keys:set_json(loaded.keys))
+  warm_up(store, session, reads)
+  measure { { reader(session, reads), wanted },
+    { reader(session, reads, AROUND), wanted / 10 } }
+end
+
+local METHODS = {
+  bytes = hold_and_count, immutable = measure_immutable, decoded = measure_decoded,
+}
+
+local server = redis_server.start()
+local store = assert(authstate.open {
+  redis = server.url, enable_cache = true, cache_max_bytes = 256 * 1024 * 1024,
+})
+authstate.run(METHODS[method], store)
+store:close()
+server:stop()

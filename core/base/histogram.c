@@ -25,9 +25,9 @@ static double bucket_begin_us(uint32_t bucket) {
   return begin_us;
 }
 
-void as_histogram_add(as_histogram *histogram, double duration_ms) {
-  histogram->buckets[bucket_of(duration_ms * 1000)]++;
-  histogram->count++;
+void as_histogram_add(as_histogram *histogram, double duration_ms, uint64_t count) {
+  histogram->buckets[bucket_of(duration_ms * 1000)] += count;
+  histogram->count += count;
 }
 
 double as_histogram_quantile(const as_histogram *histogram, double share) {

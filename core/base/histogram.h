@@ -20,9 +20,9 @@ typedef struct as_histogram {
   uint64_t buckets[AS_HISTOGRAM_BUCKETS];
 } as_histogram;
 
-/* Counts a duration in milliseconds; one that is no number, or below 0, as the shortest.
- */
-void as_histogram_add(as_histogram *histogram, double duration_ms);
+/* Counts a duration in milliseconds `count` times; one that is no number, or below 0, as
+ * the shortest. */
+void as_histogram_add(as_histogram *histogram, double duration_ms, uint64_t count);
 
 /* The duration in milliseconds that a share of all, from 0 to 1, do not exceed: the
  * middle of its bucket. 0 when it is empty. */

@@ -143,6 +143,13 @@ AS_EXPORT uint32_t authstate_cache_find(authstate_cache *cache, uint32_t session
   return as_cache_find(whole(cache), &key, now_ms);
 }
 
+AS_EXPORT uint32_t authstate_cache_hit(authstate_cache *cache, uint32_t session,
+                                       uint32_t type, const char *id, size_t length,
+                                       double now_ms) {
+  as_cache_key key = key_of(session, type, id, length);
+  return as_cache_hit(whole(cache), &key, now_ms);
+}
+
 AS_EXPORT uint32_t authstate_cache_peek(authstate_cache *cache, uint32_t session,
                                         uint32_t type, const char *id, size_t length) {
   as_cache_key key = key_of(session, type, id, length);

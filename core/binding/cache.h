@@ -24,6 +24,8 @@
 
 /* clang-format off */
 #define AS_CACHE_FFI(X) X(                                                               \
+  uint32_t authstate_cache_hit(authstate_cache *cache, uint32_t session, uint32_t type,  \
+                               const char *id, size_t length, double now_ms);            \
   uint32_t authstate_cache_find(authstate_cache *cache, uint32_t session, uint32_t type, \
                                 const char *id, size_t length, double now_ms);           \
   uint32_t authstate_cache_peek(authstate_cache *cache, uint32_t session, uint32_t type, \

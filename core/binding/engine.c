@@ -622,11 +622,11 @@ static void put_drained(lua_State *L, as_bound_engine *bound) {
 /* One that is not done is timed by who asks for its outcome. */
 static void count_completion(as_histogram *measured, const as_completion *completion,
                              bool is_done) {
-  as_histogram_add(&measured[AS_MEASURED_WAIT], completion->wait_ms);
+  as_histogram_add(&measured[AS_MEASURED_WAIT], completion->wait_ms, 1);
   if (!is_done) return;
   bool is_read = completion->kind == AS_REQUEST_READ;
   as_histogram_add(&measured[is_read ? AS_MEASURED_READ : AS_MEASURED_SET],
-                   completion->elapsed_ms);
+                   completion->elapsed_ms, 1);
 }
 
 /* engine:drain(out) -> n: out[1], out[2], ... become slot, result, slot, result, ... The

@@ -42,7 +42,7 @@
   int32_t authstate_lookout_next(authstate_lookout *lookout);                            \
   typedef struct authstate_histograms authstate_histograms;                              \
   void authstate_histogram_add(authstate_histograms *histograms, uint32_t number,        \
-                               double duration_ms);                                      \
+                               double duration_ms, double count);                        \
   double authstate_histogram_count(authstate_histograms *histograms, uint32_t number);   \
   double authstate_histogram_quantile(authstate_histograms *histograms, uint32_t number, \
                                       double share);                                     \

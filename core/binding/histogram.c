@@ -68,9 +68,9 @@ static as_histogram *histogram_at(authstate_histograms *histograms, uint32_t num
 }
 
 AS_EXPORT void authstate_histogram_add(authstate_histograms *histograms, uint32_t number,
-                                       double duration_ms) {
+                                       double duration_ms, double count) {
   as_histogram *histogram = histogram_at(histograms, number);
-  if (histogram != NULL) as_histogram_add(histogram, duration_ms);
+  if (histogram != NULL) as_histogram_add(histogram, duration_ms, (uint64_t)count);
 }
 
 AS_EXPORT double authstate_histogram_count(authstate_histograms *histograms,

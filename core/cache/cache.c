@@ -201,22 +201,25 @@ as_slice as_cache_value(const as_cache *cache, uint32_t number) {
   return as_cache_slab_value(&cache->slab, as_cache_slab_at(&cache->slab, number));
 }
 
-uint32_t as_cache_find(as_cache *cache, const as_cache_key *key, double now_ms) {
-  authstate_cache_type unknown = {0, 0, 0, 0};
-  bool is_known = key->type < cache->seen.type_count;
-  authstate_cache_type *type = is_known ? &cache->seen.types[key->type] : &unknown;
+uint32_t as_cache_hit(as_cache *cache, const as_cache_key *key, double now_ms) {
   uint32_t code = as_cache_key_code(key, cache->slab.seed);
   uint32_t number = find(cache, key, code);
-  as_cache_entry *entry = number ? as_cache_slab_at(&cache->slab, number) : NULL;
+  if (number == 0) return 0;
+  as_cache_entry *entry = as_cache_slab_at(&cache->slab, number);
   uint64_t whole = whole_ms(now_ms);
-  if (entry == NULL || !is_served(cache, entry, whole)) {
-    type->misses++;
-    return 0;
-  }
-  type->hits++;
+  if (!is_served(cache, entry, whole)) return 0;
+  cache->seen.types[key->type].hits++;
+  cache->seen.now_ms = now_ms;
   entry->hits++;
   note_use(entry, whole);
   as_cache_slab_note_code(&cache->slab, number, code); /* a policy may ask for it */
+  return number;
+}
+
+uint32_t as_cache_find(as_cache *cache, const as_cache_key *key, double now_ms) {
+  uint32_t number = as_cache_hit(cache, key, now_ms);
+  if (number == 0 && key->type < cache->seen.type_count)
+    cache->seen.types[key->type].misses++;
   return number;
 }
 

@@ -48,9 +48,12 @@ AS_MUST_USE as_status as_cache_set_types(as_cache *cache, uint32_t count);
 /* The entry of a key, 0 when there is none. */
 uint32_t as_cache_peek(const as_cache *cache, const as_cache_key *key);
 
-/* The same for a reader at `now_ms`: counts a hit or a miss; entries that
- * have expired or are withheld are missed.
- * A hit counts in the entry too, and is when it was last used. */
+/* The same for a reader at `now_ms`: there is none where one has expired or is withheld.
+ * What is found counts as a hit, of its type and its own, was last used now, and now_ms
+ * becomes the time that is seen. */
+uint32_t as_cache_hit(as_cache *cache, const as_cache_key *key, double now_ms);
+
+/* The same; what is not found counts as a miss. */
 uint32_t as_cache_find(as_cache *cache, const as_cache_key *key, double now_ms);
 
 /* Adds an entry for a key that has none, with the time in now_ms. AS_ERR_OOM,

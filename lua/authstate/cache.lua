@@ -11,6 +11,7 @@ local core = require "authstate.core"
 local core_ffi = require "authstate.core_ffi"
 local policy = require "authstate.policy"
 
+local pcall = pcall
 local floor, huge, max = math.floor, math.huge, math.max
 local library = core_ffi.library
 
@@ -302,18 +303,29 @@ end
 
 -- ---- reading and admitting ----------------------------------------------------------
 
+--- To be called with the entry of a record that is read. (No method: that would have to
+-- be found first, where it counts.)
+-- @param self the cache
+function cache.use(self, e)
+  local entry = self.core.entries[e]
+  if entry.preloaded then self:note_fate(e, entry, true) end
+  local is_whole, raised = pcall(self.hit, e)
+  if not is_whole then self:fail("hit: " .. tostring(raised)) end
+end
+
 --- Looks for a record that is to be read. What it finds counts as used.
 -- @return its entry, nil when there is none that may be served
 function Cache:find(session, type, id, now_ms)
-  local seen = self.core
-  local e = library.authstate_cache_find(seen, session, type, id, #id, now_ms)
+  local e = library.authstate_cache_find(self.core, session, type, id, #id, now_ms)
   if e == 0 then return nil end
-  local entry = seen.entries[e]
-  if entry.preloaded then self:note_fate(e, entry, true) end
-  seen.now_ms = now_ms
-  local is_whole, raised = pcall(self.hit, e)
-  if not is_whole then self:fail("hit: " .. tostring(raised)) end
+  cache.use(self, e)
   return e
+end
+
+--- The entry of a record, which leaves no trace. nil when there is none.
+function Cache:peek(session, type, id)
+  local e = library.authstate_cache_peek(self.core, session, type, id, #id)
+  return e ~= 0 and e or nil
 end
 
 --- Whether a record would be found, without a trace.

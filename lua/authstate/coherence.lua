@@ -21,6 +21,7 @@ local clock = require "authstate.clock"
 local core = require "authstate.core"
 local equal = require "authstate.equal"
 local preload = require "authstate.preload"
+local process = require "authstate.process"
 local scheduler = require "authstate.scheduler"
 local shared_cache = require "authstate.shared_cache"
 
@@ -32,8 +33,8 @@ Near.__index = Near
 
 local coherence = {}
 
--- Longer than this without a turn of the loop, it is turned before anything is served.
-local PUMP_GAP_MS = 5
+--- Longer than this without a turn of the loop, it is turned before anything is served.
+coherence.PUMP_GAP_MS = 5
 
 --- How often the connections are asked whether the server still watches.
 coherence.CHECK_MS = 1000
@@ -158,10 +159,11 @@ function Near:begin()
   for _, record in pairs(self.records or {}) do
     self.cache:drop(record.number, "flushed")
     self.cache.owners[record.number] = nil
-    record.is_dead = true
+    record.is_dead, record.generation = true, nil
   end
   self.epoch = (self.epoch or 0) + 1 -- grows when nothing in flight may be admitted
   self.serves, self.turned_ms = false, -math.huge
+  self.process = process.number()
   self.records, self.by_key, self.count = {}, {}, 0
   self.fields, self.field_count = {}, 0
 end
@@ -169,7 +171,7 @@ end
 -- ---- sessions and places --------------------------------------------------------------
 
 local function forget_record(self, record)
-  record.is_dead = true
+  record.is_dead, record.generation = true, nil
   self.cache.owners[record.number] = nil
   self.records[record.session] = nil
   self.by_key[record.meta_key] = nil
@@ -191,7 +193,7 @@ local function new_record(self, session)
   local record = {
     session = session, number = new_number(self),
     meta_key = self.layout.meta_key(session),
-    generation = nil, -- that its entries belong to, decimal; nil: in doubt
+    generation = nil, -- that its entries belong to, decimal; nil: in doubt, or dead
     known = nil,      -- the last one that was not
     stream = 0,       -- over which they were read
     mark = 0, writes = 0, places = {}, is_dead = false,
@@ -352,7 +354,7 @@ end
 
 -- Whether sockets were looked at so short a time ago that all is known that has come.
 local function is_recent(self, now_ms)
-  return now_ms - self.turned_ms <= PUMP_GAP_MS
+  return now_ms - self.turned_ms <= coherence.PUMP_GAP_MS
 end
 
 --- Whether cached values may be served at once. Within a turn of the loop that is known;
@@ -427,6 +429,18 @@ function Near:find(handle, kind, id, now_ms)
   return self.cache:find(record.number, number, id, now_ms)
 end
 
+--- Whether a record may be there to be read, without a trace.
+-- @param handle on a session
+function Near:may_have(handle, kind, id)
+  if not self.serves then return false end
+  local record, number = handle.record, self.cache.type_numbers[kind]
+  if not record or record.is_dead or record.generation ~= handle.pin or not number then
+    return true -- who looks closely knows more
+  end
+  local name = self:name(handle.id, kind, id)
+  return not name or self.cache:has(record.number, number, name, clock.latest_ms())
+end
+
 --- What a preload rule wants to be read besides.
 -- @return list of { type, id }; nil for none
 function Near:extra(record, kind, ids)
@@ -444,6 +458,23 @@ end
 local function keep_immutable(self, e, value)
   if type(value) == "string" or core.is_bytes(value) then
     self.cache:keep_decoded(e, value, #value)
+  end
+end
+
+--- Keeps what a reader has made of an entry, if others may share it.
+-- @param e that was just admitted
+function Near:keep(e, value)
+  keep_immutable(self, e, value)
+end
+
+--- The same of several.
+-- @param values { [id] = value }
+function Near:keep_all(record, kind, values)
+  local number = self.cache:type_number(kind)
+  for id, value in pairs(values) do
+    local name = type(value) ~= "table" and self:name(record.session, kind, id)
+    local e = name and self.cache:peek(record.number, number, name)
+    if e then keep_immutable(self, e, value) end
   end
 end
 
@@ -513,6 +544,14 @@ function Near:begin_read(record, place)
   }
 end
 
+--- The same for one record that was missed, without a table.
+-- @return epoch, mark, sent_ms, stream: what `admit_one` is to be told
+function Near:begin_read_one(handle, place, kind)
+  local record = place.record
+  miss(self, kind)
+  return self.epoch, place.mark + record.mark, clock.now_ms(), handle.writer:stream()
+end
+
 --- Whether nothing has marked what was sent when a place had a mark.
 function Near:is_unmarked(epoch, mark, place)
   local record = place.record
@@ -522,6 +561,13 @@ end
 --- Whether what was read with a ticket is what is stored, as far as we were told.
 function Near:is_current(ticket)
   return self:is_unmarked(ticket.epoch, ticket.mark, ticket.place)
+end
+
+-- Whether what a read has found may be admitted: nothing has marked it, and nothing is
+-- being written there.
+local function is_readable(self, place, epoch, mark, stream)
+  return stream ~= 0 and self:is_unmarked(epoch, mark, place) and place.writes == 0 and
+    place.record.writes == 0
 end
 
 -- Entries of another generation, or that were read over another connection, go, and what
@@ -542,10 +588,12 @@ end
 -- @param ids list
 -- @param values list of what is stored, holes or false for those that are absent
 -- @param source "read" or "preload"
+-- @return whether it was taken in; of a record the policy may think otherwise
 function Near:admit(ticket, generation, kind, ids, values, source)
   local record = ticket.record
-  if ticket.stream == 0 or not self:is_current(ticket) then return end
-  if ticket.place.writes > 0 or record.writes > 0 then return end
+  if not is_readable(self, ticket.place, ticket.epoch, ticket.mark, ticket.stream) then
+    return false
+  end
   settle_record(self, record, generation or NO_GENERATION, ticket.stream)
   local number = self.cache:type_number(kind)
   for i = 1, #ids do
@@ -555,6 +603,22 @@ function Near:admit(ticket, generation, kind, ids, values, source)
         source)
     end
   end
+  return true
+end
+
+--- Takes in what a read of one record has found.
+-- @param place of the record
+-- @param epoch, mark, sent_ms, stream from `begin_read_one`
+-- @param generation of the session then, decimal
+-- @param stored nil: there is none
+-- @return its entry; nil when it was not taken in
+function Near:admit_one(place, epoch, mark, sent_ms, stream, generation, kind, id, stored)
+  local record = place.record
+  if not is_readable(self, place, epoch, mark, stream) then return nil end
+  settle_record(self, record, generation, stream)
+  local name = self:name(record.session, kind, id)
+  return name and self.cache:admit(record.number, self.cache:type_number(kind), name,
+    stored, 1, sent_ms, "read")
 end
 
 -- ---- writing --------------------------------------------------------------------------
@@ -573,6 +637,21 @@ local function withhold_all(self, record, kinds, fields, step)
       self.cache:withhold(record.number, self.cache:type_number(kind), fields[i])
     end
   end
+end
+
+-- A write is sent that goes to a place.
+local function begin_in_place(place)
+  place.mark, place.writes = place.mark + 1, place.writes + 1
+end
+
+-- It has ended. Whether what it wrote may be admitted: nothing has marked it since.
+local function end_in_place(self, place, was_written, epoch, mark, stream)
+  place.writes = place.writes - 1
+  if was_written then
+    return stream ~= 0 and place.writes == 0 and self:is_unmarked(epoch, mark, place)
+  end
+  drop_place(self, place, "invalidated")
+  return false
 end
 
 --- To be called when a write is sent: what it writes is not served until it is
@@ -595,7 +674,7 @@ function Near:begin_write(session, batch, lane)
   for i, group in ipairs(batch.groups) do
     local place = place_of_group(self, record, group)
     if place then
-      place.mark, place.writes = place.mark + 1, place.writes + 1
+      begin_in_place(place)
       ticket.places[i], ticket.marks[i] = place, place.mark + record.mark
       withhold_all(self, record, group.kinds, group.sets, 2)
       withhold_all(self, record, group.deleted_kinds, group.deletes, 1)
@@ -626,25 +705,14 @@ local function admit_group(self, ticket, group)
   end
 end
 
--- Whether what was written in a place may be admitted.
-local function is_admissible(self, ticket, i)
-  local place = ticket.places[i]
-  return ticket.stream ~= 0 and place.writes == 0 and
-    self:is_unmarked(ticket.epoch, ticket.marks[i], place)
-end
-
 -- The groups of a batch that were written, and that nothing has changed since.
 local function end_in_places(self, ticket, was_written)
   local list = {}
   for i, group in ipairs(ticket.batch.groups) do
     local place = ticket.places[i]
-    if place then
-      place.writes = place.writes - 1
-      if not was_written then
-        drop_place(self, place, "invalidated")
-      elseif is_admissible(self, ticket, i) then
-        list[#list + 1] = group
-      end
+    if place and end_in_place(self, place, was_written, ticket.epoch, ticket.marks[i],
+        ticket.stream) then
+      list[#list + 1] = group
     end
   end
   return list
@@ -664,6 +732,32 @@ function Near:end_write(ticket, generation)
   if not admitted[1] then return end
   settle_record(self, record, generation, ticket.stream)
   for _, group in ipairs(admitted) do admit_group(self, ticket, group) end
+end
+
+--- The same as `begin_write` for a write of one record, in a layout that has a place for
+-- each type.
+-- @return epoch, mark, sent_ms, stream: what `end_write_one` is to be told
+function Near:begin_write_one(handle, place, kind, id)
+  local record = place.record
+  record.writes = record.writes + 1
+  begin_in_place(place)
+  self.cache:withhold(record.number, self.cache:type_number(kind), id)
+  return self.epoch, place.mark + record.mark, clock.now_ms(), handle.writer:stream()
+end
+
+--- The same as `end_write` for it.
+-- @param place of the record
+-- @param epoch, mark, sent_ms, stream from `begin_write_one`
+-- @param generation that it was written in, decimal; nil: it failed, or nobody knows
+-- @param stored what was written
+function Near:end_write_one(place, epoch, mark, sent_ms, stream, generation, kind, id,
+    stored)
+  local record = place.record
+  record.writes = record.writes - 1
+  if not end_in_place(self, place, generation, epoch, mark, stream) then return end
+  settle_record(self, record, generation, stream)
+  self.cache:admit(record.number, self.cache:type_number(kind), id, stored, 1, sent_ms,
+    "write")
 end
 
 return coherence

@@ -3,14 +3,13 @@
 -- @module authstate.keys
 
 local cached_read = require "authstate.cached_read"
-local core = require "authstate.core"
 local failure = require "authstate.failure"
 local new_table = require "table.new"
 local observer = require "authstate.observer"
-local scheduler = require "authstate.scheduler"
+local quick_way = require "authstate.quick_way"
 
-local yield, PARKED = coroutine.yield, scheduler.PARKED
-local SHAPES = core.shapes
+local hit, name_record, REFUSED =
+  cached_read.hit, quick_way.name_record, quick_way.REFUSED
 
 local Keys = { __name = "authstate.keys" }
 Keys.__index = Keys
@@ -60,22 +59,6 @@ local function check_ids(ids, level)
   end
 end
 
--- Names the record of a failure.
-local function name_record(kind, ids, message, code, details)
-  if code == "corrupt" and details.element then
-    details.type, details.id = kind, ids[details.element]
-    message = failure.record(kind, details.id) .. ": " .. message
-  end
-  return nil, message, code, details
-end
-
--- The next read of this type goes the quick way, if there is one.
-local function prepare_quick(session, kind)
-  local writer = session.writer
-  local is_wanted = session.pin and kind ~= "creds" and not writer.hashes[kind]
-  if is_wanted then writer:hash(kind) end
-end
-
 local function read_ids(self, kind, ids, shape, options)
   local session = self.session
   local level = session.store.level
@@ -93,7 +76,7 @@ local function read_ids(self, kind, ids, shape, options)
   values, message, code, details =
     session:open_list(shape, generation, kind, ids, values)
   if not values then return nil, message, code, details end
-  if #ids == 1 then prepare_quick(session, kind) end
+  if #ids == 1 then quick_way.prepare(session, kind) end
   local found = new_table(0, #ids)
   for i = 1, #ids do
     if values[i] ~= nil then found[ids[i]] = values[i] end
@@ -101,89 +84,13 @@ local function read_ids(self, kind, ids, shape, options)
   return found
 end
 
--- Whether `ids` is a list of one id.
-local function is_single(ids)
-  if type(ids) ~= "table" then return false end
-  local key, id = next(ids)
-  return key == 1 and type(id) == "string" and next(ids, 1) == nil
-end
-
--- What became of a call that went the quick way and has no result. False when it must
--- be made again, the other way; else E.
-local function fail_quickly(session, kind, id, slot, is_write)
-  local store = session.store
-  local timeout_ms = store.server.socket.command_timeout_ms
-  local is_again, message, code, facts =
-    store.driver:finish_quickly(slot, timeout_ms, is_write)
-  if is_again == false then return false end
-  local started_ms = store.now_ms() - (facts.elapsed_ms or 0)
-  local call = {
-    session = session.id, started_ms = started_ms, deadline_ms = started_ms + timeout_ms,
-  }
-  local key = store.layout.key(session.id, kind, id)
-  if code == "fenced" then session.writer:note_fenced() end
-  local details
-  message, code, details =
-    select(2, store:fail(call, message, code, facts, { { "HMGET", key } }))
-  return name_record(kind, { id }, message, code, details)
-end
-
--- Whether somebody wants to know of each call what the quick way does not tell.
-local function is_detailed(store)
-  local watching = store.observer
-  return watching and watching.is_detailed
-end
-
--- Submits the read of one id for a handle that is pinned, the quick way. As submit_read.
-local function submit_read(self, kind, id, shape)
-  local session = self.session
-  local store, writer, pin = session.store, session.writer, session.pin
-  store:note_process()
-  local hash = writer.hashes[kind]
-  if not hash or not pin or not writer.turns:is_open() or is_detailed(store) then
-    return nil
-  end
-  if pin ~= self.pin then self.pin, self.generation = pin, tonumber(pin) end
-  local _, field = store.layout.key(session.id, kind, id)
-  return store.driver:submit_read(hash, field, self.generation, shape,
-    store.server.socket.command_timeout_ms)
-end
-
--- What a read of one id found that went the quick way: { [id] = value }; or E.
-local function open_single(session, shape, generation, kind, ids, stored)
-  local list, message, code, details =
-    session:open_list(shape, generation, kind, ids, { stored })
-  if not list then return nil, message, code, details end
-  return { [ids[1]] = list[1] }
-end
-
 local function read_records(self, kind, ids, shape, options)
-  local counts = self.session.store.counts
-  if options == nil and is_single(ids) then
-    local id, driver = ids[1], self.session.store.driver
-    local session = self.session
-    local generation, turns = session.pin, session.writer.turns
-    local retreats = turns.retreats
-    local slot, task = submit_read(self, kind, id, SHAPES[session:asked(shape)])
-    if slot then
-      local result
-      if task then result = yield(PARKED) else result = driver:block(slot) end
-      if result == driver.unfinished then
-        local is_again, message, code, details = fail_quickly(session, kind, id, slot)
-        if is_again ~= false then
-          if counts then counts:add("get", details.elapsed_ms or 0, code) end
-          return nil, message, code, details
-        end
-      elseif turns.retreats == retreats then -- else it goes again (session.lua, in_order)
-        if session.store.opener then
-          return open_single(session, shape, generation, kind, ids, result)
-        end
-        local found = new_table(0, 1)
-        found[id] = result
-        return found
-      end
-    end
+  if options == nil then
+    local found, message, code, details = quick_way.read(self.session, kind, ids, shape)
+    if found then return found end
+    if found ~= REFUSED then return nil, message, code, details end
   end
+  local counts = self.session.store.counts
   if counts then
     return counts:finish("get", counts.now_ms(),
       read_ids(self, kind, ids, shape, options))
@@ -191,15 +98,15 @@ local function read_records(self, kind, ids, shape, options)
   return read_ids(self, kind, ids, shape, options)
 end
 
--- Reads through the near cache, all but what was not looked for in vain already.
-local function read_cached(self, near, kind, ids, shape, options, is_looked_up)
+-- Reads through the near cache.
+local function read_cached(self, near, kind, ids, shape, options)
   local session = self.session
   local level = session.store.level
   check_type(kind, level)
   check_ids(ids, level)
   local call = session:begin(options, level)
   if #ids == 0 then return {} end
-  return cached_read.get(near, session, call, kind, ids, shape, is_looked_up,
+  return cached_read.get(near, session, call, kind, ids, shape,
     options and options.shared)
 end
 
@@ -212,21 +119,18 @@ local function read_near(self, near, kind, ids, shape, options)
   if shape == "raw" or reads_around(options) then
     return read_records(self, kind, ids, shape, options)
   end
-  local counts = near.store.counts
-  local found, is_looked_up
   if options == nil then
-    found, is_looked_up = cached_read.hit(near, self.session, kind, ids, shape)
-    if found then
-      if counts then counts:add_hit("get") end
-      if near.store.observer then near.store.next_operation = nil end
-      return found
-    end
+    local found, message, code, details =
+      quick_way.read_into(self.session, near, kind, ids, shape)
+    if found then return found end
+    if found ~= REFUSED then return nil, message, code, details end
   end
+  local counts = near.store.counts
   if counts then
     return counts:finish("get", counts.now_ms(),
-      read_cached(self, near, kind, ids, shape, options, is_looked_up))
+      read_cached(self, near, kind, ids, shape, options))
   end
-  return read_cached(self, near, kind, ids, shape, options, is_looked_up)
+  return read_cached(self, near, kind, ids, shape, options)
 end
 
 local function read_observed(self, ...)
@@ -237,7 +141,7 @@ local function read(self, kind, ids, shape, options)
   local session = self.session
   local store = session.store
   local near = store.near
-  if not is_detailed(store) then
+  if not store.is_watched then
     if near then return read_near(self, near, kind, ids, shape, options) end
     return read_records(self, kind, ids, shape, options)
   end
@@ -258,6 +162,8 @@ end
 -- @return { [id] = value }, absent ids absent, all tables the caller's own; or E: one
 --   record that cannot be opened makes it `corrupt`, with details.id
 function Keys:get(kind, ids, options)
+  local found = options == nil and hit(self.session, kind, ids, "value")
+  if found then return found end
   return read(self, kind, ids, "value", options)
 end
 
@@ -267,6 +173,8 @@ end
 -- @param options { timeout_ms }
 -- @return { [id] = text }; or E
 function Keys:get_json(kind, ids, options)
+  local found = options == nil and hit(self.session, kind, ids, "json")
+  if found then return found end
   return read(self, kind, ids, "json", options)
 end
 
@@ -276,82 +184,29 @@ function Keys:get_raw(kind, ids, options)
   return read(self, kind, ids, "raw", options)
 end
 
--- The only key and value of a table; nil when it has none or more.
-local function only_entry(t)
-  if type(t) ~= "table" then return nil end
-  local key, value = next(t)
-  if key == nil or next(t, key) ~= nil then return nil end
-  return key, value
-end
-
-local ENCODERS = { set_value = "encode_value", set_text = "encode_text" }
-
--- Submits a plain write of one record, the quick way. As submit_set.
-local function submit_write(session, kind, id, value, put)
-  local store, writer = session.store, session.writer
-  store:note_process()
-  local hash, pin = writer.hashes[kind], session.pin
-  if not hash or not pin or is_detailed(store) or pin ~= writer.kept_generation or
-     not writer.kept_types[kind] or not writer.turns:is_open_to_plain() then
-    return nil
-  end
-  local layout, options = store.layout, store.options
-  if type(id) ~= "string" or value == core.null or layout.atomic ~= "slot" then
-    return nil
-  end
-  local stored, encode = value, ENCODERS[put]
-  if encode == "encode_text" and type(value) ~= "string" then return nil end
-  if encode then stored = store.codec[encode](kind, value) end
-  if stored and encode and store.keyring then
-    stored = store.keyring:encrypt(stored, session.id, tonumber(pin), kind, id)
-  end
-  if type(stored) ~= "string" or #stored > options.max_value_bytes or
-     #stored > options.max_commit_bytes then
-    return nil
-  end
-  local _, field = layout.key(session.id, kind, id)
-  return store.driver:submit_set(hash, field, stored,
-    store.server.socket.command_timeout_ms)
-end
-
 local function write_records(self, changes, put, options)
   local session = self.session
-  local counts = session.store.counts
-  local kind, records = only_entry(changes)
-  local is_plain = session.store.options.writes == "plain" and not session.store.near
-  if options == nil and type(kind) == "string" and is_plain then
-    local id, value = only_entry(records)
-    local slot, task = submit_write(session, kind, id, value, put)
-    if slot then
-      local result
-      local driver = session.store.driver
-      if task then result = yield(PARKED) else result = driver:block(slot) end
-      if result ~= driver.unfinished then return result end
-      local is_again, message, code, details =
-        fail_quickly(session, kind, id, slot, true)
-      if is_again ~= false then
-        if counts then counts:add("set", details.elapsed_ms or 0, code) end
-        return nil, message, code, details
-      end
-    else
-      prepare_quick(session, kind)
-    end
+  local store = session.store
+  if options == nil and store.options.writes == "plain" then
+    local version, message, code, details = quick_way.write(session, changes, put)
+    if version then return version end
+    if version ~= REFUSED then return nil, message, code, details end
   end
-  local level = session.store.level
+  local counts = store.counts
   if counts then
     return counts:finish("set", counts.now_ms(),
-      session:write(nil, changes, put, options, level))
+      session:write(nil, changes, put, options, store.level))
   end
-  return session:write(nil, changes, put, options, level)
+  return session:write(nil, changes, put, options, store.level)
 end
 
 local function write(self, changes, put, options)
   local session = self.session
   local store = session.store
-  if not is_detailed(store) then return write_records(self, changes, put, options) end
+  if not store.is_watched then return write_records(self, changes, put, options) end
   local watching = store.observer
   return watching:finish(
-    watching:start("set", session.id, (only_entry(changes)), 0),
+    watching:start("set", session.id, (quick_way.only_entry(changes)), 0),
     write_records(self, changes, put, options))
 end
 

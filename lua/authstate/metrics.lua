@@ -36,6 +36,7 @@ function metrics.new(now_ms)
   return setmetatable({
     histograms = histograms, seen = core_ffi.histograms(histograms:address()),
     now_ms = now_ms or library.authstate_now_ms, failed = {}, errors = {},
+    hits = 0, -- reads that asked no server, and are not in a histogram yet
     text_bytes = 0, text_stored = 0, value_stored = 0, values = 0, sample_bytes = 0,
     sample_stored = 0,
   }, Metrics)
@@ -46,16 +47,11 @@ end
 -- @param elapsed_ms what it took
 -- @param code of its failure, nil for none
 function Metrics:add(name, elapsed_ms, code)
-  library.authstate_histogram_add(self.seen, numbers[name], elapsed_ms)
+  library.authstate_histogram_add(self.seen, numbers[name], elapsed_ms, 1)
   if code then
     self.failed[name] = (self.failed[name] or 0) + 1
     self.errors[code] = (self.errors[code] or 0) + 1
   end
-end
-
---- Counts a call that asked no server: the shortest time there is.
-function Metrics:add_hit(name)
-  library.authstate_histogram_add(self.seen, numbers[name], 0)
 end
 
 --- Counts a call that has ended, from its results, which it gives back.
@@ -109,8 +105,15 @@ local function quantile_ms(self, number, share)
   return library.authstate_histogram_quantile(self.seen, number, share)
 end
 
+-- Puts what the near cache answered where it belongs: at the shortest time there is.
+local function settle_hits(self)
+  library.authstate_histogram_add(self.seen, numbers.get, 0, self.hits)
+  self.hits = 0
+end
+
 --- The calls by name: { [name] = { count, errors, p50_ms, p99_ms } }.
 function Metrics:operations()
+  settle_hits(self)
   local operations = {}
   for number, name in ipairs(NAMES) do
     local count = library.authstate_histogram_count(self.seen, number)

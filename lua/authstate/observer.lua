@@ -248,10 +248,11 @@ function observer.set(store)
   if counted or before and before.metrics then
     store.driver:measure(counted and counted.histograms)
   end
-  store.level, store.observer, store.counts = observer.LEVEL, nil, nil
+  store.level, store.observer, store.counts = observer.LEVEL, nil, false
+  store.is_watched = is_detailed
   if not counted and not is_detailed then return end
   store.level = observer.OBSERVED_LEVEL
-  store.counts = not is_detailed and counted or nil
+  store.counts = not is_detailed and counted or false
   if is_detailed and store.opener then
     store.opener = timed_opener(store, store.opener)
   end

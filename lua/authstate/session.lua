@@ -43,6 +43,7 @@ function session.new(store, id, shared_writer)
     pin = nil,       -- generation, decimal; nil: not pinned yet
     is_gone = false, -- what the handle is pinned to is an absence or a tombstone
     record = nil,    -- what the near cache knows of the session, see coherence.lua
+    numbered_pin = nil, pin_number = nil, -- the pin, and as a number: see quick_way.lua
   }, Session)
   for i, kind in ipairs(USUAL_TYPES) do handle.known_types[i] = kind end
   handle.keys = keys.new(handle)
@@ -580,7 +581,7 @@ function Session:batch_context()
     layout = self.store.layout, codec = self.store.codec, session = self.id,
     max_value_bytes = options.max_value_bytes,
     max_commit_bytes = options.max_commit_bytes, keyring = self.store.keyring,
-    is_cached = self.store.near ~= nil,
+    is_cached = self.store.near ~= false,
   }
 end
 

@@ -203,7 +203,7 @@ function store.open(given)
     server = server,
     node = url.show(server),
     driver = new_driver(options, server, guard, made_tls, tracking),
-    near = nil, cache = nil, -- nil: nothing is kept of what was read
+    near = false, cache = false, -- false: nothing is kept of what was read
     guard = guard,
     process = guard and process.number(), -- who uses it; nil: nobody yet
     log = tell,
@@ -215,7 +215,8 @@ function store.open(given)
     -- By observer.set:
     codec = nil, opener = nil,  -- nil: the core opens values as replies come
     observer = nil,             -- nil: nobody wants to know of calls
-    counts = nil,               -- the counters that calls themselves fill, or nil
+    counts = false,             -- the counters that calls themselves fill, or false
+    is_watched = false,         -- by somebody who wants to know of each call
     level = nil,                -- of the line of a public method's caller
   }, Store)
   self.driver.owner = setmetatable({ self }, { __mode = "v" })

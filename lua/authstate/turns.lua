@@ -31,6 +31,7 @@ function turns.new(waiting)
     queue = {},         -- those that wait: { kind, task, is_granted }
     granted = 0,        -- those whose turn has come, and who did not go on yet
     due = 0,            -- calls that were made and have not begun yet, see `hold`
+    is_calm = false,    -- `is_open` has said so, and nothing has changed since
   }, Turns)
 end
 
@@ -41,7 +42,8 @@ end
 
 --- Whether a read that is called now can be sent now.
 function Turns:is_open()
-  return self.due == 0 and is_free(self)
+  self.is_calm = self.due == 0 and is_free(self)
+  return self.is_calm
 end
 
 --- Whether a plain write that is called now can be sent now.
@@ -122,7 +124,7 @@ end
 
 local function wait_for_turn(self, call, kind, task)
   local waiter = { kind = kind, task = task, deadline_ms = call.deadline_ms }
-  self.queue[#self.queue + 1] = waiter
+  self.queue[#self.queue + 1], self.is_calm = waiter, false
   if task then
     local woken = scheduler.park(task, nil, call.deadline_ms - clock.now_ms())
     if woken == scheduler.CANCELLED then
@@ -174,7 +176,7 @@ end
 --- Begins a write of `call.bytes`, which must end with `leave_write`. True; or E.
 function Turns:enter_write(call)
   if not self.is_writing and is_free(self) then
-    self.is_writing, self.is_unsent = true, true
+    self.is_writing, self.is_unsent, self.is_calm = true, true, false
     return true
   end
   return wait(self, call, "write")
@@ -189,7 +191,7 @@ end
 --- The write that has its turn must be sent again: what comes waits for it, and what was
 -- read behind it in vain must be read again.
 function Turns:note_unsent()
-  self.is_unsent, self.retreats = true, self.retreats + 1
+  self.is_unsent, self.is_calm, self.retreats = true, false, self.retreats + 1
 end
 
 --- The write that has its turn has ended.
@@ -224,7 +226,7 @@ end
 -- @param call see Store:begin
 function Turns:hold(call, fn, ...)
   if not scheduler.is_deaf then return scheduler.hold(fn, ...) end
-  call.is_due, self.due = true, self.due + 1
+  call.is_due, self.due, self.is_calm = true, self.due + 1, false
   return end_hold(self, call, pcall(scheduler.hold, begin, self, call, fn, ...))
 end
 

@@ -128,6 +128,12 @@ function Writer:hash(kind)
   return hash
 end
 
+--- The stream over which the next operation goes, a number; 0: none yet.
+function Writer:stream()
+  local lane = self.own_lane
+  return lane and lane:stream() or 0
+end
+
 -- What became of the write whose outcome is unknown. A server that has forgotten us
 -- cannot tell.
 local function settle(self, found)

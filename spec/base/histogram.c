@@ -31,7 +31,7 @@ static void check_quantiles(void) {
   memset(&histogram, 0, sizeof histogram);
   for (int i = 0; i < COUNT; i++) {
     durations[i] = random_duration_ms();
-    as_histogram_add(&histogram, durations[i]);
+    as_histogram_add(&histogram, durations[i], 1);
   }
   qsort(durations, COUNT, sizeof *durations, compare);
   CHECK(histogram.count == COUNT);
@@ -46,12 +46,12 @@ static void check_quantiles(void) {
 static void check_edges(void) {
   memset(&histogram, 0, sizeof histogram);
   CHECK(as_histogram_quantile(&histogram, 0.5) == 0);
-  as_histogram_add(&histogram, NAN);
-  as_histogram_add(&histogram, -1);
-  as_histogram_add(&histogram, 0);
+  as_histogram_add(&histogram, NAN, 1);
+  as_histogram_add(&histogram, -1, 1);
+  as_histogram_add(&histogram, 0, 1);
   CHECK(histogram.buckets[0] == 3 && histogram.count == 3);
   CHECK(as_histogram_quantile(&histogram, 1) < 1.1e-3);
-  as_histogram_add(&histogram, INFINITY);
+  as_histogram_add(&histogram, INFINITY, 1);
   CHECK(histogram.buckets[AS_HISTOGRAM_BUCKETS - 1] == 1);
   CHECK(as_histogram_quantile(&histogram, 1) > 3600e3);
   CHECK(as_histogram_quantile(&histogram, 0.5) < 1.1e-3);

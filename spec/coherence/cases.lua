@@ -68,9 +68,9 @@ case {
     { name = "no EXISTS in the script", NO_EXISTS },
     { name = "EXISTS goes behind the script, by itself", NO_EXISTS, EXISTS_BEHIND },
     { name = "an invalidation does not mark a write in flight", {
-      COHERENCE, [[  return ticket.stream ~= 0 and place.writes == 0 and
-    self:is_unmarked(ticket.epoch, ticket.marks[i], place)]],
-      [[  return ticket.stream ~= 0 and place.writes == 0]],
+      COHERENCE, [[
+    return stream ~= 0 and place.writes == 0 and self:is_unmarked(epoch, mark, place)
+]], "    return stream ~= 0 and place.writes == 0\n",
     } },
   },
 }
@@ -110,13 +110,14 @@ case {
   end,
   plants = {
     { name = "what a failed write has withheld is served again", {
-      COHERENCE, [[        drop_place(self, place, "invalidated")
-      elseif]], [[
-        for e = 1, self.cache.core.slots - 1 do
-          local entry = self.cache.core.entries[e]
-          entry.state = entry.state % 128 -- without AS_CACHE_WITHHELD
-        end
-      elseif]],
+      COHERENCE, [[
+  drop_place(self, place, "invalidated")
+  return false]], [[
+  for e = 1, self.cache.core.slots - 1 do
+    local entry = self.cache.core.entries[e]
+    entry.state = entry.state % 128 -- without AS_CACHE_WITHHELD
+  end
+  return false]],
     } },
   },
 }
@@ -240,7 +241,8 @@ case {
   end,
   plants = {
     { name = "an own write does not mark a read in flight", NO_WRITE_MARKS, {
-      COHERENCE, "if ticket.place.writes > 0 or record.writes > 0 then return end", "",
+      COHERENCE, [[self:is_unmarked(epoch, mark, place) and place.writes == 0 and
+    place.record.writes == 0]], [[self:is_unmarked(epoch, mark, place)]],
     } },
   },
 }
@@ -293,17 +295,16 @@ local JOINS_ALL = {
 }
 local JOINS_END = {
   READ, [[  if not is_open then return nil, message, code, details end
-  return found
-end
-
-return]], [[  mine.found, near.joined[name] = found, nil
+  if not ids[2] ]], [[  mine.found, near.joined[name] = found, nil
   if not is_open then return nil, message, code, details end
-  return found
-end
-
-return]],
+  if not ids[2] ]],
 }
-local JOINS = { name = "a read joins whatever read is in flight", JOINS_ALL, JOINS_END }
+local NO_QUICK_READS = {
+  "authstate.quick_way", "if near.rule or not is_single(ids) then", "if true then",
+}
+local JOINS = {
+  name = "a read joins whatever read is in flight", JOINS_ALL, JOINS_END, NO_QUICK_READS,
+}
 
 case {
   rule = "4.3 (c)", says = "a read does not join one that was invalidated in flight",
@@ -355,7 +356,8 @@ case {
   end,
   plants = {
     { name = "a write is kept while a later one is in flight", NO_WRITE_MARKS, {
-      COHERENCE, "ticket.stream ~= 0 and place.writes == 0 and", "ticket.stream ~= 0 and",
+      COHERENCE, "return stream ~= 0 and place.writes == 0 and self",
+      "return stream ~= 0 and self",
     } },
   },
 }
@@ -497,6 +499,8 @@ case {
     { name = "the time to live counts from when the answer came", {
       COHERENCE, "values[i] or nil, 1, ticket.sent_ms,",
       "values[i] or nil, 1, clock.now_ms(),",
+    }, {
+      COHERENCE, "stored, 1, sent_ms, \"read\")", "stored, 1, clock.now_ms(), \"read\")",
     } },
   },
 }
@@ -505,7 +509,7 @@ case {
 -- gives the loop no turn: with this bug it would read the same for ever.
 local NO_PUMP = {
   name = "nobody looks at what has come before a hit",
-  { COHERENCE, "local PUMP_GAP_MS = 5", "local PUMP_GAP_MS = math.huge" },
+  { COHERENCE, "coherence.PUMP_GAP_MS = 5", "coherence.PUMP_GAP_MS = math.huge" },
   { COHERENCE, "return self.driver:pump(now_ms) and self.serves",
     "return self.serves or self.driver:pump(now_ms) and self.serves" },
 }

@@ -105,7 +105,12 @@ local PLANTS = {
   end) },
   { "all is served while nobody answers", function(world)
     hold_subscribers(world)
-    plant_in_near("is_served", function() return function() return true end end)(world)
+    plant_in_near("turn", function(near, turn)
+      return function(_, engine)
+        turn(near, engine)
+        near.serves = true
+      end
+    end)(world)
   end, LONG_RUN },
   { "what is being written is served", function(world)
     for _, store in ipairs(world.stores) do

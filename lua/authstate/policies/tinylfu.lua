@@ -81,9 +81,11 @@ return function(cache)
 
   function policy.hit(e)
     count_use(e)
-    window:touch(e) -- where it is not, that does nothing
-    protected:touch(e)
-    if cache:entry(e).mark ~= PROBATION then return end
+    local part = cache:entry(e).mark
+    if part ~= PROBATION then
+      parts[part + 1]:touch(e)
+      return
+    end
     move(e, PROTECTED)
     trim(protected, PROTECTED_SHARE * (1 - share) * cache.capacity_bytes)
   end

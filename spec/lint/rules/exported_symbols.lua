@@ -8,6 +8,7 @@ local ALLOWED = {
   authstate_cache_delete = "core/binding/cache.c",
   authstate_cache_expired = "core/binding/cache.c",
   authstate_cache_find = "core/binding/cache.c",
+  authstate_cache_hit = "core/binding/cache.c",
   authstate_cache_first = "core/binding/cache.c",
   authstate_cache_ghost_add = "core/binding/cache.c",
   authstate_cache_ghost_has = "core/binding/cache.c",
