@@ -88,7 +88,7 @@ local function pick_record(texts)
 end
 
 local function start(redis, id, text)
-  local store = assert(authstate.open { redis = redis.url })
+  local store = assert(authstate.open { redis = redis.url, enable_cache = false })
   assert(store:session(SESSION).keys:set_json { [TYPE] = { [id] = text } })
   assert(store:close())
   assert(redis:command("SET", "record", text))

@@ -65,7 +65,7 @@ end
 storages.typed = {
   form = "stored",
   put = function(server, session, texts)
-    local store = assert(authstate.open { redis = server.url })
+    local store = assert(authstate.open { redis = server.url, enable_cache = false })
     assert(store:session(session):commit_json(assert(session_file.compose(texts))))
     assert(store:close())
   end,

@@ -14,7 +14,7 @@ local stored = {}
 -- Opens a store. An option whose feature is not there is the caller's mistake for `open`,
 -- but not for a benchmark: nil and its sentence.
 local function open(server, options)
-  local given = { redis = server.url }
+  local given = { redis = server.url, enable_cache = false }
   for name, value in pairs(options) do given[name] = value end
   local is_fine, store, message = pcall(authstate.open, given)
   if not is_fine then return nil, (tostring(store):gsub("^[^ ]+:%d+: ", "")) end

@@ -138,11 +138,18 @@ local function new_context(name, parsed)
   function context.misuse(message)
     error({ message = message, status = USAGE })
   end
-  function context.open(extra)
+  -- A store as the command's options say, for a program of the user's.
+  function context.open_as_told(extra)
     local message, status
     opened, message, status = open_store(parsed.options, extra)
     if not opened then error({ message = message, status = status }) end
     return opened
+  end
+  -- A command reads a record once: a near cache would only cost it a connection.
+  function context.open(extra)
+    local given = { enable_cache = false }
+    for option, value in pairs(extra or {}) do given[option] = value end
+    return context.open_as_told(given)
   end
   function context.session()
     check_session_id(context, parsed.options.session)

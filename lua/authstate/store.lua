@@ -98,13 +98,17 @@ local function make_codec(options, made_layout, keyring, applied, level)
   error(applied:place("serializer", options.serializer) .. message, level + 1)
 end
 
--- What the driver does for a near cache; nil, and one warning, where there can be none:
--- SWAPDB changes all keys of a database, and nobody is told.
-local function tracking_of(options, server, tell)
+-- What the driver does for a near cache; nil where there can be none: SWAPDB changes all
+-- keys of a database, and nobody is told. One warning says so to who has asked for it.
+-- Who writes plainly, for the last microsecond, has it only when asked for: a write costs
+-- more with it.
+local function tracking_of(options, server, is_asked_for, tell)
   if not options.enable_cache then return nil end
+  if options.writes == "plain" and not is_asked_for then return nil end
   if server.database ~= 0 then
-    tell("warn", ("the cache is off: database %d may be swapped for another one (SWAPDB) "
-      .. "without anybody being told; use database 0"):format(server.database))
+    tell(is_asked_for and "warn" or "info", ("the cache is off: database "
+      .. "%d may be swapped for another one (SWAPDB) without anybody being told; use "
+      .. "database 0"):format(server.database))
     return nil
   end
   return { check_ms = coherence.CHECK_MS, probe_prefix = options.prefix .. "probe:" }
@@ -192,7 +196,8 @@ function store.open(given)
     if not server then return nil, guard, code, details end
   end
   warn(options, server, made_layout, tell)
-  local tracking = tracking_of(options, server, tell)
+  local is_asked_for = (given or {}).enable_cache or applied.options.enable_cache
+  local tracking = tracking_of(options, server, is_asked_for, tell)
   local self = setmetatable({
     given = live_options.keep(given or {}),
     options = options,

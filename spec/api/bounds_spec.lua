@@ -3,6 +3,7 @@
 -- What a store bounds while many tasks use it: what waits, how long, and how large.
 
 local authstate = require "authstate"
+local clock = require "spec.support.clock"
 local core = require "authstate.core"
 local outcome = require "spec.api.outcome"
 local proxy = require "spec.support.proxy"
@@ -54,6 +55,13 @@ describe("a store with many tasks", function()
   local function connections()
     local _, count = server:command("CLIENT", "LIST"):gsub("\n", "")
     return count - 1 -- that of the spec
+  end
+
+  -- Whether there is one for all sessions, and one that is told what others change.
+  local function has_both_connections()
+    return clock.wait_for(function()
+      return store:ping() and connections() == 2
+    end)
   end
 
   describe("whose queue is full", function()
@@ -120,7 +128,7 @@ describe("a store with many tasks", function()
 
     it("of operations that go the quick way, too", function()
       local function get(session) return session.keys:get("t", { "a" }) end
-      local told = fill({ queue_max_operations = 10 }, 25, get)
+      local told = fill({ queue_max_operations = 10, enable_cache = false }, 25, get)
       assert.equal(15, check(told, 25, "10 operations and", function(number)
         return number > 10
       end))
@@ -234,7 +242,7 @@ describe("a store with many tasks", function()
       end
     end)
     assert.equal(20, ended)
-    assert.equal(1, connections())
+    assert.is_true(has_both_connections())
   end)
 
   describe("whose server does not answer", function()
@@ -291,7 +299,7 @@ describe("a store with many tasks", function()
       assert.equal(2, tonumber(server:command("HGET", "authstate:{s}:meta", "ver")))
       assert.equal(0, store:stats().queued.operations)
       assert.equal(0, store:stats().pool.reconnects)
-      assert.equal(1, connections())
+      assert.is_true(has_both_connections())
     end)
 
     it("ends calls at their deadline: CLIENT PAUSE", function()
@@ -302,7 +310,7 @@ describe("a store with many tasks", function()
       assert(store:ping())
       assert.equal(2, tonumber(server:command("HGET", "authstate:{s}:meta", "ver")))
       assert.equal(0, store:stats().pool.reconnects)
-      assert.equal(1, connections())
+      assert.is_true(has_both_connections())
     end)
 
     it("closes nothing and sends each command once, whoever gives up", function()
@@ -333,7 +341,7 @@ describe("a store with many tasks", function()
       assert(store:ping())
       assert.equal(0, store:stats().queued.operations)
       assert.equal(sent, calls "hlen")
-      assert.equal(1, connections())
+      assert.is_true(has_both_connections())
       assert.equal(0, store:stats().pool.reconnects)
     end)
   end)

@@ -329,6 +329,7 @@ describe("a call", function()
       local session = open { writes = writes }
       for i = 1, 10 do
         between:hold { direction = "request" }
+        local connections = between:stats().connections
         local told = while_waiting({
           old = function() return set(session, "old" .. i, 5) end,
         }, function()
@@ -338,8 +339,14 @@ describe("a call", function()
         end)
         fails("timeout", unpack(told.old, 1, 4))
         assert(set(session, "new" .. i))
-        assert(clock.wait_for(function() return between:stats().open == 1 end))
-        assert.equal("new" .. i, session.keys:get("t", { "a" }).a)
+        -- One for all sessions, and one that is told what others change, both made anew.
+        assert(clock.wait_for(function()
+          store:step()
+          local stats = between:stats()
+          return stats.open == 2 and stats.connections >= connections + 2
+        end))
+        local found = session.keys:get("t", { "a" }, { consistent = true })
+        assert.equal("new" .. i, found.a)
       end
       store:close()
       server:command("FLUSHALL")

@@ -243,7 +243,7 @@ describe("on_operation", function()
   before_each(function() told = {} end)
 
   it("is told what each call did", function()
-    open { on_operation = note }
+    open { on_operation = note, enable_cache = false }
     write_some()
     assert(session.keys:get("pre-key", { "1" }))
     assert(session.keys:get("pre-key", { "1" }))
@@ -286,7 +286,7 @@ describe("on_operation", function()
     assert.is_nil(get { consistent = true })
     assert(session.keys:get("pre-key", { "2", "3" }))
     assert.equal("miss", told[#told].cache)
-    open { on_operation = note }
+    open { on_operation = note, enable_cache = false }
     write_some()
     assert.is_nil(get())
   end)

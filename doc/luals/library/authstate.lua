@@ -194,7 +194,7 @@ function bytes:base64() end
 ---Connections to one server; a session stays on one.
 ---@field pool_size? integer
 ---Whether records that were read are kept in this process, and the server asked to tell
----when others change them; see `cache.md`.
+---when others change them; with `writes = "plain"` only when it is said. See `cache.md`.
 ---@field enable_cache? boolean
 ---How long a kept record is served, from when it was read: the bound when the network
 ---hides what changes. A number for all, or `{ [type] = number }`; a type that is not

@@ -159,7 +159,7 @@ local function run(context)
   local path, words = context.arguments[1], { unpack(context.arguments, 2) }
   local chunk, name = load_script(path)
   if not chunk then return nil, name end
-  local store = context.open()
+  local store = context.open_as_told()
   local restore = prepare(context, path, words)
   local returned = pack(xpcall(function() return chunk(store, unpack(words)) end,
     new_handler(context, name)))

@@ -35,7 +35,7 @@ end
 function guard.shut_down(directory)
   for _ = 1, TRIES do
     if not is_server_there(directory) then return end
-    local opened = store.open { data_dir = directory }
+    local opened = store.open { data_dir = directory, enable_cache = false }
     if opened then opened:close() end
     core.sleep_ms(PAUSE_MS)
   end
