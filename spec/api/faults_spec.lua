@@ -326,7 +326,7 @@ describe("a call", function()
 
   it("over a wire that breaks and brings old bytes late is not undone by them", function()
     for _, writes in ipairs { "checked", "plain" } do
-      local session = open { writes = writes }
+      local session = open { writes = writes, enable_cache = true }
       for i = 1, 10 do
         between:hold { direction = "request" }
         local connections = between:stats().connections
