@@ -35,6 +35,9 @@ local TASK_SLACK_MS = 10
 
 local PHASE_MS, TASKS, BURST = 300, 3, 30
 
+-- How many bursts end with one.
+local DELETES, WRITES = 0.0003, 0.05
+
 local now_ms = monotonic.now_ms
 local errors = {}
 local current = {} -- by cell: the run of equal reads that goes on
@@ -44,6 +47,12 @@ local store = assert(authstate.open {
   enable_cache = true, log = function() end,
 })
 local list = records.all(layout)
+-- Those that it writes, too. An own write brings what is old up to date: the others show
+-- for how long something is served.
+local own = {}
+for _, record in ipairs(list) do
+  if record.id ~= "3" then own[#own + 1] = record end
+end
 local sessions = {}
 for _, id in ipairs(records.SESSIONS) do sessions[id] = store:session(id) end
 
@@ -108,11 +117,11 @@ end
 local function work(until_ms, slack_ms)
   while now_ms() < until_ms do
     for _ = 1, BURST do read(list[dice:integer(1, #list)], slack_ms) end
-    local choice = dice:integer(1, 400)
-    if choice == 1 then
+    local choice = dice:fraction()
+    if choice < DELETES then
       delete(list[dice:integer(1, #list)])
-    elseif choice < 60 then
-      write(list[dice:integer(1, #list)])
+    elseif choice < WRITES then
+      write(own[dice:integer(1, #own)])
     end
     authstate.sleep(1)
   end

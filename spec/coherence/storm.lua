@@ -49,7 +49,7 @@ end
 
 faults["behind a proxy: a subscriber that hears nothing"] = function(self)
   self.proxy:hold { direction = "reply", sent = "SUBSCRIBE" }
-  clock.sleep(self.dice:integer(300, 1600))
+  clock.sleep(self.dice:integer(300, 2200))
   self.proxy:pass()
 end
 
@@ -101,12 +101,12 @@ local function fault_names()
 end
 
 -- Faults in any order, each as often as the others.
-local function do_harm(self, end_ms)
+local function do_harm(self, chosen, end_ms)
   local deck = {}
   while monotonic.now_ms() < end_ms do
     clock.sleep(self.dice:integer(SHORTEST_PAUSE_MS, LONGEST_PAUSE_MS))
     if not deck[1] then
-      deck = fault_names()
+      deck = chosen and { unpack(chosen) } or fault_names()
       self.dice:shuffle(deck)
     end
     local name = table.remove(deck)
@@ -188,8 +188,8 @@ local function listen(self)
 end
 
 --- Lets them go on for a while.
--- @tparam table options `layout`, `seconds`, `seed`, `plant`: the name of a bug of both
--- stores, or nil
+-- @tparam table options `layout`, `seconds`, `seed`; `plant`: the name of a bug of both
+-- stores, nil for none; `faults`: list of the names of those that come, nil for all
 -- @treturn table `history` for `judge`, and what there was: `reads`, `hits`, `writes`,
 -- `errors` by code, `faults` by name, `log`: list of times and faults
 function storm.run(options)
@@ -203,7 +203,7 @@ function storm.run(options)
   }
   local end_ms = monotonic.now_ms() + 1000 * options.seconds
   start_all(self, options, end_ms)
-  do_harm(self, end_ms)
+  do_harm(self, options.faults, end_ms)
   listen(self)
   self.history.order =
     server_order.read(server.directory, records.all(options.layout))
