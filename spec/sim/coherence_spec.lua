@@ -88,6 +88,8 @@ local function hold_subscribers(world)
   world.loop:after(50, hold)
 end
 
+local FLUSHED_RUN = { faults = { flushall = true, others = false }, steps = 600 }
+local PATIENT_RUN = { steps = 600 }
 local LONG_RUN = { faults = { others = false }, steps = 600 }
 
 local PLANTS = {
@@ -97,12 +99,15 @@ local PLANTS = {
   { "a lost connection is not noted", plant_in_turn(function(kind)
     return kind ~= "lost"
   end) },
-  { "a lost subscriber is not noted", plant_in_turn(function(kind)
-    return kind ~= "flush"
+  { "a lost subscriber is not noted", plant_in_turn(function(kind, why)
+    return kind ~= "flush" or why == "flushed"
   end) },
+  { "a server that has lost all is not noted", plant_in_turn(function(kind, why)
+    return kind ~= "flush" or why ~= "flushed"
+  end), FLUSHED_RUN },
   { "marks are not looked at", plant_in_near("is_unmarked", function()
     return function() return true end
-  end) },
+  end), PATIENT_RUN },
   { "all is served while nobody answers", function(world)
     hold_subscribers(world)
     plant_in_near("turn", function(near, turn)
@@ -158,6 +163,15 @@ describe("stores with a near cache", function()
           enable_cache = true, preload = "signal", cache_max_bytes = 65536,
           encryption = { keys = { [1] = core.bytes(("k"):rep(32)) }, primary = 1 },
         },
+      }
+    end
+  end)
+
+  it("do so when the server loses all, and nothing else happens", function()
+    for seed = 1, 30 do
+      sim.run {
+        seed = seed, on_failure = fail, options = { enable_cache = true },
+        faults = FLUSHED_RUN.faults, steps = FLUSHED_RUN.steps,
       }
     end
   end)

@@ -18,6 +18,9 @@
 --   10 what a cache gives is not older than what its store was told, nor than a write of
 --      its own that was called before, nor than `cached_ms`; each record by itself
 --
+-- A server that has lost all (FLUSHALL) does not know what it did before: of what it
+-- lost, nothing need be told, and a write that was lost may take effect again.
+--
 -- A position is how many changes the server had made; the state of a session at one is
 -- what the entries up to it left.
 
@@ -50,6 +53,9 @@ end
 
 -- What an entry left behind.
 local function next_state(before, entry)
+  if entry.is_flush then
+    return { position = entry.position, cells = {}, version = 0, entry = entry }
+  end
   local cells = {}
   for cell, tag in pairs(before.cells) do cells[cell] = tag end
   for cell, tag in pairs(entry.cells) do cells[cell] = tag or nil end
@@ -170,6 +176,14 @@ local function has_same_cells(call, entry)
   return true
 end
 
+-- Whether the server has lost all between two positions.
+local function has_lost(self, first, last)
+  for _, position in ipairs(self.flushes) do
+    if position > first and position <= last then return true end
+  end
+  return false
+end
+
 -- A write that took effect.
 local function check_effect(self, call, entry)
   local outcome = call.outcome
@@ -187,10 +201,15 @@ local function check_effect(self, call, entry)
     complain(self, call, "%s was acknowledged before it took effect (change %d)",
       name_of(call), entry.position)
   end
+  if call.expect and entry.version ~= call.expect + 1 then
+    complain(self, call, "%s expected version %d and made %d", name_of(call), call.expect,
+      entry.version)
+  end
   if outcome.version and outcome.version ~= entry.version then
     complain(self, call, "%s was told version %s, and made %s", name_of(call),
       tostring(outcome.version), tostring(entry.version))
   end
+  if has_lost(self, entry.position, math.huge) then return end
   if not outcome.is_fine and outcome.details.applied == "no" then
     complain(self, call, "%s was told `%s`, not applied, and took effect in change %d",
       name_of(call), outcome.code, entry.position)
@@ -198,10 +217,6 @@ local function check_effect(self, call, entry)
   if call.settled == "no" then
     complain(self, call, "%s was told by last_commit as not applied, and took effect in "
       .. "change %d", name_of(call), entry.position)
-  end
-  if call.expect and entry.version ~= call.expect + 1 then
-    complain(self, call, "%s expected version %d and made %d", name_of(call), call.expect,
-      entry.version)
   end
 end
 
@@ -211,12 +226,15 @@ end
 
 local function check_write(self, call)
   local applied = self.applied[call.tag] or {}
-  if #applied > 1 then
-    complain(self, call, "%s took effect %d times, in changes %d and %d", name_of(call),
-      #applied, applied[1].position, applied[2].position)
+  for i = 2, #applied do
+    local first, second = applied[i - 1].position, applied[i].position
+    if not has_lost(self, first, second) then
+      complain(self, call, "%s took effect %d times, in changes %d and %d", name_of(call),
+        #applied, first, second)
+    end
   end
   if applied[1] then
-    check_effect(self, call, applied[1])
+    check_effect(self, call, applied[#applied])
     if call.outcome.is_fine and not wrote(call) then
       complain(self, call, "%s made creds and was told of others", name_of(call))
     end
@@ -318,7 +336,8 @@ local function check_deletes(self)
     end
   end
   for _, entry in ipairs(self.entries) do
-    if entry.is_tombstone and not self.taken[entry] and not ascribe(self, entry) then
+    if entry.is_tombstone and not self.taken[entry] and
+       not has_lost(self, entry.position, math.huge) and not ascribe(self, entry) then
       complain(self, nil, "change %d deleted session %s, and nobody did, or was told so",
         entry.position, entry.session)
     end
@@ -407,7 +426,8 @@ end
 local function effect_of(self, call)
   if call.is_ascribed then return nil end
   if call.deleted then return call.deleted end
-  return call.tag and self.applied[call.tag] and self.applied[call.tag][1]
+  local applied = call.tag and self.applied[call.tag]
+  return applied and applied[#applied]
 end
 
 local function is_read(call)
@@ -526,6 +546,7 @@ function checker.judge(calls, entries, conditions)
   local self = setmetatable({
     calls = calls, entries = entries, violations = {}, states = {}, applied = {},
     taken = {},  -- tombstones whose delete is known
+    flushes = {}, -- positions at which the server has lost all
     owners = {}, -- the store of a writer's name
     calm_ms = conditions.calm_ms or math.huge,
     recovery_ms = conditions.recovery_ms or RECOVERY_MS,
@@ -536,6 +557,7 @@ function checker.judge(calls, entries, conditions)
   for _, entry in ipairs(entries) do
     local states = states_of(self, entry.session)
     states[#states + 1] = next_state(states[#states], entry)
+    if entry.is_flush then table.insert(self.flushes, entry.position) end
   end
   find_writers(self)
   find_owners(self)

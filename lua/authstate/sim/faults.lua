@@ -26,6 +26,7 @@ faults.SENTENCES = {
   disk = "the server cannot write its disk",
   busy = "the server runs a script that does not end",
   noscript = "the server forgets all scripts",
+  flushall = "the server loses all that is stored (FLUSHALL)",
   nokill = "the server lets no client end another connection",
   garbage = "the server answers what is no reply",
 }
@@ -38,8 +39,9 @@ table.sort(faults.NAMES)
 -- Mean times between two of a kind.
 local MEANS_MS = { 300, 1500, 6000 }
 
--- How often a fault is there in a run.
-local SHARE = 0.45
+-- How often a fault is there in a run. Where all is lost again and again, there is little
+-- else to see.
+local SHARE, SHARES = 0.45, { flushall = 0.15 }
 
 local LATEST_MS = 30000
 
@@ -142,6 +144,10 @@ function happenings.noscript(self)
   self.network.server.sandbox:flush()
 end
 
+function happenings.flushall(self)
+  if not self.network.is_down then self.network.server:flush_all() end
+end
+
 function happenings.garbage(self)
   self.spoils_next = true
 end
@@ -200,7 +206,7 @@ function faults.new(dice, wanted)
     spoils_next = false, condition_number = 0, latency_ms = LATENCY_MS,
   }, Faults)
   for _, name in ipairs(faults.NAMES) do
-    local is_drawn = dice:chance(SHARE)
+    local is_drawn = dice:chance(SHARES[name] or SHARE)
     local is_wanted = wanted[name]
     if is_wanted == nil and wanted.others == false then is_wanted = false end
     if is_wanted == nil then is_wanted = is_drawn end

@@ -75,6 +75,7 @@ local function draw_options(seed, given)
     redis = { socket = socket },
   }
   socket.health_timeout_ms = drawn:pick { 300, 3000, 10000, 10000 }
+  options.enable_cache = drawn:chance(0.5)
   local base = { log = function() end, redis = { host = "127.0.0.1" } }
   if not given.profile then base = option_layers.merge_tables(options, base) end
   return option_layers.merge_tables(base, given)
@@ -139,7 +140,11 @@ local function watch_stores(world)
   end
   function world.network.on_told(engine, key, position)
     local of_store = told_by(engine)
-    if of_store and key then of_store.keys[key] = position end
+    if of_store and key then
+      of_store.keys[key] = position
+    elseif of_store then
+      of_store.all = position
+    end
   end
   function world.network.on_lost(engine, connection, position)
     local of_store, opened = told_by(engine)

@@ -73,12 +73,23 @@ local function note_generations(self, changes)
   end
 end
 
+-- All sessions are gone, and that they ever were.
+local function note_flush(self, sessions, position, at_ms, entries)
+  self.cells_of, self.generations = {}, {}
+  for _, session in ipairs(sessions) do
+    entries[#entries + 1] = {
+      session = session, position = position, at_ms = at_ms, cells = {}, is_flush = true,
+    }
+  end
+end
+
 --- @param log see server.lua
 -- @param store that knows layout and keys, not closed yet
 -- @param sessions list of ids
 -- @return list of { session, position, at_ms, cells = { [cell] = tag, 0 for a value
 --   without one, false for none }, generation, version, is_tombstone, writer, seq }, in
---   order; the last five as far as they were changed
+--   order; the last five as far as they were changed. One with `is_flush`: nothing is
+--   left of the session
 function observation.entries(log, store, sessions)
   local layout, meta_keys = store.layout, {}
   local self = {
@@ -89,8 +100,9 @@ function observation.entries(log, store, sessions)
   local entries = {}
   for position, unit in ipairs(log) do
     local found = {}
-    note_generations(self, unit.changes)
-    for _, change in ipairs(unit.changes) do
+    if unit.is_flush then note_flush(self, sessions, position, unit.at_ms, entries) end
+    note_generations(self, unit.is_flush and {} or unit.changes)
+    for _, change in ipairs(unit.is_flush and {} or unit.changes) do
       local session = meta_keys[change.key]
       if session then
         note_meta(entry_of(found, session, position, unit.at_ms), change.field,

@@ -60,7 +60,7 @@ function server.new(options)
   local function note(key, field, value)
     local unit = self.unit
     unit[#unit + 1] = { key = key, field = field, value = value }
-    self:invalidate(key)
+    if not unit.is_flush then self:invalidate(key) end
   end
   for number = 0, DATABASES - 1 do
     self.databases[number] = keyspace.new(function() return self.at_ms end, note)
@@ -163,9 +163,10 @@ local function begin_unit(self)
 end
 
 local function end_unit(self, client)
-  if self.unit[1] then
+  if self.unit[1] or self.unit.is_flush then
     self.log[#self.log + 1] = {
       at_ms = self.at_ms, client = client.id, changes = self.unit,
+      is_flush = self.unit.is_flush,
     }
   end
   self.unit = nil
@@ -471,9 +472,11 @@ end
 
 function execute(self, client, command, request)
   if command.run_here then return command.run_here(self, client, request) end
+  local is_flush = command.name == "flushall"
+  if is_flush then self.unit.is_flush = true end -- keys are not told one by one
   local reply = command.run(self.databases[client.database], request)
   note_reading(self, command, request)
-  if command.name == "flushall" then self:invalidate_all() end
+  if is_flush then self:invalidate_all() end
   return reply
 end
 
@@ -520,6 +523,11 @@ function Server:request(client, request)
   self.current = nil
   end_unit(self, client)
   return reply
+end
+
+--- Somebody empties the server.
+function Server:flush_all()
+  self:request({ id = 0, database = 0, is_known = true }, { "FLUSHALL" })
 end
 
 --- Bytes of a client have come: does the requests that are whole now.

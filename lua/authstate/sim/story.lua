@@ -40,6 +40,9 @@ local function tell_outcome(call)
 end
 
 local function tell_change(entry)
+  if entry.is_flush then
+    return ("server, change %d: all is lost"):format(entry.position)
+  end
   local what = entry.is_tombstone and "deleted" or list_cells(entry.cells)
   return ("server, change %d: %s, version %s"):format(entry.position, what,
     tostring(entry.version))
