@@ -11,7 +11,8 @@ CC         ?= gcc
 LUAJIT     ?= luajit
 BUSTED     ?= busted
 PKG_CONFIG ?= pkg-config
-APT_GET    ?= apt-get
+# Another one that installs something is waited for: a new machine often begins with that.
+APT_GET    ?= apt-get -o DPkg::Lock::Timeout=300
 FIXTURES   := spec/fixtures
 
 ifdef SANITIZE
