@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 
 local process = require "spec.support.process"
+local redis_server = require "spec.support.redis_server"
 local script = require "authstate.script"
 local temporary = require "spec.support.temporary"
 
@@ -46,4 +47,36 @@ describe("a hit of the near cache", function()
         end]], "closure.lua"))
       assert.is_true(exits > 20 or starts > 2 or interpreted > 5)
     end)
+end)
+
+describe("keys:get of a record that the near cache has", function()
+  local server
+
+  setup(function() server = redis_server.start() end)
+
+  teardown(function() server:stop() end)
+
+  -- What get_program.lua prints: found, trace exits, thousands of instructions that were
+  -- interpreted.
+  local function get(...)
+    local code, out, err = process.run {
+      os.getenv "LUAJIT" or "luajit", "spec/cache/get_program.lua", server.url, ...,
+    }
+    assert.equal(0, code, err)
+    local found, exits, interpreted = out:match "(%d+)%s+(%d+)%s+(%d+)"
+    return tonumber(found), tonumber(exits), tonumber(interpreted)
+  end
+
+  it("stays on the trace that LuaJIT made of it", function()
+    local found, exits, interpreted = get()
+    assert.equal(200000, found)
+    -- Every few milliseconds what has come is looked at, which leaves it.
+    assert.is_true(exits < found / 20, exits)
+    assert.is_true(interpreted < 2000, interpreted)
+  end)
+
+  it("would be seen in the interpreter", function()
+    local _, _, interpreted = get "interpreted"
+    assert.is_true(interpreted > 10000, interpreted)
+  end)
 end)
