@@ -385,11 +385,6 @@ function Cache:keep_text(e, text)
   if make_room(self, #text) then self.texts[e] = text end
 end
 
---- Keeps nothing decoded of what there is.
-function Cache:forget_decoded()
-  self.decoded, self.decoded_bytes = {}, 0
-end
-
 -- When an entry is to expire.
 function Cache:put_expiry(e, type, sent_ms)
   local ttl_ms = self.ttl_ms[type] or huge

@@ -14,34 +14,41 @@ local scheduler = require "authstate.scheduler"
 
 local next, type = next, type
 local current, library = scheduler.current, core_ffi.library
-local process_number, use = process.number, cache.use
+local find_record, process_number, use =
+  coherence.find_record, process.number, cache.use
 local PUMP_GAP_MS = coherence.PUMP_GAP_MS
 
 local cached_read = {}
 
+-- Where the cache keeps what was made of its entries, by shape.
+local KEPT = { value = "decoded", json = "texts" }
+
 local DECODERS = { value = core.decode, json = core.json_decode }
+
+-- Whether the cache may serve now.
+local function is_served(near, now_ms)
+  local task = current()
+  if task and not task.is_cancelled and now_ms - near.turned_ms <= PUMP_GAP_MS then
+    return near.serves
+  end
+  return near:is_served(now_ms)
+end
 
 -- Looks for a record where that takes the least; what must be looked at closely is not
 -- found. This is Near:find and what it calls, in one piece: a method takes as long to be
 -- found as the record.
 -- @return its entry, 0 when Near:find may know more
 local function find_quickly(near, handle, kind, id)
-  local record, pin = handle.record, handle.pin
-  if not record or not pin or record.generation ~= pin or
-     not handle.writer.turns.is_calm or near.process ~= process_number() then
-    return 0
-  end
-  local near_cache, now_ms = near.cache, clock.latest_ms()
+  local near_cache, turns, now_ms = near.cache, handle.writer.turns, clock.latest_ms()
   local number = near_cache.type_numbers[kind]
-  if not number then return 0 end
-  local task = current()
-  local is_in_turn = task and not task.is_cancelled and
-    now_ms - near.turned_ms <= PUMP_GAP_MS
-  if is_in_turn then
-    if not near.serves then return 0 end
-  elseif not near:is_served(now_ms) then
+  if not number or near.process ~= process_number() or not is_served(near, now_ms) then
     return 0
   end
+  local record, pin = handle.record, handle.pin -- only now: what has come is known
+  if not record or not pin or record.generation ~= pin then
+    record = find_record(near, handle)
+  end
+  if not record or not (turns.is_calm or turns:is_open()) then return 0 end
   local name = near.is_slot and id or near:name(handle.id, kind, id)
   if not name then return 0 end
   return library.authstate_cache_hit(near_cache.core, record.number, number, name, #name,
@@ -65,8 +72,8 @@ function cached_read.hit(handle, kind, ids, shape)
   if e == 0 then return nil end
   local near_cache, counts = near.cache, store.counts
   use(near_cache, e)
-  local value, is_open = near_cache.decoded[e], true
-  if shape == "json" or type(value) == "table" or value == nil then
+  local value, is_open = near_cache[KEPT[shape]][e], true
+  if value == nil or type(value) == "table" then
     value, is_open = near:open(handle, e, kind, id, shape)
   end
   if not is_open then
@@ -83,13 +90,13 @@ end
 -- Takes the records from the cache if it has all of them. Whether it has: if not, all of
 -- them are read elsewhere, and none counts as a hit.
 local function take_hits(near, handle, kind, ids, shape, found, is_shared)
-  local is_served = near:is_served_in_turn()
+  local may_serve = near:is_served_in_turn()
   local counted = near.cache:counts(kind)
   local hits, misses = counted.hits, counted.misses
   local now_ms = clock.now_ms()
   for i = 1, #ids do
     local id, is_open = ids[i], false
-    local e = is_served and near:find(handle, kind, id, now_ms)
+    local e = may_serve and near:find(handle, kind, id, now_ms)
     if e then found[id], is_open = near:read(handle, e, kind, id, shape, is_shared) end
     if not is_open then
       counted.hits, counted.misses = hits, misses + #ids

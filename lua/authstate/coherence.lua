@@ -392,7 +392,8 @@ end
 
 -- The session of a handle, if its entries are of the generation that the handle is pinned
 -- to. One that is not pinned yet is pinned to it.
-local function find_record(self, handle)
+-- @return nil: nothing that is cached may be served to it
+function coherence.find_record(self, handle)
   local record = handle.record
   if not record or record.is_dead then
     record = self.records[handle.id]
@@ -418,7 +419,7 @@ end
 -- @param handle on a session
 -- @return its entry; nil when it must be read
 function Near:find(handle, kind, id, now_ms)
-  local record = find_record(self, handle)
+  local record = coherence.find_record(self, handle)
   if not record or not handle.writer.turns:is_open() then return miss(self, kind) end
   local number = self.cache.type_numbers[kind]
   if not number then return miss(self, kind) end

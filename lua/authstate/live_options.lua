@@ -144,7 +144,7 @@ end
 function live_options.change(store, wanted, applied)
   local changed, waiting = {}, {}
   for _, name in ipairs(list_changes(flatten(store.options), flatten(wanted))) do
-    local is_live = live_options.is_live(name, store.near ~= nil)
+    local is_live = live_options.is_live(name, store.near ~= false)
     table.insert(is_live and changed or waiting, name)
   end
   if are_other_keys(store, applied) then table.insert(waiting, "encryption.keys") end

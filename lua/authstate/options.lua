@@ -94,8 +94,8 @@ options.rows = {
     sentence = "Connections to one server; a session stays on one." },
   { name = "enable_cache", kind = "boolean", default = true,
     sentence = "Whether records that were read are kept in this process, and the server "
-      .. "asked to tell when others change them; with `writes = \"plain\"` only when it is "
-      .. "said. See `cache.md`." },
+      .. "asked to tell when others change them; with `writes = \"plain\"` only when it "
+      .. "is said. See `cache.md`." },
   { name = "cache_ttl_ms", kind = "number per type", unit = "ms", default = 300000,
     min = 1, max = DAY_MS,
     sentence = "How long a kept record is served, from when it was read: the bound when "
