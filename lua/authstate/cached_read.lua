@@ -88,9 +88,9 @@ function cached_read.hit(handle, kind, ids, shape)
 end
 
 -- Takes the records from the cache if it has all of them. Whether it has: if not, all of
--- them are read elsewhere, and none counts as a hit.
+-- them are read elsewhere, and none counts as a hit. And whether others must go on now.
 local function take_hits(near, handle, kind, ids, shape, found, is_shared)
-  local may_serve = near:is_served_in_turn()
+  local may_serve, gives_way = near:is_served_in_turn()
   local counted = near.cache:counts(kind)
   local hits, misses = counted.hits, counted.misses
   local now_ms = clock.now_ms()
@@ -103,7 +103,7 @@ local function take_hits(near, handle, kind, ids, shape, found, is_shared)
       return false
     end
   end
-  return true
+  return true, gives_way
 end
 
 -- What is to be asked of one place.
@@ -169,7 +169,12 @@ end
 -- @return { [id] = value }; or E
 function cached_read.get(near, handle, call, kind, ids, shape, is_shared)
   local found = new_table(0, #ids)
-  if take_hits(near, handle, kind, ids, shape, found, is_shared) then return found end
+  local is_whole, gives_way =
+    take_hits(near, handle, kind, ids, shape, found, is_shared)
+  if is_whole then
+    if gives_way then near:give_way() end
+    return found
+  end
   local record = near:record(handle.id)
   local wanted = plan(near, handle, record, kind, ids)
   local lists, generation, code, details = handle:read_places(call, near, record, wanted)

@@ -359,7 +359,7 @@ end
 
 --- Whether cached values may be served at once. Within a turn of the loop that is known;
 -- where there is none, what has come is looked at first.
--- @return false also when others must go on before: ask `is_served_in_turn` then
+-- @return false also when others must go on behind: ask `is_served_in_turn` then
 function Near:is_served(now_ms)
   local task = current()
   if task then
@@ -371,21 +371,25 @@ function Near:is_served(now_ms)
   return self.driver:pump(now_ms) and self.serves
 end
 
---- The same for a call that may wait. Who reads from the cache only would never let the
--- others go on: not those who change what it waits for, nor those who cancel it.
+--- The same for a call that may wait.
+-- @return whether they may be served, and whether `give_way` is due when they were
 function Near:is_served_in_turn()
   local task = current()
-  if task and task.is_cancelled then return false end
+  if task and task.is_cancelled then return false, false end
+  if task and is_recent(self, clock.now_ms()) then return self.serves, false end
+  return self.driver:pump() and self.serves, true
+end
+
+--- Lets others go on. Who reads from the cache only would never do that: not those who
+-- change what it waits for, nor those who cancel it. It comes behind the read, whose
+-- place is before what the others do now.
+function Near:give_way()
+  local task = current()
   if not task and has_tasks() then
     scheduler.turn()
-  elseif task and self.serves and running() and not is_recent(self, clock.now_ms()) then
+  elseif task and running() then
     scheduler.give_way(task)
-    if task.is_cancelled then return false end
   end
-  if not task or not is_recent(self, clock.now_ms()) then
-    if not self.driver:pump() then return false end
-  end
-  return self.serves
 end
 
 -- ---- reading --------------------------------------------------------------------------

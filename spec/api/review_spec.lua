@@ -186,8 +186,8 @@ describe("a program", function()
       local is_ended, value, _, code = unpack(fail(session))
       assert.same({ true, nil, "oom" }, { is_ended, value, code })
       assert.equal(1, #told)
-      assert.same({ "authstate: the function log called coroutine.yield, and was not "
-        .. "finished\n" }, complaints)
+      assert.same({ "authstate: error: the function log called coroutine.yield, and was "
+        .. "not finished\n" }, complaints)
       assert.equal(2, session.keys:set { t = { a = 3 } })
     end)
 
@@ -202,7 +202,8 @@ describe("a program", function()
       assert.same({ true, nil, "oom" }, { is_ended, value, code })
       assert.equal(8, #told)
       assert.equal(1, #complaints)
-      assert.match("^authstate: the function log is called too deep: OOM ", complaints[1])
+      assert.match("^authstate: error: the function log is called too deep: OOM ",
+        complaints[1])
       assert.equal(2, session.keys:set { t = { a = 3 } })
     end)
   end)

@@ -7,6 +7,7 @@ local EVERYTHING = ".luacheckrc .editorconfig bin core doc lua spec Makefile *.m
 local SMALL_LUA = ".luacheckrc lua/authstate/url.lua spec/log_spec.lua"
 local SMALL_CORE = ".clang-format .clang-tidy core/base core/*/*.h core/binding/core.c "
   .. "core/binding/ffi.c core/binding/cache.c core/binding/histogram.c "
+  .. "core/binding/lookout.c "
   .. "spec/base/heap.c spec/base/check.h"
 
 -- Rules that only read: fast enough to be run over our whole tree.
