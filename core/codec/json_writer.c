@@ -46,18 +46,47 @@ static size_t escape(as_slice text, uint8_t out[6], size_t *out_consumed) {
   return 6;
 }
 
+static bool is_plain(uint8_t byte) {
+  return byte >= 0x20 && byte != '"' && byte != '\\' && byte != 0xED;
+}
+
+/* Whether one of the bytes of a word is `byte`. */
+static bool has_byte(uint64_t word, uint8_t byte) {
+  uint64_t ones = UINT64_C(0x0101010101010101);
+  uint64_t zeroed = word ^ ones * byte;
+  return ((zeroed - ones) & ~zeroed & ones * 0x80) != 0;
+}
+
+/* How many bytes at the start stand for themselves, at least: eight are looked at in one
+ * word. */
+static size_t plain_length(as_slice text) {
+  uint64_t ones = UINT64_C(0x0101010101010101), word;
+  size_t i = 0;
+  for (; i + sizeof word <= text.length; i += sizeof word) {
+    memcpy(&word, text.data + i, sizeof word);
+    bool has_control = ((word - ones * 0x20) & ~word & ones * 0x80) != 0;
+    if (has_control || has_byte(word, '"') || has_byte(word, '\\') ||
+        has_byte(word, 0xED))
+      break;
+  }
+  while (i < text.length && is_plain(text.data[i])) i++;
+  return i;
+}
+
 as_status as_json_write_string(as_buffer *out, as_slice text) {
   uint8_t escaped[6];
   size_t start = 0, consumed;
   AS_TRY(as_buffer_reserve(out, text.length + 2));
   AS_TRY(as_buffer_append_byte(out, '"'));
-  for (size_t i = 0; i < text.length; i += consumed) {
+  for (size_t i = plain_length(text); i < text.length; i += consumed) {
     as_slice rest = as_slice_of(text.data + i, text.length - i);
     size_t length = escape(rest, escaped, &consumed);
-    if (length == 0) continue;
-    AS_TRY(as_buffer_append(out, text.data + start, i - start));
-    AS_TRY(as_buffer_append(out, escaped, length));
-    start = i + consumed;
+    if (length > 0) {
+      AS_TRY(as_buffer_append(out, text.data + start, i - start));
+      AS_TRY(as_buffer_append(out, escaped, length));
+      start = i + consumed;
+    }
+    consumed += plain_length(as_slice_of(rest.data + consumed, rest.length - consumed));
   }
   AS_TRY(as_buffer_append(out, text.data + start, text.length - start));
   return as_buffer_append_byte(out, '"');

@@ -383,7 +383,7 @@ end
 --- Lets others go on. Who reads from the cache only would never do that: not those who
 -- change what it waits for, nor those who cancel it. It comes behind the read, whose
 -- place is before what the others do now.
-function Near:give_way()
+function Near.give_way()
   local task = current()
   if not task and has_tasks() then
     scheduler.turn()
