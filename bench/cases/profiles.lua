@@ -12,12 +12,13 @@ local NAMES = { "high-throughput", "low-latency", "high-compression", "default" 
 local SHIPPED = 3
 
 -- What each is there for, and whether more of it is better. Each must be the best of the
--- three in its own figure. In the calls of sessions that wait for their answers there is
--- no best one: what counts there, the cache and full batches, none of them goes without.
+-- three in its own figure. In the calls of sessions that wait for their answers, and in
+-- one that is alone, there is no best one: what counts there, the cache and full batches,
+-- none of them goes without.
 local CONTESTS = {
   { which = 1, figure = "calls_per_s", more_is_better = true, least = 0.95 },
   { which = 1, figure = "storm_per_s", more_is_better = true },
-  { which = 2, figure = "alone_p50_ms" },
+  { which = 2, figure = "alone_p50_ms", least = 0.95 },
   { which = 2, figure = "storm_p99_ms" },
   { which = 3, figure = "stored_bytes" },
 }

@@ -172,7 +172,7 @@ function cached_read.get(near, handle, call, kind, ids, shape, is_shared)
   local is_whole, gives_way =
     take_hits(near, handle, kind, ids, shape, found, is_shared)
   if is_whole then
-    if gives_way then near:give_way() end
+    if gives_way then near.give_way() end
     return found
   end
   local record = near:record(handle.id)
