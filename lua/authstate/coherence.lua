@@ -459,17 +459,13 @@ function Near:extra(record, kind, ids)
   return list[1] and list
 end
 
--- What others may share: they cannot change it.
-local function keep_immutable(self, e, value)
+--- Keeps what a reader has made of an entry, if others may share it: they cannot change
+-- it.
+-- @param e that was just admitted, or opened
+function Near:keep(e, value)
   if type(value) == "string" or core.is_bytes(value) then
     self.cache:keep_decoded(e, value, #value)
   end
-end
-
---- Keeps what a reader has made of an entry, if others may share it.
--- @param e that was just admitted
-function Near:keep(e, value)
-  keep_immutable(self, e, value)
 end
 
 --- The same of several.
@@ -479,7 +475,7 @@ function Near:keep_all(record, kind, values)
   for id, value in pairs(values) do
     local name = type(value) ~= "table" and self:name(record.session, kind, id)
     local e = name and self.cache:peek(record.number, number, name)
-    if e then keep_immutable(self, e, value) end
+    if e then self:keep(e, value) end
   end
 end
 
@@ -504,7 +500,7 @@ function Near:open(handle, e, kind, id, shape)
   end
   if message then return nil, false end
   if shape == "value" then
-    keep_immutable(self, e, value)
+    self:keep(e, value)
   else
     near_cache:keep_text(e, value)
   end
