@@ -357,15 +357,12 @@ local function is_recent(self, now_ms)
   return now_ms - self.turned_ms <= coherence.PUMP_GAP_MS
 end
 
---- Whether cached values may be served at once. Within a turn of the loop that is known;
--- where there is none, what has come is looked at first.
+--- Whether cached values may be served at once, where no turn of the loop tells: what has
+-- come is looked at first.
 -- @return false also when others must go on behind: ask `is_served_in_turn` then
 function Near:is_served(now_ms)
   local task = current()
-  if task then
-    if is_recent(self, now_ms) and not task.is_cancelled then return self.serves end
-    if running() or task.is_cancelled then return false end
-  elseif has_tasks() then
+  if task and (running() or task.is_cancelled) or not task and has_tasks() then
     return false
   end
   return self.driver:pump(now_ms) and self.serves
@@ -557,11 +554,6 @@ end
 function Near:is_unmarked(epoch, mark, place)
   local record = place.record
   return not record.is_dead and epoch == self.epoch and mark == place.mark + record.mark
-end
-
---- Whether what was read with a ticket is what is stored, as far as we were told.
-function Near:is_current(ticket)
-  return self:is_unmarked(ticket.epoch, ticket.mark, ticket.place)
 end
 
 -- Whether what a read has found may be admitted: nothing has marked it, and nothing is
