@@ -144,11 +144,28 @@ for _, layout in ipairs { "typed", "hbinduni-hash" } do
       assert.is_true(is_changed)
     end)
 
+    -- Once a second the server is asked whether it still watches, and a read that comes
+    -- before the answer goes to Redis: others went on then in any case.
+    it("lets others go on though no read goes to Redis", function()
+      authstate.run(function()
+        keep("pre-key", "a")
+        assert.is_truthy(clock.wait_for(function()
+          local misses, is_over = store:stats().cache.misses, false
+          authstate.spawn(function()
+            authstate.sleep(20)
+            is_over = true
+          end)
+          repeat value "a" until is_over
+          return store:stats().cache.misses == misses
+        end))
+      end)
+    end)
+
     it("lets tasks go on beside a loop outside of them that reads nothing else",
       function()
         keep("pre-key", "a")
         local began_ms = core.now_ms()
-      local is_changed
+        local is_changed
         local task = authstate.spawn(function()
           authstate.sleep(20)
           assert(session.keys:set { ["pre-key"] = { a = "new" } })

@@ -109,6 +109,31 @@ for _, writes in ipairs { "checked", "plain" } do
       end)
     end)
 
+    -- Until the server has answered the first write that a store makes in a session,
+    -- nothing says in which turn it goes.
+    it("is read behind the first write, which was called before it", function()
+      local other = assert(authstate.open {
+        redis = server.url, enable_cache = true, writes = writes, enable_metrics = true,
+      })
+      local reader = other:session "s"
+      local function read() return assert(reader.keys:get("pre-key", { "first" })) end
+      authstate.run(function()
+        assert.is_truthy(clock.wait_for(function()
+          local before = other:stats().cache.hits
+          read()
+          return other:stats().cache.hits > before
+        end))
+        local writing = authstate.spawn(function()
+          return reader.keys:set { ["pre-key"] = { first = "new" } }
+        end)
+        local reading = authstate.spawn(read)
+        local _, found = reading:wait()
+        assert.same({ first = "new" }, found)
+        assert(writing:wait())
+      end)
+      other:close()
+    end)
+
     it("is kept when it was written", function()
       prepare()
       in_both_ways(function()
